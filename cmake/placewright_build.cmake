@@ -1,0 +1,59 @@
+# Options, compiler flags, and the one function that makes a folder of the project into a CMake target.
+
+option(PLACEWRIGHT_LLVM "Build the CPU code generator (needs LLVM 19)" ON)
+option(PLACEWRIGHT_TESTS "Build the tests" ON)
+option(PLACEWRIGHT_WERROR "Treat warnings as errors" OFF)
+set(PLACEWRIGHT_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them: address,undefined or thread")
+
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+string(REPLACE "-O3" "-O2" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
+
+find_program(PLACEWRIGHT_CCACHE ccache)
+if(PLACEWRIGHT_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${PLACEWRIGHT_CCACHE})
+endif()
+find_program(PLACEWRIGHT_LLD NAMES ld.lld-19 ld.lld)
+if(PLACEWRIGHT_LLD AND NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  add_link_options(-fuse-ld=lld)
+endif()
+
+add_compile_options(-Wall -Wextra)
+if(PLACEWRIGHT_WERROR)
+  add_compile_options(-Werror)
+endif()
+# Paths that reach users (origins, plans, messages) must not depend on where the sources stand.
+add_compile_options(-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
+if(PLACEWRIGHT_SANITIZE)
+  add_compile_options(-fsanitize=${PLACEWRIGHT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${PLACEWRIGHT_SANITIZE})
+endif()
+
+# placewright_folder(NAME [DEPENDS folder ...] [LIBRARIES target ...]): the sources below the current folder (but for
+# those in EXCLUDE's subfolders) as target placewright_NAME. A folder sees only the headers of the folders it depends on.
+function(placewright_folder NAME)
+  cmake_parse_arguments(ARG "" "" "DEPENDS;LIBRARIES;EXCLUDE" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cc)
+  file(GLOB_RECURSE headers CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/include/*.h)
+  foreach(folder IN LISTS ARG_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX "^${CMAKE_CURRENT_SOURCE_DIR}/${folder}/")
+  endforeach()
+  add_library(placewright_${NAME} OBJECT ${sources})
+  target_sources(placewright_${NAME} PUBLIC FILE_SET HEADERS
+    BASE_DIRS ${CMAKE_CURRENT_SOURCE_DIR}/include FILES ${headers})
+  target_include_directories(placewright_${NAME} PRIVATE ${PROJECT_SOURCE_DIR}/${NAME})
+  foreach(folder IN LISTS ARG_DEPENDS)
+    # Usage requirements only: the objects themselves are linked once, into libplacewright.
+    target_include_directories(placewright_${NAME} PUBLIC
+      $<TARGET_PROPERTY:placewright_${folder},INTERFACE_INCLUDE_DIRECTORIES>)
+  endforeach()
+  target_link_libraries(placewright_${NAME} PUBLIC ${ARG_LIBRARIES})
+endfunction()

@@ -1,0 +1,39 @@
+// Machine code as data: codegen makes it, a device loads it, the cache and artefacts store it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace placewright {
+
+// The kernel ABI of CPU images (format "elf-x86-64"): each phase of an entry is
+//   extern "C" void symbol(void* const* buffers, const int64_t* scalars, int64_t begin, int64_t end, uint64_t* status);
+// `buffers` holds operands, then results, then workspaces; [begin, end) is a part of [0, extent). Parts may run at the
+// same time on several threads and in any order; `status` takes the bits of Status by atomic or.
+inline constexpr uint32_t kernel_abi_version = 1;
+
+struct KernelPhase {
+  std::string symbol;
+  int64_t extent = 1;  // iterations of the thread loop; 1: serial
+  int64_t grain = 1;   // iterations worth handing to one thread at least
+  friend bool operator==(const KernelPhase&, const KernelPhase&) = default;
+};
+
+struct KernelEntry {
+  std::string name;
+  std::vector<KernelPhase> phases;         // run in order, each complete before the next
+  std::vector<int64_t> workspace_bytes;    // of each workspace buffer, shared by the phases, 64-byte aligned
+  friend bool operator==(const KernelEntry&, const KernelEntry&) = default;
+};
+
+struct KernelImage {
+  std::string format;  // "elf-x86-64"
+  std::string target;  // CPU and features, or compute capability: refused by devices that lack them
+  uint32_t abi_version = kernel_abi_version;
+  std::vector<uint8_t> bytes;
+  std::vector<KernelEntry> entries;
+  friend bool operator==(const KernelImage&, const KernelImage&) = default;
+};
+
+}  // namespace placewright

@@ -1,0 +1,70 @@
+// How a structured kernel runs: tiles, order, bindings, packing. Plain data, chosen by a strategy, a tuner or a file,
+// and part of the cache key. apply_schedule turns a StructuredKernel and a Schedule into loops; nothing later decides.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "placewright/ir/kernel.h"
+
+namespace placewright {
+
+// One loop: runs over its dimension, or over the tile that an outer loop of the same dimension left, in steps of `step`.
+// A dimension whose innermost loop has step s > 1 leaves a tile of s points to the leaf, which is unrolled by rule
+// (parallel dimensions) with the vector dimension in vectors; a dimension without a loop belongs to the leaf whole.
+struct Loop {
+  enum class Binding : uint8_t { serial, thread };
+  int dim = 0;
+  int64_t step = 1;
+  Binding binding = Binding::serial;  // thread: the launch's range runs over it; at most one a phase, outermost
+  friend bool operator==(const Loop&, const Loop&) = default;
+};
+
+// Copies what the loops inside depth `depth` read of an access into a contiguous local buffer, in the order in which the
+// leaf reads it, vector dimension innermost.
+struct Pack {
+  int access = 0;
+  int depth = 0;  // number of the stage's loops (shared ones included) that stand outside the copy
+  friend bool operator==(const Pack&, const Pack&) = default;
+};
+
+struct StageSchedule {
+  std::vector<Loop> loops;       // inside the shared ones, outermost first
+  int vector_dim = -1;           // -1: scalar
+  int reduction_unroll = 1;      // of the innermost reduction loop
+  int partial_accumulators = 1;  // independent chains for that loop; joined in a fixed order
+  std::vector<Pack> packs;
+  bool transposed_store = false;  // results strided in the vector dimension are transposed in registers before storing
+  bool non_temporal = false;      // stores that pass the caches
+  friend bool operator==(const StageSchedule&, const StageSchedule&) = default;
+};
+
+// Consecutive stages that share their outer loops: their leading dimensions are the same, and what one stage stores the
+// next reads in the same iteration. `shared` loops speak of those leading dimensions.
+struct StageGroup {
+  int stages = 1;
+  std::vector<Loop> shared;
+  friend bool operator==(const StageGroup&, const StageGroup&) = default;
+};
+
+// A phase is what one fork and join of the thread pool runs: consecutive groups. Groups in a phase of several groups or
+// without a thread loop run on one thread.
+struct Phase {
+  int groups = 1;
+  friend bool operator==(const Phase&, const Phase&) = default;
+};
+
+struct Schedule {
+  std::vector<StageSchedule> stages;  // one for each stage of the kernel
+  std::vector<StageGroup> groups;     // in order; their counts add up to the number of stages
+  std::vector<Phase> phases;
+  friend bool operator==(const Schedule&, const Schedule&) = default;
+};
+
+std::string print_schedule(const Schedule& schedule);
+Schedule parse_schedule(std::string_view text);
+// Error unless the schedule fits the kernel: dimensions exist, steps nest, at most one thread loop a phase ...
+void verify_schedule(const StructuredKernel& kernel, const Schedule& schedule);
+
+}  // namespace placewright
