@@ -1,0 +1,25 @@
+#include "placewright/ir/graph.h"
+
+#include <array>
+
+#include "placewright/ir/op_table.h"
+
+namespace placewright {
+
+std::string_view Op::name() const { return entry->name; }
+
+std::string_view name(InputKind kind) {
+  constexpr std::array<std::string_view, 3> names{"argument", "state", "constant"};
+  return names[static_cast<size_t>(kind)];
+}
+
+InputKind input_kind(const Function& function, Value input) {
+  const std::string& kind = function.op(input).attributes.get<std::string>("kind");
+  return kind == "state" ? InputKind::state : kind == "constant" ? InputKind::constant : InputKind::argument;
+}
+
+const std::string& input_name(const Function& function, Value input) {
+  return function.op(input).attributes.get<std::string>("name");
+}
+
+}  // namespace placewright

@@ -1,0 +1,45 @@
+// Attributes of an op: compile-time data under a name, kept sorted by name.
+#pragma once
+
+#include <initializer_list>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "placewright/ir/host_tensor.h"
+#include "placewright/ir/type.h"
+
+namespace placewright {
+
+// A Shape may hold symbols (which `specialise` binds); Sizes are plain numbers: dimensions, strides, paddings.
+using Attribute = std::variant<bool, int64_t, double, std::string, DType, Sizes, Shape, HostTensor>;
+
+class Attributes {
+ public:
+  Attributes() = default;
+  Attributes(std::initializer_list<std::pair<std::string_view, Attribute>> entries);
+
+  void set(std::string_view name, Attribute value);
+  const Attribute* try_get(std::string_view name) const;  // null if absent
+  bool has(std::string_view name) const { return try_get(name) != nullptr; }
+  // The value of an attribute that the op's signature promises; a violated promise is a bug.
+  template <typename T>
+  const T& get(std::string_view name) const {
+    const Attribute* value = try_get(name);
+    PW_CHECK(value && std::holds_alternative<T>(*value), "attribute " + std::string(name));
+    return std::get<T>(*value);
+  }
+  auto begin() const { return entries_.begin(); }
+  auto end() const { return entries_.end(); }
+  bool empty() const { return entries_.empty(); }
+  friend bool operator==(const Attributes& a, const Attributes& b);
+
+ private:
+  std::vector<std::pair<std::string, Attribute>> entries_;
+};
+
+bool same_attribute(const Attribute& a, const Attribute& b);  // tensors by their bytes, numbers by their bits
+
+}  // namespace placewright

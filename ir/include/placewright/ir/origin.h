@@ -1,0 +1,55 @@
+// Where an op comes from. Pins, plans, profiles, diffs and messages name origins, never value numbers.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace placewright {
+
+// A line of the user's code; the path is relative to the source root.
+struct SourceSite {
+  std::string file;
+  int line = 0;
+  std::string to_string() const { return file + ":" + std::to_string(line); }
+  friend auto operator<=>(const SourceSite&, const SourceSite&) = default;
+};
+
+enum class Role : uint8_t { forward, backward, update, transfer };
+std::string_view name(Role role);
+
+// An index into a Graph's OriginTable; 0 is the unknown origin.
+using OriginId = int32_t;
+
+struct Origin {
+  std::vector<SourceSite> frames;  // innermost frame of the user's own code first, its callers behind
+  std::string module_path;         // "features.0"; empty outside modules
+  Role role = Role::forward;
+  int32_t ordinal = 0;             // among the ops of this module path and role, in order of capture
+  std::vector<OriginId> merged;    // origins of the ops that a rewrite joined into this one, sorted
+
+  std::string site() const { return frames.empty() ? "unknown" : frames.front().to_string(); }
+  std::string name() const;  // "features.0/forward#2"
+  friend auto operator<=>(const Origin&, const Origin&) = default;
+};
+
+// Interns origins, so that equal ones have equal ids. Ids are stable: the table only grows.
+class OriginTable {
+ public:
+  OriginTable() : origins_(1), ids_{{Origin{}, 0}} {}
+  OriginId intern(Origin origin);
+  const Origin& operator[](OriginId id) const { return origins_[id]; }
+  // The origin of an op that stands for both; keeps the first one's site, path and ordinal.
+  OriginId merge(OriginId first, OriginId second);
+  // The same place in the user's code, in another role: gradients and transfers of an op.
+  OriginId with_role(OriginId id, Role role);
+  OriginId size() const { return static_cast<OriginId>(origins_.size()); }
+
+ private:
+  std::vector<Origin> origins_;
+  std::map<Origin, OriginId> ids_;
+};
+
+}  // namespace placewright

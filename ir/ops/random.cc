@@ -1,0 +1,7 @@
+#include "families.h"
+
+namespace placewright::ops {
+
+std::vector<OpEntry> random() { return {}; }
+
+}  // namespace placewright::ops

@@ -1,0 +1,46 @@
+#include "placewright/ir/origin.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "placewright/base/error.h"
+
+namespace placewright {
+
+std::string_view name(Role role) {
+  constexpr std::array<std::string_view, 4> names{"forward", "backward", "update", "transfer"};
+  return names[static_cast<size_t>(role)];
+}
+
+std::string Origin::name() const {
+  std::string text = module_path.empty() ? "" : module_path + "/";
+  return text + std::string(placewright::name(role)) + "#" + std::to_string(ordinal);
+}
+
+OriginId OriginTable::intern(Origin origin) {
+  auto [at, is_new] = ids_.try_emplace(origin, size());
+  if (is_new) origins_.push_back(std::move(origin));
+  return at->second;
+}
+
+OriginId OriginTable::merge(OriginId first, OriginId second) {
+  if (first == second || second == 0) return first;
+  if (first == 0) return second;
+  Origin merged = origins_[first];
+  std::set<OriginId> all(merged.merged.begin(), merged.merged.end());
+  all.insert(second);
+  all.insert(origins_[second].merged.begin(), origins_[second].merged.end());
+  all.erase(first);
+  merged.merged.assign(all.begin(), all.end());
+  return intern(std::move(merged));
+}
+
+OriginId OriginTable::with_role(OriginId id, Role role) {
+  if (id == 0 || origins_[id].role == role) return id;
+  Origin origin = origins_[id];
+  origin.role = role;
+  return intern(std::move(origin));
+}
+
+}  // namespace placewright
