@@ -33,13 +33,13 @@ enum class AttributeKind : uint8_t { boolean, integer, number, string, dtype, si
 struct AttributeSpec {
   std::string_view name;
   AttributeKind kind;
-  std::optional<Attribute> fallback;  // without one the attribute must be given
-  std::string_view meaning;           // for the reference page
+  std::optional<Attribute> fallback = {};  // without one the attribute must be given
+  std::string_view meaning = {};           // for the reference page
 };
 
 struct Signature {
-  std::vector<OperandSpec> operands;
-  std::vector<AttributeSpec> attributes;
+  std::vector<OperandSpec> operands = {};
+  std::vector<AttributeSpec> attributes = {};
   bool same_dtype = true;  // all operands share one dtype; infer says the rest
 };
 
@@ -115,9 +115,9 @@ struct Traits {
 // Operands and attributes that the derived tests try, besides what they make up for elementwise ops.
 struct Sample {
   std::vector<Type> operands;
-  Attributes attributes;
+  Attributes attributes = {};
   // Values: uniform in [low, high]; integers are rounded towards zero. One pair an operand, or empty for [-2, 2].
-  std::vector<std::pair<double, double>> ranges;
+  std::vector<std::pair<double, double>> ranges = {};
   bool differentiable_here = true;  // false: kinks or ties make finite differences useless at these values
 };
 
@@ -136,7 +136,7 @@ struct OpEntry {
   std::function<std::vector<Type>(const OpView&)> infer;
   // The definition and the oracle: a naive index loop in f64 or int64, rounded once to the result dtype. Results are
   // allocated. Shares no code with lower or decompose. Empty only for structural ops, which the evaluator knows.
-  std::function<void(const OpView&, std::span<const HostTensor> operands, std::span<HostTensor> results)> evaluate;
+  std::function<void(const OpView&, std::span<const HostTensor> operands, std::span<HostTensor> results)> evaluate = {};
   Gradient gradient;
   Realisation realisation;
   Traits traits = {};
