@@ -5,8 +5,8 @@
 namespace placewright::detail {
 
 void check_failed(const char* condition, const char* file, int line, const std::string& message) {
-  throw std::logic_error(fmt::format("internal error at {}:{}: {} does not hold{}{}; this is a bug in Placewright", file,
-                                     line, condition, message.empty() ? "" : ": ", message));
+  throw std::logic_error(fmt::format("internal error at {}:{}: {} does not hold{}{}; this is a bug in Placewright",
+                                     file, line, condition, message.empty() ? "" : ": ", message));
 }
 
 }  // namespace placewright::detail

@@ -40,8 +40,9 @@ bool same_attribute(const Attribute& a, const Attribute& b) {
 }
 
 bool operator==(const Attributes& a, const Attributes& b) {
-  return std::equal(a.entries_.begin(), a.entries_.end(), b.entries_.begin(), b.entries_.end(),
-                    [](const auto& x, const auto& y) { return x.first == y.first && same_attribute(x.second, y.second); });
+  return std::equal(
+      a.entries_.begin(), a.entries_.end(), b.entries_.begin(), b.entries_.end(),
+      [](const auto& x, const auto& y) { return x.first == y.first && same_attribute(x.second, y.second); });
 }
 
 }  // namespace placewright

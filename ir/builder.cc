@@ -1,8 +1,8 @@
 #include "placewright/ir/builder.h"
 
-#include <fmt/format.h>
-
 #include <utility>
+
+#include <fmt/format.h>
 
 namespace placewright {
 

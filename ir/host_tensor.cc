@@ -16,14 +16,22 @@ template <typename Body>
 decltype(auto) with_element_type(DType dtype, Body body) {
   switch (dtype) {
     case DType::boolean:
-    case DType::u8: return body(uint8_t{});
-    case DType::i32: return body(int32_t{});
-    case DType::u32: return body(uint32_t{});
-    case DType::i64: return body(int64_t{});
-    case DType::u64: return body(uint64_t{});
-    case DType::f32: return body(float{});
-    case DType::f64: return body(double{});
-    default: throw Error("no host tensor of dtype " + std::string(name(dtype)) + " yet");
+    case DType::u8:
+      return body(uint8_t{});
+    case DType::i32:
+      return body(int32_t{});
+    case DType::u32:
+      return body(uint32_t{});
+    case DType::i64:
+      return body(int64_t{});
+    case DType::u64:
+      return body(uint64_t{});
+    case DType::f32:
+      return body(float{});
+    case DType::f64:
+      return body(double{});
+    default:
+      throw Error("no host tensor of dtype " + std::string(name(dtype)) + " yet");
   }
 }
 
@@ -50,9 +58,8 @@ HostTensor::HostTensor(DType dtype, Sizes sizes) : dtype_(dtype), sizes_(std::mo
 }
 
 double HostTensor::number(int64_t position) const {
-  return with_element_type(dtype_, [&]<typename T>(T) {
-    return static_cast<double>(reinterpret_cast<const T*>(raw())[position]);
-  });
+  return with_element_type(
+      dtype_, [&]<typename T>(T) { return static_cast<double>(reinterpret_cast<const T*>(raw())[position]); });
 }
 
 int64_t HostTensor::integer(int64_t position) const {

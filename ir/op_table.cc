@@ -1,8 +1,8 @@
 #include "placewright/ir/op_table.h"
 
-#include <fmt/format.h>
-
 #include <map>
+
+#include <fmt/format.h>
 
 #include "ops/families.h"
 
@@ -33,26 +33,40 @@ const Table& table() {
 
 bool has_kind(AttributeKind kind, const Attribute& value) {
   switch (kind) {
-    case AttributeKind::boolean: return std::holds_alternative<bool>(value);
-    case AttributeKind::integer: return std::holds_alternative<int64_t>(value);
-    case AttributeKind::number: return std::holds_alternative<double>(value);
-    case AttributeKind::string: return std::holds_alternative<std::string>(value);
-    case AttributeKind::dtype: return std::holds_alternative<DType>(value);
-    case AttributeKind::sizes: return std::holds_alternative<Sizes>(value);
-    case AttributeKind::shape: return std::holds_alternative<Shape>(value);
-    case AttributeKind::tensor: return std::holds_alternative<HostTensor>(value);
+    case AttributeKind::boolean:
+      return std::holds_alternative<bool>(value);
+    case AttributeKind::integer:
+      return std::holds_alternative<int64_t>(value);
+    case AttributeKind::number:
+      return std::holds_alternative<double>(value);
+    case AttributeKind::string:
+      return std::holds_alternative<std::string>(value);
+    case AttributeKind::dtype:
+      return std::holds_alternative<DType>(value);
+    case AttributeKind::sizes:
+      return std::holds_alternative<Sizes>(value);
+    case AttributeKind::shape:
+      return std::holds_alternative<Shape>(value);
+    case AttributeKind::tensor:
+      return std::holds_alternative<HostTensor>(value);
   }
   return false;
 }
 
 std::string_view describe(DTypeClass dtypes) {
   switch (dtypes) {
-    case DTypeClass::any: return "any dtype";
-    case DTypeClass::numeric: return "a number";
-    case DTypeClass::floating: return "a floating dtype";
-    case DTypeClass::integer: return "an integer dtype";
-    case DTypeClass::boolean: return "bool";
-    case DTypeClass::index: return "i32 or i64";
+    case DTypeClass::any:
+      return "any dtype";
+    case DTypeClass::numeric:
+      return "a number";
+    case DTypeClass::floating:
+      return "a floating dtype";
+    case DTypeClass::integer:
+      return "an integer dtype";
+    case DTypeClass::boolean:
+      return "bool";
+    case DTypeClass::index:
+      return "i32 or i64";
   }
   return "";
 }
@@ -77,7 +91,8 @@ StructuredKernel lower_scalar(const Scalar& scalar, const OpView& view) {
   for (size_t i = 0; i < view.operands.size(); ++i) {
     add_buffer(view.operand(static_cast<int>(i)), KernelBuffer::Role::input, "in" + std::to_string(i));
     loads.push_back(static_cast<int>(stage.body.size()));
-    stage.body.push_back({.op = ScalarOp::load, .dtype = view.operand(static_cast<int>(i)).dtype, .slot = static_cast<int>(i)});
+    stage.body.push_back(
+        {.op = ScalarOp::load, .dtype = view.operand(static_cast<int>(i)).dtype, .slot = static_cast<int>(i)});
   }
   add_buffer(view.result(), KernelBuffer::Role::output, "out0");
   int result = scalar.expression(stage.body, loads, view);
@@ -90,12 +105,18 @@ StructuredKernel lower_scalar(const Scalar& scalar, const OpView& view) {
 
 bool accepts(DTypeClass dtypes, DType dtype) {
   switch (dtypes) {
-    case DTypeClass::any: return true;
-    case DTypeClass::numeric: return dtype != DType::boolean;
-    case DTypeClass::floating: return is_floating(dtype);
-    case DTypeClass::integer: return is_integer(dtype);
-    case DTypeClass::boolean: return dtype == DType::boolean;
-    case DTypeClass::index: return dtype == DType::i32 || dtype == DType::i64;
+    case DTypeClass::any:
+      return true;
+    case DTypeClass::numeric:
+      return dtype != DType::boolean;
+    case DTypeClass::floating:
+      return is_floating(dtype);
+    case DTypeClass::integer:
+      return is_integer(dtype);
+    case DTypeClass::boolean:
+      return dtype == DType::boolean;
+    case DTypeClass::index:
+      return dtype == DType::i32 || dtype == DType::i64;
   }
   return false;
 }
@@ -135,8 +156,8 @@ std::vector<Type> infer_types(const OpView& view) {
   const std::vector<OperandSpec>& specs = entry.signature.operands;
   bool variadic = !specs.empty() && specs.back().variadic;
   if (operands.size() < specs.size() - variadic || (!variadic && operands.size() > specs.size()))
-    throw Error(fmt::format("{}: found {} operands, expected {}{}", entry.name, operands.size(), specs.size() - variadic,
-                            variadic ? " or more" : ""));
+    throw Error(fmt::format("{}: found {} operands, expected {}{}", entry.name, operands.size(),
+                            specs.size() - variadic, variadic ? " or more" : ""));
   for (size_t i = 0; i < operands.size(); ++i) {
     const OperandSpec& spec = specs[std::min(i, specs.size() - 1)];
     DType dtype = operands[i].tensor().dtype;

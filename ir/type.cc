@@ -1,9 +1,9 @@
 #include "placewright/ir/type.h"
 
+#include <charconv>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-
-#include <charconv>
 
 #include "placewright/base/checked.h"
 
@@ -111,9 +111,15 @@ std::string where_text(const Where& where) {
   std::string text = fmt::format("@[{}]", fmt::join(devices, ","));
   if (!where.mesh_sizes.empty()) text += fmt::format("({})", fmt::join(where.mesh_sizes, "x"));
   for (const Sharding& sharding : where.shardings) switch (sharding.kind) {
-      case Sharding::Kind::replicated: shardings.push_back("replicated"); break;
-      case Sharding::Kind::split: shardings.push_back(fmt::format("split {}", sharding.dim)); break;
-      case Sharding::Kind::partial_sum: shardings.push_back("partial_sum"); break;
+      case Sharding::Kind::replicated:
+        shardings.push_back("replicated");
+        break;
+      case Sharding::Kind::split:
+        shardings.push_back(fmt::format("split {}", sharding.dim));
+        break;
+      case Sharding::Kind::partial_sum:
+        shardings.push_back("partial_sum");
+        break;
     }
   if (!shardings.empty()) text += fmt::format("{{{}}}", fmt::join(shardings, ", "));
   return text;

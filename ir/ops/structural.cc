@@ -7,9 +7,7 @@ namespace placewright::ops {
 namespace {
 
 std::vector<Type> declared(const OpView& view) { return {view.results.begin(), view.results.end()}; }
-std::vector<Type> same_as_operand(const OpView& view) {
-  return {Type(view.operand(0).dtype, view.operand(0).shape)};
-}
+std::vector<Type> same_as_operand(const OpView& view) { return {Type(view.operand(0).dtype, view.operand(0).shape)}; }
 
 const Function& nested(const OpView& view) {
   if (view.functions.size() != 1) throw Error(fmt::format("found {} functions, expected one", view.functions.size()));
@@ -82,8 +80,9 @@ std::vector<OpEntry> structural() {
        .gradient = Gradient::not_differentiable(),
        .realisation = Structural{}},
       {.name = "gradient",
-       .summary = "Results of its function, whose first one is a scalar loss, then the loss's gradients with respect to "
-                  "the operands that are named. `differentiate` expands it.",
+       .summary =
+           "Results of its function, whose first one is a scalar loss, then the loss's gradients with respect to "
+           "the operands that are named. `differentiate` expands it.",
        .signature = {.operands = {{"operands", DTypeClass::any, true}},
                      .attributes = {{"with_respect_to", AttributeKind::sizes, {}, "operand numbers"}},
                      .same_dtype = false},
@@ -92,9 +91,10 @@ std::vector<OpEntry> structural() {
        .realisation = Structural{}},
       {.name = "transfer",
        .summary = "The operand on the device that the result's type names. At load: once, before the first step.",
-       .signature = {.operands = {{"value"}},
-                     .attributes = {{"at_load", AttributeKind::boolean, Attribute(false), "once, before the first step"},
-                                    {"why", AttributeKind::string, Attribute(std::string()), "reason, for the ledger"}}},
+       .signature =
+           {.operands = {{"value"}},
+            .attributes = {{"at_load", AttributeKind::boolean, Attribute(false), "once, before the first step"},
+                           {"why", AttributeKind::string, Attribute(std::string()), "reason, for the ledger"}}},
        .infer = same_as_operand,
        .gradient = Gradient([](GradientContext& context) { return OperandGradients{context.gradients[0]}; }),
        .realisation = Structural{},

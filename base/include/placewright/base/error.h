@@ -18,7 +18,8 @@ namespace detail {
 
 }  // namespace placewright
 
-// PW_CHECK(condition[, message]): an invariant of ours. Throws std::logic_error, for a violated one is a bug, never bad input.
+// PW_CHECK(condition[, message]): an invariant of ours. Throws std::logic_error, for a violated one is a bug, never bad
+// input.
 #define PW_CHECK(condition, ...)                                                                     \
   do {                                                                                               \
     if (!(condition)) [[unlikely]]                                                                   \

@@ -27,7 +27,7 @@ class FunctionBuilder {
 
   Value input(std::string_view name, InputKind kind, Type type);
   Value constant(HostTensor value);
-  Value constant(DType dtype, double value);             // a scalar
+  Value constant(DType dtype, double value);                  // a scalar
   Value full(DType dtype, const Shape& shape, double value);  // a scalar broadcast to a shape
 
   // Elementwise helpers that broadcast by NumPy's rule (trailing dimensions; size 1 stretches).
@@ -43,8 +43,8 @@ class FunctionBuilder {
   const Function& function() const { return graph_.functions[function_]; }
   FunctionId id() const { return function_; }
 
-  OriginId origin = 0;        // of the ops appended from now on
-  std::optional<Pin> pin;     // likewise
+  OriginId origin = 0;     // of the ops appended from now on
+  std::optional<Pin> pin;  // likewise
 
  private:
   Graph& graph_;

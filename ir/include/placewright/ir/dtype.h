@@ -8,7 +8,25 @@
 
 namespace placewright {
 
-enum class DType : uint8_t { boolean, i4, u4, i8, u8, i16, u16, i32, u32, i64, u64, f8e4m3, f8e5m2, f16, bf16, f32, f64 };
+enum class DType : uint8_t {
+  boolean,
+  i4,
+  u4,
+  i8,
+  u8,
+  i16,
+  u16,
+  i32,
+  u32,
+  i64,
+  u64,
+  f8e4m3,
+  f8e5m2,
+  f16,
+  bf16,
+  f32,
+  f64
+};
 
 enum class DTypeKind : uint8_t { boolean, signed_integer, unsigned_integer, floating };
 

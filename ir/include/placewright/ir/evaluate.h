@@ -16,6 +16,8 @@ struct Evaluation {
 
 // `inputs`: one a function input, of its dtype and sizes; all symbols must be bound. Error names the op and its origin.
 Evaluation evaluate(const Graph& graph, FunctionId function, std::span<const HostTensor> inputs);
-inline Evaluation evaluate(const Graph& graph, std::span<const HostTensor> inputs) { return evaluate(graph, 0, inputs); }
+inline Evaluation evaluate(const Graph& graph, std::span<const HostTensor> inputs) {
+  return evaluate(graph, 0, inputs);
+}
 
 }  // namespace placewright

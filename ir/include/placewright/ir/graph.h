@@ -86,8 +86,8 @@ struct Graph {
 std::string print_graph(const Graph& graph);
 Graph parse_graph(std::string_view text);  // Error names line and column, what was found and what was expected
 
-// Error (a bug of a pass, or a damaged file) unless every op agrees with its entry's signature and infer, operands stand
-// before their uses, functions are called with what they take, and updates pair states with values of their type.
+// Error (a bug of a pass, or a damaged file) unless every op agrees with its entry's signature and infer, operands
+// stand before their uses, functions are called with what they take, and updates pair states with values of their type.
 void verify_graph(const Graph& graph);
 
 }  // namespace placewright

@@ -15,14 +15,38 @@ namespace placewright {
 // The dtype of a C++ element type: dtype_of<float>() is f32.
 template <typename T>
 constexpr DType dtype_of();
-template <> constexpr DType dtype_of<bool>() { return DType::boolean; }
-template <> constexpr DType dtype_of<uint8_t>() { return DType::u8; }
-template <> constexpr DType dtype_of<int32_t>() { return DType::i32; }
-template <> constexpr DType dtype_of<uint32_t>() { return DType::u32; }
-template <> constexpr DType dtype_of<int64_t>() { return DType::i64; }
-template <> constexpr DType dtype_of<uint64_t>() { return DType::u64; }
-template <> constexpr DType dtype_of<float>() { return DType::f32; }
-template <> constexpr DType dtype_of<double>() { return DType::f64; }
+template <>
+constexpr DType dtype_of<bool>() {
+  return DType::boolean;
+}
+template <>
+constexpr DType dtype_of<uint8_t>() {
+  return DType::u8;
+}
+template <>
+constexpr DType dtype_of<int32_t>() {
+  return DType::i32;
+}
+template <>
+constexpr DType dtype_of<uint32_t>() {
+  return DType::u32;
+}
+template <>
+constexpr DType dtype_of<int64_t>() {
+  return DType::i64;
+}
+template <>
+constexpr DType dtype_of<uint64_t>() {
+  return DType::u64;
+}
+template <>
+constexpr DType dtype_of<float>() {
+  return DType::f32;
+}
+template <>
+constexpr DType dtype_of<double>() {
+  return DType::f64;
+}
 
 class HostTensor {
  public:
@@ -37,7 +61,9 @@ class HostTensor {
     return tensor;
   }
   template <typename T>
-  static HostTensor scalar(T value) { return from<T>({}, {value}); }
+  static HostTensor scalar(T value) {
+    return from<T>({}, {value});
+  }
 
   DType dtype() const { return dtype_; }
   const Sizes& sizes() const { return sizes_; }
@@ -55,14 +81,15 @@ class HostTensor {
     PW_CHECK(dtype_of<T>() == dtype_);
     return {reinterpret_cast<T*>(data_.get()), static_cast<size_t>(elements_)};
   }
-  // Element `position` (row-major, flat) as f64 or i64; storing rounds once, to nearest even, or truncates and saturates.
+  // Element `position` (row-major, flat) as f64 or i64; storing rounds once, to nearest even, or truncates and
+  // saturates.
   double number(int64_t position) const;
   int64_t integer(int64_t position) const;
   void set_number(int64_t position, double value);
   void set_integer(int64_t position, int64_t value);
 
-  HostTensor clone() const;                    // bytes of its own
-  HostTensor reshaped(Sizes sizes) const;      // shares the bytes
+  HostTensor clone() const;                        // bytes of its own
+  HostTensor reshaped(Sizes sizes) const;          // shares the bytes
   bool same_bytes(const HostTensor& other) const;  // dtype, sizes and every bit
 
  private:

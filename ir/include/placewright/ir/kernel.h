@@ -26,23 +26,65 @@ struct AffineExpr {
 };
 
 // One scalar instruction of a body. Arithmetic is in the node's own dtype and rounds to it; no contraction, except that
-// a `sum` reduction of a `mul` may use fused multiply-add. Integer division truncates towards zero; integer overflow wraps.
-// Comparisons give boolean. min and max give NaN if either operand is NaN, and order -0 below +0.
+// a `sum` reduction of a `mul` may use fused multiply-add. Integer division truncates towards zero; integer overflow
+// wraps. Comparisons give boolean. min and max give NaN if either operand is NaN, and order -0 below +0.
 enum class ScalarOp : uint8_t {
-  constant,    // `number` or `integer`, by dtype
-  index,       // i64: the position in domain dimension `slot`
-  load,        // access `slot`; with indirect operands see Access::indirect
-  reduced,     // epilogue only: state `slot` of the reduction
-  parameter,   // custom combine only: operand `slot` of (left states..., right states...)
-  add, sub, mul, div, rem, min, max, pow, atan2,
-  neg, abs, sign, exp, expm1, log, log1p, sqrt, rsqrt, sin, cos, tan, asin, acos, atan, sinh, cosh, tanh, erf, sigmoid,
-  floor, ceil, round, trunc,  // round: half to even
-  equal, not_equal, less, less_equal, greater, greater_equal, is_nan, is_finite,
-  logical_and, logical_or, logical_xor, logical_not,  // bitwise for integers
-  shift_left, shift_right, multiply_high,             // unsigned integers; multiply_high: the upper half of the product
-  select,   // (condition, if true, if false)
-  cast,     // float to integer truncates and saturates, NaN gives 0; to boolean: != 0
-  bitcast,  // same number of bits
+  constant,   // `number` or `integer`, by dtype
+  index,      // i64: the position in domain dimension `slot`
+  load,       // access `slot`; with indirect operands see Access::indirect
+  reduced,    // epilogue only: state `slot` of the reduction
+  parameter,  // custom combine only: operand `slot` of (left states..., right states...)
+  add,
+  sub,
+  mul,
+  div,
+  rem,
+  min,
+  max,
+  pow,
+  atan2,
+  neg,
+  abs,
+  sign,
+  exp,
+  expm1,
+  log,
+  log1p,
+  sqrt,
+  rsqrt,
+  sin,
+  cos,
+  tan,
+  asin,
+  acos,
+  atan,
+  sinh,
+  cosh,
+  tanh,
+  erf,
+  sigmoid,
+  floor,
+  ceil,
+  round,
+  trunc,  // round: half to even
+  equal,
+  not_equal,
+  less,
+  less_equal,
+  greater,
+  greater_equal,
+  is_nan,
+  is_finite,
+  logical_and,
+  logical_or,
+  logical_xor,
+  logical_not,  // bitwise for integers
+  shift_left,
+  shift_right,
+  multiply_high,  // unsigned integers; multiply_high: the upper half of the product
+  select,         // (condition, if true, if false)
+  cast,           // float to integer truncates and saturates, NaN gives 0; to boolean: != 0
+  bitcast,        // same number of bits
 };
 
 struct ScalarNode {
@@ -104,17 +146,17 @@ struct Reduction {
 // (it may load with accesses that do not depend on reduced dimensions), and its stores happen. An empty reduction gives
 // the initial state. Stages run one after the other, each as if it were complete before the next begins.
 struct Stage {
-  std::string name;                // for people: the op it came from
-  Sizes extents;                   // the iteration domain
-  std::vector<bool> reduced;       // one for each dimension; all false without a reduction
+  std::string name;           // for people: the op it came from
+  Sizes extents;              // the iteration domain
+  std::vector<bool> reduced;  // one for each dimension; all false without a reduction
   std::vector<Access> accesses;
   ScalarBody body;
-  std::vector<Store> stores;       // at every point: only without a reduction
+  std::vector<Store> stores;  // at every point: only without a reduction
   Reduction reduction;
-  ScalarBody epilogue;             // only with a reduction
+  ScalarBody epilogue;  // only with a reduction
   std::vector<Store> epilogue_stores;
   // Dimensions that must run in order, serially, because stores with `add` or indirect stores may collide along them.
-  std::vector<bool> sequential;    // empty: none
+  std::vector<bool> sequential;  // empty: none
 
   int rank() const { return static_cast<int>(extents.size()); }
   bool has_reduction() const { return reduction.kind != Reduction::Kind::none; }

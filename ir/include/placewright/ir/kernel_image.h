@@ -22,8 +22,8 @@ struct KernelPhase {
 
 struct KernelEntry {
   std::string name;
-  std::vector<KernelPhase> phases;         // run in order, each complete before the next
-  std::vector<int64_t> workspace_bytes;    // of each workspace buffer, shared by the phases, 64-byte aligned
+  std::vector<KernelPhase> phases;       // run in order, each complete before the next
+  std::vector<int64_t> workspace_bytes;  // of each workspace buffer, shared by the phases, 64-byte aligned
   friend bool operator==(const KernelEntry&, const KernelEntry&) = default;
 };
 

@@ -28,7 +28,16 @@ struct OperandSpec {
   bool variadic = false;  // the last operand only: zero or more
 };
 
-enum class AttributeKind : uint8_t { boolean, integer, number, string, dtype, sizes, shape, tensor };  // as in Attribute
+enum class AttributeKind : uint8_t {
+  boolean,
+  integer,
+  number,
+  string,
+  dtype,
+  sizes,
+  shape,
+  tensor
+};  // as in Attribute
 
 struct AttributeSpec {
   std::string_view name;
@@ -59,12 +68,12 @@ struct OpView {
 
 // What a gradient rule sees. It builds the gradients of the operands from those of the results.
 struct GradientContext {
-  FunctionBuilder& builder;                       // ops made through it take the op's origin, in role backward
+  FunctionBuilder& builder;  // ops made through it take the op's origin, in role backward
   OpView view;
   std::vector<Value> operands;
   std::vector<Value> results;
-  std::vector<std::optional<Value>> gradients;    // of each result; absent: zero
-  std::vector<bool> needed;                       // for each operand: whether its gradient is wanted
+  std::vector<std::optional<Value>> gradients;  // of each result; absent: zero
+  std::vector<bool> needed;                     // for each operand: whether its gradient is wanted
 };
 // One for each operand; absent: zero.
 using OperandGradients = std::vector<std::optional<Value>>;
@@ -85,7 +94,8 @@ class Gradient {  // deliberately without a default: forgetting it does not comp
   Rule rule_;
 };
 
-// --- How an op is realised: exactly one of these -----------------------------------------------------------------------
+// --- How an op is realised: exactly one of these
+// -----------------------------------------------------------------------
 
 // Elementwise: one scalar expression. Operands and result share a shape; `expression` appends nodes to the body and
 // returns the result's node, given the nodes of the operands and the op's view.
@@ -107,9 +117,9 @@ using Realisation = std::variant<Scalar, Lower, Decompose, Host, Structural>;
 
 struct Traits {
   bool commutative = false;
-  bool view = false;            // the result has the operand's elements in the same row-major order (reshape)
-  bool random = false;          // reads a random state
-  bool keep = false;            // never eliminated although unused
+  bool view = false;    // the result has the operand's elements in the same row-major order (reshape)
+  bool random = false;  // reads a random state
+  bool keep = false;    // never eliminated although unused
 };
 
 // Operands and attributes that the derived tests try, besides what they make up for elementwise ops.
@@ -146,7 +156,9 @@ struct OpEntry {
   std::vector<Sample> samples = {};
 
   template <typename T>
-  const T* realised_as() const { return std::get_if<T>(&realisation); }
+  const T* realised_as() const {
+    return std::get_if<T>(&realisation);
+  }
   bool is_structural() const { return realised_as<Structural>() != nullptr; }
 };
 

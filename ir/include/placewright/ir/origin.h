@@ -27,8 +27,8 @@ struct Origin {
   std::vector<SourceSite> frames;  // innermost frame of the user's own code first, its callers behind
   std::string module_path;         // "features.0"; empty outside modules
   Role role = Role::forward;
-  int32_t ordinal = 0;             // among the ops of this module path and role, in order of capture
-  std::vector<OriginId> merged;    // origins of the ops that a rewrite joined into this one, sorted
+  int32_t ordinal = 0;           // among the ops of this module path and role, in order of capture
+  std::vector<OriginId> merged;  // origins of the ops that a rewrite joined into this one, sorted
 
   std::string site() const { return frames.empty() ? "unknown" : frames.front().to_string(); }
   std::string name() const;  // "features.0/forward#2"

@@ -10,9 +10,10 @@
 
 namespace placewright {
 
-// One loop: runs over its dimension, or over the tile that an outer loop of the same dimension left, in steps of `step`.
-// A dimension whose innermost loop has step s > 1 leaves a tile of s points to the leaf, which is unrolled by rule
-// (parallel dimensions) with the vector dimension in vectors; a dimension without a loop belongs to the leaf whole.
+// One loop: runs over its dimension, or over the tile that an outer loop of the same dimension left, in steps of
+// `step`. A dimension whose innermost loop has step s > 1 leaves a tile of s points to the leaf, which is unrolled by
+// rule (parallel dimensions) with the vector dimension in vectors; a dimension without a loop belongs to the leaf
+// whole.
 struct Loop {
   enum class Binding : uint8_t { serial, thread };
   int dim = 0;
@@ -21,8 +22,8 @@ struct Loop {
   friend bool operator==(const Loop&, const Loop&) = default;
 };
 
-// Copies what the loops inside depth `depth` read of an access into a contiguous local buffer, in the order in which the
-// leaf reads it, vector dimension innermost.
+// Copies what the loops inside depth `depth` read of an access into a contiguous local buffer, in the order in which
+// the leaf reads it, vector dimension innermost.
 struct Pack {
   int access = 0;
   int depth = 0;  // number of the stage's loops (shared ones included) that stand outside the copy

@@ -1,5 +1,5 @@
-// What passes must know of a target. codegen implements it, the frontend injects it through PassContext. A pure function
-// of machine and profile data: it never probes.
+// What passes must know of a target. codegen implements it, the frontend injects it through PassContext. A pure
+// function of machine and profile data: it never probes.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,8 @@ class TargetModel {
   virtual ~TargetModel() = default;
   // Empty if the target runs the op as it stands; else the cause ("no kernel for gather of f64").
   virtual std::string refuses(const Graph& graph, const Function& function, const Op& op) const = 0;
-  // Whether `consumer` may join `producers` (op numbers of `function`, already one group) in one launch, and gains by it.
+  // Whether `consumer` may join `producers` (op numbers of `function`, already one group) in one launch, and gains by
+  // it.
   virtual bool can_fuse(const Graph& graph, const Function& function, const std::vector<int32_t>& group,
                         int32_t consumer) const = 0;
   // Seconds that one launch of these ops takes, launch overhead included.

@@ -20,8 +20,8 @@ class Dim {
   static Dim symbol(std::string name, int64_t bound);
 
   bool is_number() const { return symbol_.empty(); }
-  int64_t number() const;                                 // Error if it is a symbol
-  int64_t bound() const { return number_; }               // the number, or the symbol's bound
+  int64_t number() const;                                     // Error if it is a symbol
+  int64_t bound() const { return number_; }                   // the number, or the symbol's bound
   const std::string& symbol_name() const { return symbol_; }  // empty for a number
   std::string to_string() const;
 
@@ -37,7 +37,7 @@ class Dim {
 using Shape = std::vector<Dim>;
 using Sizes = std::vector<int64_t>;  // a shape that is all numbers, or strides, or a position
 
-int64_t element_count(const Sizes& sizes);   // checked; 1 for a scalar
+int64_t element_count(const Sizes& sizes);    // checked; 1 for a scalar
 Sizes row_major_strides(const Sizes& sizes);  // in elements
 std::string to_string(const Shape& shape);    // "[32,10]"
 std::string to_string(const Sizes& sizes);
