@@ -13,7 +13,8 @@ std::vector<OpEntry> elementwise();   // unary and binary maths, comparisons, se
 std::vector<OpEntry> shaping();       // reshape transpose broadcast slice pad concat reverse size_of
 std::vector<OpEntry> reductions();    // reduce_sum ... argmin
 std::vector<OpEntry> indexing();      // gather scatter_add iota
-std::vector<OpEntry> contractions();  // dot_general conv and its gradients
+std::vector<OpEntry> contractions();  // dot_general
+std::vector<OpEntry> convolutions();  // conv and its gradients
 std::vector<OpEntry> windows();       // max and average pooling and their gradients
 std::vector<OpEntry> random();        // Philox
 std::vector<OpEntry> composites();    // softmax ... embedding
