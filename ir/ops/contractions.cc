@@ -82,7 +82,7 @@ void evaluate_dot(const OpView& view, std::span<const HostTensor> operands, std:
       for (int64_t d : right.free) at_rhs[d] = at[next++];
       for_each_position(summed, [&](const Sizes& inner) {
         for (size_t i = 0; i < inner.size(); ++i) at_lhs[left.contracting[i]] = at_rhs[right.contracting[i]] = inner[i];
-        add_to(result[number], multiply(lhs[flat_index(lhs_sizes, at_lhs)], rhs[flat_index(rhs_sizes, at_rhs)]));
+        add_to(result[number], multiply(lhs[flat_index(at_lhs, lhs_sizes)], rhs[flat_index(at_rhs, rhs_sizes)]));
       });
       ++number;
     });

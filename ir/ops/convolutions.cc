@@ -130,7 +130,7 @@ void for_each_product(const Convolution& conv, Body body) {
         if (position < 0 || position >= conv.inputs[d]) return;
         from.push_back(position);
       }
-      body(flat_index(input_sizes, from), flat_index(weight_sizes, tap), flat_index(result_sizes, at));
+      body(flat_index(from, input_sizes), flat_index(tap, weight_sizes), flat_index(at, result_sizes));
     });
   });
 }

@@ -5,6 +5,18 @@
 #include "placewright/base/checked.h"
 
 namespace placewright::ops {
+namespace {
+
+ScalarNode constant_node(DType dtype, double value) {
+  ScalarNode node{.op = ScalarOp::constant, .dtype = dtype};
+  if (is_floating(dtype))
+    node.number = value;
+  else
+    node.integer = static_cast<int64_t>(value);
+  return node;
+}
+
+}  // namespace
 
 Index operator+(Index a, const Index& b) {
   PW_CHECK(a.divisor == 1 && b.divisor == 1);
@@ -26,15 +38,6 @@ Index divide_or_outside(Index a, int64_t divisor) {
   PW_CHECK(a.divisor == 1 && divisor > 0);
   a.divisor = divisor;
   return a;
-}
-
-ScalarNode constant_node(DType dtype, double value) {
-  ScalarNode node{.op = ScalarOp::constant, .dtype = dtype};
-  if (is_floating(dtype))
-    node.number = value;
-  else
-    node.integer = static_cast<int64_t>(value);
-  return node;
 }
 
 KernelWriter::KernelWriter(const OpView& view) : operands_(static_cast<int>(view.operands.size())) {

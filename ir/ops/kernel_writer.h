@@ -76,6 +76,4 @@ class StageWriter {
   Stage stage_;
 };
 
-ScalarNode constant_node(DType dtype, double value);
-
 }  // namespace placewright::ops

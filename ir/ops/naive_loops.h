@@ -22,7 +22,7 @@ void for_each_position(const Sizes& sizes, Body body) {
 }
 
 // Row-major number of an element.
-inline int64_t flat_index(const Sizes& sizes, const Sizes& position) {
+inline int64_t flat_index(const Sizes& position, const Sizes& sizes) {
   int64_t flat = 0;
   for (size_t d = 0; d < sizes.size(); ++d) flat = flat * sizes[d] + position[d];
   return flat;

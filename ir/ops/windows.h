@@ -59,7 +59,7 @@ void for_each_tap(const Windows& windows, Body body) {
   Sizes output_sizes = numbers_of(windows.output_shape());
   size_t lead = windows.lead.size();
   for_each_position(output_sizes, [&](const Sizes& at) {
-    int64_t output = flat_index(output_sizes, at);
+    int64_t output = flat_index(at, output_sizes);
     for_each_position(windows.geometry.window, [&](const Sizes& tap) {
       Sizes from(at.begin(), at.begin() + static_cast<std::ptrdiff_t>(lead));
       for (int d = 0; d < windows.rank(); ++d) {
@@ -67,7 +67,7 @@ void for_each_tap(const Windows& windows, Body body) {
         if (position < 0 || position >= windows.inputs[d]) return;
         from.push_back(position);
       }
-      body(output, flat_index(input_sizes, from));
+      body(output, flat_index(from, input_sizes));
     });
   });
 }
