@@ -1,0 +1,72 @@
+// What placement knows of a machine: devices, memory, rates, launch overheads, links, and what is absent and why.
+// Plain data with a text form, so that a plan for a machine can be made on any other. Units: bytes, seconds, per
+// second.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "placewright/ir/dtype.h"
+#include "placewright/ir/type.h"
+
+namespace placewright {
+
+// Peak rate of an op class ("contraction", "elementwise", ...) in operations per second. A device runs the op classes
+// and dtypes that it has rates for.
+struct Rate {
+  std::string op_class;
+  DType dtype = DType::f32;
+  double per_second = 0;
+  friend bool operator==(const Rate&, const Rate&) = default;
+};
+
+struct DeviceSpec {
+  DeviceId id;
+  std::string name;          // for people: "AMD EPYC 9B45"
+  std::string target;        // what kernel images must match
+  bool host_memory = false;  // its memory is the host's: no transfer reaches it
+  int threads = 1;
+  int64_t memory_bytes = 0;
+  double memory_bandwidth = 0;
+  double launch_seconds = 0;  // overhead of one launch
+  std::vector<Rate> rates;
+
+  // The rate of the class and dtype; 0 if the device has none.
+  double rate(std::string_view op_class, DType dtype) const;
+  friend bool operator==(const DeviceSpec&, const DeviceSpec&) = default;
+};
+
+// One direction between two devices.
+struct Link {
+  DeviceId from, to;
+  double latency_seconds = 0;
+  double bytes_per_second = 0;
+  friend bool operator==(const Link&, const Link&) = default;
+};
+
+// A kind of device that cannot be used here: what the doctor found. It becomes the reason of ops that run elsewhere.
+struct AbsentDevice {
+  std::string kind;  // "cuda"
+  std::string code;  // stable: "no-driver"
+  std::string cause;
+  std::string fix;
+  friend bool operator==(const AbsentDevice&, const AbsentDevice&) = default;
+};
+
+struct Machine {
+  std::vector<DeviceSpec> devices;
+  std::vector<Link> links;
+  std::vector<AbsentDevice> absent;
+
+  const DeviceSpec* try_find(const DeviceId& id) const;  // null if absent
+  const DeviceSpec& find(const DeviceId& id) const;      // Error lists the devices, and why this one is absent
+  const Link* try_link(const DeviceId& from, const DeviceId& to) const;
+  friend bool operator==(const Machine&, const Machine&) = default;
+};
+
+std::string print_machine(const Machine& machine);
+Machine parse_machine(std::string_view text);  // exact round trip; Error names the line, what was found and expected
+
+}  // namespace placewright

@@ -1,0 +1,60 @@
+// Measured costs of a machine, which override estimates from its rates. Plain data with a text form.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "placewright/ir/dtype.h"
+#include "placewright/ir/type.h"
+
+namespace placewright {
+
+struct CostPoint {
+  double size = 0;  // operations of an op class, bytes of a link
+  double seconds = 0;
+  friend bool operator==(const CostPoint&, const CostPoint&) = default;
+};
+
+// Seconds at `size` by log-log interpolation between the points (sorted by size, sizes and seconds > 0); beyond the
+// ends the first point's time, and the last point's rate. Nothing without points.
+std::optional<double> interpolate(const std::vector<CostPoint>& points, double size);
+
+struct Profile {
+  struct OpCost {
+    DeviceId device;
+    std::string op_class;
+    DType dtype = DType::f32;
+    std::vector<CostPoint> points;
+    friend bool operator==(const OpCost&, const OpCost&) = default;
+  };
+  struct LinkCost {
+    DeviceId from, to;
+    std::vector<CostPoint> points;
+    friend bool operator==(const LinkCost&, const LinkCost&) = default;
+  };
+  // The median of one kernel, found by a key of its structured kernel and schedule.
+  struct KernelCost {
+    DeviceId device;
+    std::string key;
+    double seconds = 0;
+    friend bool operator==(const KernelCost&, const KernelCost&) = default;
+  };
+  std::string machine;  // what it was measured on, for people
+  std::vector<OpCost> ops;
+  std::vector<LinkCost> links;
+  std::vector<KernelCost> kernels;
+
+  std::optional<double> op_seconds(const DeviceId& device, std::string_view op_class, DType dtype,
+                                   double operations) const;
+  std::optional<double> link_seconds(const DeviceId& from, const DeviceId& to, double bytes) const;
+  std::optional<double> kernel_seconds(const DeviceId& device, std::string_view key) const;
+  friend bool operator==(const Profile&, const Profile&) = default;
+};
+
+std::string print_profile(const Profile& profile);
+Profile parse_profile(std::string_view text);  // exact round trip; Error names the line, what was found and expected
+
+}  // namespace placewright

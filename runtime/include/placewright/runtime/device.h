@@ -1,0 +1,145 @@
+// What a device offers the executor. Adding a device is implementing this in a folder of its own.
+// Addresses are opaque: only the device that gave one may use it, unless its memory is the host's.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "placewright/base/error.h"
+#include "placewright/ir/kernel_image.h"
+#include "placewright/ir/machine.h"
+
+namespace placewright {
+
+class Device;
+
+// The device stopped answering. Its memory is lost; the message names the kernel or copy that was running.
+class DeviceLost : public Error {
+ public:
+  using Error::Error;
+};
+
+// An allocation failed. Nothing was changed: the next, smaller one may succeed.
+class OutOfDeviceMemory : public Error {
+ public:
+  using Error::Error;
+};
+
+// Some memory on a device; does not own it.
+struct BufferView {
+  Device* device = nullptr;
+  void* address = nullptr;
+  int64_t bytes = 0;
+};
+
+// Memory on a device, freed with this object.
+class DeviceMemory {
+ public:
+  DeviceMemory() = default;
+  // Throws OutOfDeviceMemory, which says what needed how much.
+  DeviceMemory(std::shared_ptr<Device> device, int64_t bytes, int64_t alignment, const std::string& what);
+  DeviceMemory(DeviceMemory&& other) noexcept;
+  DeviceMemory& operator=(DeviceMemory&& other) noexcept;
+  ~DeviceMemory();
+
+  BufferView view() const { return view_; }
+  void* address() const { return view_.address; }
+  int64_t bytes() const { return view_.bytes; }
+  const std::shared_ptr<Device>& device() const { return device_; }
+  explicit operator bool() const { return device_ != nullptr; }
+
+ private:
+  std::shared_ptr<Device> device_;
+  BufferView view_;
+};
+
+// A kernel image ready to run. Entries keep the image's order.
+class LoadedImage {
+ public:
+  virtual ~LoadedImage() = default;
+  const std::vector<KernelEntry>& entries() const { return entries_; }
+  int entry_index(const std::string& name) const;  // Error that lists the entries if there is none of that name
+
+ protected:
+  explicit LoadedImage(std::vector<KernelEntry> entries) : entries_(std::move(entries)) {}
+
+ private:
+  std::vector<KernelEntry> entries_;
+};
+
+// One run of an entry. All it points to must live until the stream has passed it.
+struct KernelLaunch {
+  const LoadedImage* image = nullptr;
+  int entry = 0;
+  void* const* buffers = nullptr;  // operands, results, workspaces: addresses on the launch's device
+  const int64_t* buffer_bytes = nullptr;
+  int buffer_count = 0;
+  const int64_t* scalars = nullptr;
+  uint64_t* status = nullptr;  // in host memory; valid once the launch is complete
+  double flops = 0;
+  double bytes = 0;
+  const char* name = "";  // for errors: the entry and its origin
+};
+
+// A point in a stream's work.
+struct Event {
+  Device* device = nullptr;
+  uint64_t number = 0;  // 0: complete already
+  double seconds = 0;   // of a complete one: when, on the device's clock
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual const DeviceSpec& spec() const = 0;
+  const DeviceId& id() const { return spec().id; }
+  bool is_host_memory() const { return spec().host_memory; }
+
+  // Null if there is not enough memory; a zero size gives an address of its own too. Contents are undefined.
+  virtual void* try_allocate(int64_t bytes, int64_t alignment) = 0;
+  virtual void free(void* address) = 0;
+  virtual int64_t used_bytes() const = 0;
+
+  // Error if the image's format, target or ABI is not this device's, or the image is damaged.
+  virtual std::shared_ptr<const LoadedImage> load(const KernelImage& image) = 0;
+
+  // Streams are cheap; a stream belongs to one context of one executable.
+  virtual int open_stream(const std::string& name) = 0;
+  virtual void close_stream(int stream) = 0;
+  virtual void launch(int stream, const KernelLaunch& launch) = 0;
+  // Between this device and itself, the host's memory, or another device of its kind.
+  virtual void copy(int stream, BufferView destination, BufferView source, int64_t bytes, const char* name) = 0;
+  // destination += source, both on this device, row-major `count` elements. f32, f64, i32, i64.
+  virtual void accumulate(int stream, void* destination, const void* source, DType dtype, int64_t count) = 0;
+  virtual Event record(int stream) = 0;
+  virtual void wait(int stream,
+                    const Event& event) = 0;  // the stream's later work waits; the event may be another device's
+  // Blocks until the event is complete; returns its time on the device's clock in seconds. Throws what went wrong
+  // before it on the stream.
+  virtual double finish(const Event& event) = 0;
+};
+
+// The devices of this process, by id. Immutable.
+class DeviceSet {
+ public:
+  DeviceSet() = default;
+  // `host` is the index of the device whose memory is the host's and that constants and arguments come from.
+  DeviceSet(std::vector<std::shared_ptr<Device>> devices, std::vector<AbsentDevice> absent);
+  const std::vector<std::shared_ptr<Device>>& devices() const { return devices_; }
+  const std::vector<AbsentDevice>& absent() const { return absent_; }
+  const std::shared_ptr<Device>& host() const;  // the first one with host memory
+  const std::shared_ptr<Device>& find(
+      const DeviceId& id) const;  // Error lists the devices there are, and why one is absent
+  Machine machine(std::vector<Link> links) const;
+
+ private:
+  std::vector<std::shared_ptr<Device>> devices_;
+  std::vector<AbsentDevice> absent_;
+};
+
+}  // namespace placewright
