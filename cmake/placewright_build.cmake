@@ -2,6 +2,7 @@
 
 option(PLACEWRIGHT_LLVM "Build the CPU code generator (needs LLVM 19)" ON)
 option(PLACEWRIGHT_TESTS "Build the tests" ON)
+option(PLACEWRIGHT_PROGRAMS "Build tools, examples and benches" ON)
 option(PLACEWRIGHT_WERROR "Treat warnings as errors" OFF)
 set(PLACEWRIGHT_SANITIZE "" CACHE STRING "Sanitizers, as -fsanitize= takes them: address,undefined or thread")
 
@@ -26,6 +27,11 @@ if(PLACEWRIGHT_LLD AND NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   add_link_options(-fuse-ld=lld)
 endif()
 
+# Libraries that folders name; looked for here so that every folder sees them.
+find_package(fmt REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(Threads REQUIRED)
+
 add_compile_options(-Wall -Wextra)
 if(PLACEWRIGHT_WERROR)
   add_compile_options(-Werror)
@@ -46,6 +52,10 @@ function(placewright_folder NAME)
   foreach(folder IN LISTS ARG_EXCLUDE)
     list(FILTER sources EXCLUDE REGEX "^${CMAKE_CURRENT_SOURCE_DIR}/${folder}/")
   endforeach()
+  if(NOT sources)
+    file(TOUCH ${CMAKE_CURRENT_BINARY_DIR}/empty.cc)
+    set(sources ${CMAKE_CURRENT_BINARY_DIR}/empty.cc)
+  endif()
   add_library(placewright_${NAME} OBJECT ${sources})
   target_sources(placewright_${NAME} PUBLIC FILE_SET HEADERS
     BASE_DIRS ${CMAKE_CURRENT_SOURCE_DIR}/include FILES ${headers})
