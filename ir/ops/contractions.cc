@@ -17,7 +17,6 @@ struct Side {
   Sizes batch, contracting, free;
 };
 
-bool contains(const Sizes& list, int64_t number) { return std::find(list.begin(), list.end(), number) != list.end(); }
 
 Side read_side(const Attributes& attributes, const std::string& name, int rank) {
   Side side{attributes.get<Sizes>(name + "_batch"), attributes.get<Sizes>(name + "_contracting"), {}};
