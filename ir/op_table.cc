@@ -15,7 +15,8 @@ struct Table {
 
   Table() {
     for (auto family : {ops::structural, ops::elementwise, ops::shaping, ops::reductions, ops::indexing,
-                        ops::contractions, ops::convolutions, ops::windows, ops::random, ops::composites})
+                        ops::contractions, ops::convolutions, ops::windows, ops::random, ops::activations,
+                        ops::normalisations, ops::losses, ops::composites})
       for (OpEntry& entry : family()) entries.push_back(std::move(entry));
     for (const OpEntry& entry : entries) {
       bool is_new = by_name.emplace(entry.name, &entry).second;
