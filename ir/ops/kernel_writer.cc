@@ -1,6 +1,7 @@
 #include "kernel_writer.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "placewright/base/checked.h"
 
@@ -16,7 +17,32 @@ ScalarNode constant_node(DType dtype, double value) {
   return node;
 }
 
+ScalarNode limit_value(DType dtype, bool highest) {
+  ScalarNode node{.op = ScalarOp::constant, .dtype = dtype};
+  int bits = info(dtype).bits;
+  switch (info(dtype).kind) {
+    case DTypeKind::boolean:
+      node.integer = highest;
+      break;
+    case DTypeKind::floating:
+      node.number = (highest ? 1 : -1) * std::numeric_limits<double>::infinity();
+      break;
+    case DTypeKind::unsigned_integer:
+      node.integer = highest ? static_cast<int64_t>(~uint64_t{0} >> (64 - bits)) : 0;
+      break;
+    case DTypeKind::signed_integer: {
+      auto limit = static_cast<int64_t>(~uint64_t{0} >> (65 - bits));
+      node.integer = highest ? limit : -limit - 1;
+      break;
+    }
+  }
+  return node;
+}
+
 }  // namespace
+
+ScalarNode lowest_value(DType dtype) { return limit_value(dtype, false); }
+ScalarNode highest_value(DType dtype) { return limit_value(dtype, true); }
 
 Index operator+(Index a, const Index& b) {
   PW_CHECK(a.divisor == 1 && b.divisor == 1);
@@ -52,6 +78,11 @@ KernelWriter::KernelWriter(const OpView& view) : operands_(static_cast<int>(view
 
 int KernelWriter::local(std::string name, DType dtype, Sizes sizes) {
   kernel_.buffers.push_back({std::move(name), dtype, std::move(sizes), {}, KernelBuffer::Role::local, -1});
+  return static_cast<int>(kernel_.buffers.size()) - 1;
+}
+
+int KernelWriter::alias(std::string name, int buffer, Sizes sizes) {
+  kernel_.buffers.push_back({std::move(name), dtype(buffer), std::move(sizes), {}, KernelBuffer::Role::local, buffer});
   return static_cast<int>(kernel_.buffers.size()) - 1;
 }
 
@@ -98,6 +129,12 @@ int StageWriter::load(int buffer, std::vector<Index> index, double outside) {
   return static_cast<int>(current().size()) - 1;
 }
 
+int StageWriter::load_indirect(int buffer, std::vector<Index> index, int dim, int node) {
+  int loaded = load(buffer, std::move(index));
+  stage_.accesses.back().indirect = {{dim, node}};
+  return loaded;
+}
+
 int StageWriter::number(DType dtype, double value) {
   current().push_back(constant_node(dtype, value));
   return static_cast<int>(current().size()) - 1;
@@ -130,10 +167,14 @@ int StageWriter::cast(int value, DType dtype) {
 }
 
 int StageWriter::reduce(Reduction::Kind kind, int value, double init) {
+  return reduce(kind, value, constant_node(dtype(value), init));
+}
+
+int StageWriter::reduce(Reduction::Kind kind, int value, const ScalarNode& init) {
   DType dtype = this->dtype(value);
   stage_.reduction.dtypes = {dtype};
   stage_.reduction.values = {value};
-  stage_.reduction.init = {constant_node(dtype, init)};
+  stage_.reduction.init = {init};
   stage_.reduction.kind = kind;
   stage_.epilogue.push_back({.op = ScalarOp::reduced, .dtype = dtype, .slot = 0});
   return 0;
@@ -141,15 +182,22 @@ int StageWriter::reduce(Reduction::Kind kind, int value, double init) {
 
 std::vector<int> StageWriter::reduce_custom(std::vector<int> values, const std::vector<double>& init,
                                             ScalarBody combine, std::vector<int> combined) {
+  std::vector<ScalarNode> nodes;
+  for (size_t i = 0; i < values.size(); ++i) nodes.push_back(constant_node(dtype(values[i]), init[i]));
+  return reduce_custom(std::move(values), std::move(nodes), std::move(combine), std::move(combined));
+}
+
+std::vector<int> StageWriter::reduce_custom(std::vector<int> values, std::vector<ScalarNode> init, ScalarBody combine,
+                                            std::vector<int> combined) {
   Reduction& reduction = stage_.reduction;
   std::vector<int> nodes;
   for (size_t i = 0; i < values.size(); ++i) {
     DType dtype = stage_.body[values[i]].dtype;
     reduction.dtypes.push_back(dtype);
-    reduction.init.push_back(constant_node(dtype, init[i]));
     stage_.epilogue.push_back({.op = ScalarOp::reduced, .dtype = dtype, .slot = static_cast<int>(i)});
     nodes.push_back(static_cast<int>(i));
   }
+  reduction.init = std::move(init);
   reduction.values = std::move(values);
   reduction.combine = std::move(combine);
   reduction.combined = std::move(combined);
@@ -160,6 +208,19 @@ std::vector<int> StageWriter::reduce_custom(std::vector<int> values, const std::
 void StageWriter::store(int buffer, std::vector<Index> index, int node) {
   int slot = access(buffer, index, 0);
   (stage_.has_reduction() ? stage_.epilogue_stores : stage_.stores).push_back({slot, node, false});
+}
+
+void StageWriter::add_indirect(int buffer, std::vector<Index> index, int dim, int node, int value) {
+  PW_CHECK(!stage_.has_reduction());
+  store(buffer, std::move(index), value);
+  stage_.accesses.back().indirect = {{dim, node}};
+  stage_.stores.back().add = true;
+}
+
+void StageWriter::sequential(const Index& dimension) {
+  PW_CHECK(dimension.terms.size() == 1);
+  if (stage_.sequential.empty()) stage_.sequential.assign(stage_.extents.size(), false);
+  stage_.sequential[dimension.terms[0].first] = true;
 }
 
 void StageWriter::finish() { kernel_.stages.push_back(std::move(stage_)); }

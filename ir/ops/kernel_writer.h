@@ -23,6 +23,10 @@ Index operator*(Index a, int64_t factor);
 // Where the division leaves a remainder the element counts as outside the buffer.
 Index divide_or_outside(Index a, int64_t divisor);
 
+// Constants for a reduction to start from: what max and min leave unchanged (infinities, or the integer limits).
+ScalarNode lowest_value(DType dtype);
+ScalarNode highest_value(DType dtype);
+
 class KernelWriter {
  public:
   // One buffer for each operand, then one for each result.
@@ -30,6 +34,7 @@ class KernelWriter {
   int operand(int i) const { return i; }
   int result(int i = 0) const { return operands_ + i; }
   int local(std::string name, DType dtype, Sizes sizes);
+  int alias(std::string name, int buffer, Sizes sizes);  // the buffer's bytes under other sizes
   DType dtype(int buffer) const { return kernel_.buffers[buffer].dtype; }
   StructuredKernel take() { return std::move(kernel_); }
 
@@ -50,6 +55,8 @@ class StageWriter {
 
   // Scalar nodes; each returns its number in the current body.
   int load(int buffer, std::vector<Index> index, double outside = 0);
+  // The same at index[dim] + the i64 value of a node: out of range sets the status word.
+  int load_indirect(int buffer, std::vector<Index> index, int dim, int node);
   int number(DType dtype, double value);
   int position(const Index& index);  // its value, as i64; no divisor
   int node(ScalarOp op, DType dtype, int a, int b = -1, int c = -1);
@@ -58,11 +65,18 @@ class StageWriter {
 
   // Joins the body's values over the reduced dimensions; returns the epilogue's node of the joined value.
   int reduce(Reduction::Kind kind, int value, double init);
+  int reduce(Reduction::Kind kind, int value, const ScalarNode& init);
   // Several states; `combine` is written with `combine_parameter` and `combine_node`. Returns the epilogue's nodes.
   std::vector<int> reduce_custom(std::vector<int> values, const std::vector<double>& init, ScalarBody combine,
                                  std::vector<int> combined);
+  std::vector<int> reduce_custom(std::vector<int> values, std::vector<ScalarNode> init, ScalarBody combine,
+                                 std::vector<int> combined);
 
   void store(int buffer, std::vector<Index> index, int node);
+  // Adds `value` to the element at index[dim] + the i64 value of `node`. Points may meet there: along the dimensions
+  // that `sequential` names they run in order.
+  void add_indirect(int buffer, std::vector<Index> index, int dim, int node, int value);
+  void sequential(const Index& dimension);
   void finish();
 
  private:

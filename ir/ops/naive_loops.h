@@ -1,6 +1,7 @@
 // Index loops for the `evaluate` of entries: plain f64 or int64 arithmetic over row-major tensors.
 #pragma once
 
+#include <cstring>
 #include <vector>
 
 #include "placewright/ir/host_tensor.h"
@@ -26,6 +27,12 @@ inline int64_t flat_index(const Sizes& position, const Sizes& sizes) {
   int64_t flat = 0;
   for (size_t d = 0; d < sizes.size(); ++d) flat = flat * sizes[d] + position[d];
   return flat;
+}
+
+// Copies one element between tensors of one dtype, bit for bit.
+inline void copy_element(const HostTensor& from, int64_t source, HostTensor& to, int64_t target) {
+  auto size = static_cast<size_t>(byte_size(to.dtype(), 1));
+  std::memcpy(to.raw() + static_cast<size_t>(target) * size, from.raw() + static_cast<size_t>(source) * size, size);
 }
 
 // A shape without symbols as sizes.
