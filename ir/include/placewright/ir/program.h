@@ -109,8 +109,9 @@ struct Collective {
   enum class Kind : uint8_t { all_reduce };
   Kind kind = Kind::all_reduce;
   std::vector<int> streams, sources, destinations;
-  int scratch = -1;     // a temporary of one source's bytes on the first member's device
-  TransferFacts facts;  // from the first member to the last; bytes: 2 * (members - 1) * bytes of a source
+  int scratch = -1;  // a temporary of one source's bytes on the first member's device
+  TransferFacts
+      facts;  // from the first member to the last; bytes: twice a source for each member elsewhere than the first
   friend bool operator==(const Collective&, const Collective&) = default;
 };
 

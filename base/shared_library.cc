@@ -1,0 +1,81 @@
+#include "placewright/base/shared_library.h"
+
+#include <cstdlib>
+#include <dlfcn.h>
+#include <link.h>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "placewright/base/error.h"
+
+namespace placewright {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string> candidates(const SharedLibrary::Search& search) {
+  std::vector<std::string> paths;
+  auto add_folder = [&](const fs::path& folder) {
+    for (const std::string& name : search.names) paths.push_back((folder / name).string());
+  };
+  if (!search.override_variable.empty()) {
+    if (const char* value = std::getenv(search.override_variable.c_str()); value && *value) {
+      // An override that is set is obeyed alone: falling back would hide a mistyped path.
+      std::error_code ignored;
+      if (fs::is_directory(value, ignored))
+        add_folder(value);
+      else
+        paths.push_back(value);
+      return paths;
+    }
+  }
+  for (const fs::path& folder : search.folders) add_folder(folder);
+  if (search.system) paths.insert(paths.end(), search.names.begin(), search.names.end());
+  return paths;
+}
+
+std::string path_of(void* handle, const std::string& candidate) {
+  link_map* map = nullptr;
+  if (::dlinfo(handle, RTLD_DI_LINKMAP, &map) == 0 && map && map->l_name && *map->l_name) return map->l_name;
+  return candidate;
+}
+
+}  // namespace
+
+std::optional<SharedLibrary> SharedLibrary::try_open(const Search& search, std::vector<std::string>* reasons) {
+  for (const std::string& candidate : candidates(search)) {
+    if (void* handle = ::dlopen(candidate.c_str(), RTLD_NOW | RTLD_LOCAL))
+      return SharedLibrary({handle, [](void* library) { ::dlclose(library); }}, path_of(handle, candidate));
+    const char* reason = ::dlerror();
+    if (reasons) reasons->push_back(reason ? reason : candidate + ": unknown reason");
+  }
+  return std::nullopt;
+}
+
+SharedLibrary SharedLibrary::open(const Search& search) {
+  std::vector<std::string> reasons;
+  std::optional<SharedLibrary> library = try_open(search, &reasons);
+  if (library) return *library;
+  std::string hint =
+      search.override_variable.empty() ? "" : fmt::format("; set {} to its path", search.override_variable);
+  throw Error(fmt::format("cannot open {}: {}{}", fmt::join(search.names, " or "), fmt::join(reasons, "; "), hint));
+}
+
+void* SharedLibrary::try_symbol(const char* name) const { return ::dlsym(handle_.get(), name); }
+
+void* SharedLibrary::symbol(const char* name) const {
+  void* address = try_symbol(name);
+  if (!address) throw Error(fmt::format("{} has no symbol {}: is it of another version?", path_, name));
+  return address;
+}
+
+fs::path folder_of_code(const void* address) {
+  Dl_info info;
+  if (::dladdr(address, &info) == 0 || !info.dli_fname) throw Error("cannot find the file that this code came from");
+  std::error_code ignored;
+  fs::path path = fs::weakly_canonical(info.dli_fname, ignored);
+  return path.parent_path();
+}
+
+}  // namespace placewright

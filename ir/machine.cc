@@ -1,0 +1,132 @@
+#include "placewright/ir/machine.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "placewright/base/error.h"
+#include "placewright/base/lexer.h"
+#include "text_parts.h"
+
+namespace placewright {
+namespace {
+
+std::string print(const DeviceSpec& device) {
+  std::string text =
+      fmt::format("device {} {} target {} {}memory {} bandwidth {} threads {} launch {} {{\n", device.id.to_string(),
+                  quote(device.name), quote(device.target), device.host_memory ? "host " : "", device.memory_bytes,
+                  device.memory_bandwidth, device.threads, device.launch_seconds);
+  for (const Rate& rate : device.rates)
+    text += fmt::format("  rate {} {} {}\n", quote(rate.op_class), name(rate.dtype), rate.per_second);
+  return text + "}\n";
+}
+
+double positive(Lexer& lexer, std::string_view label) {
+  lexer.expect(label);
+  size_t at = lexer.position();
+  double value = lexer.number(label);
+  if (!(value >= 0)) lexer.fail_at(at, fmt::format("{} is {}, expected a number >= 0", label, value));
+  return value;
+}
+
+DeviceSpec read_device_spec(Lexer& lexer) {
+  DeviceSpec device;
+  device.id = read_device(lexer);
+  device.name = lexer.string("the device's name");
+  lexer.expect("target");
+  device.target = lexer.string("the target");
+  device.host_memory = lexer.accept("host");
+  lexer.expect("memory");
+  device.memory_bytes = lexer.integer("bytes of memory");
+  device.memory_bandwidth = positive(lexer, "bandwidth");
+  lexer.expect("threads");
+  size_t at = lexer.position();
+  int64_t threads = lexer.integer("a number of threads");
+  if (threads < 1 || threads > INT32_MAX) lexer.fail_at(at, fmt::format("{} threads, expected at least 1", threads));
+  device.threads = static_cast<int>(threads);
+  device.launch_seconds = positive(lexer, "launch");
+  lexer.expect("{");
+  while (!lexer.accept("}")) {
+    lexer.expect("rate");
+    Rate rate;
+    rate.op_class = lexer.string("an op class");
+    rate.dtype = read_dtype(lexer);
+    rate.per_second = lexer.number("operations per second");
+    device.rates.push_back(std::move(rate));
+  }
+  return device;
+}
+
+}  // namespace
+
+double DeviceSpec::rate(std::string_view op_class, DType dtype) const {
+  for (const Rate& entry : rates)
+    if (entry.op_class == op_class && entry.dtype == dtype) return entry.per_second;
+  return 0;
+}
+
+const DeviceSpec* Machine::try_find(const DeviceId& id) const {
+  for (const DeviceSpec& device : devices)
+    if (device.id == id) return &device;
+  return nullptr;
+}
+
+const DeviceSpec& Machine::find(const DeviceId& id) const {
+  if (const DeviceSpec* device = try_find(id)) return *device;
+  std::string message = fmt::format("no device {} here; there are:", id.to_string());
+  for (const DeviceSpec& device : devices) message += " " + device.id.to_string();
+  for (const AbsentDevice& entry : absent)
+    if (entry.kind == id.kind) message += fmt::format("; {} ({}): {}", entry.cause, entry.code, entry.fix);
+  throw Error(message);
+}
+
+const Link* Machine::try_link(const DeviceId& from, const DeviceId& to) const {
+  for (const Link& link : links)
+    if (link.from == from && link.to == to) return &link;
+  return nullptr;
+}
+
+std::string print_machine(const Machine& machine) {
+  std::string text;
+  for (const DeviceSpec& device : machine.devices) text += print(device);
+  for (const Link& link : machine.links)
+    text += fmt::format("link {} -> {} latency {} bandwidth {}\n", link.from.to_string(), link.to.to_string(),
+                        link.latency_seconds, link.bytes_per_second);
+  for (const AbsentDevice& entry : machine.absent)
+    text += fmt::format("absent {} code {} cause {} fix {}\n", quote(entry.kind), quote(entry.code), quote(entry.cause),
+                        quote(entry.fix));
+  return text;
+}
+
+Machine parse_machine(std::string_view text) {
+  Lexer lexer(text, "machine");
+  Machine machine;
+  while (!lexer.at_end()) {
+    if (lexer.accept("device")) {
+      machine.devices.push_back(read_device_spec(lexer));
+    } else if (lexer.accept("link")) {
+      Link link;
+      link.from = read_device(lexer);
+      lexer.expect("->");
+      link.to = read_device(lexer);
+      link.latency_seconds = positive(lexer, "latency");
+      link.bytes_per_second = positive(lexer, "bandwidth");
+      machine.links.push_back(std::move(link));
+    } else if (lexer.accept("absent")) {
+      AbsentDevice entry;
+      entry.kind = lexer.string("a kind of device");
+      lexer.expect("code");
+      entry.code = lexer.string("a code");
+      lexer.expect("cause");
+      entry.cause = lexer.string("a cause");
+      lexer.expect("fix");
+      entry.fix = lexer.string("a fix");
+      machine.absent.push_back(std::move(entry));
+    } else {
+      lexer.fail("device, link or absent");
+    }
+  }
+  return machine;
+}
+
+}  // namespace placewright
