@@ -1,0 +1,86 @@
+// Placement: which device each op of a graph's entry function runs on, what is copied between devices, and why.
+// plan_placement is the analysis, apply_placement writes its answer into the types; `place` does both.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "placewright/passes/pass.h"
+
+namespace placewright {
+
+enum class PlacementCause : uint8_t {
+  pinned,            // the user said so
+  colocated,         // a state and the op that makes its new value stay together
+  gradient_of,       // a backward op runs where its forward op does
+  follows_operand,   // the op runs where a pinned value is
+  follows_consumer,  // the value is made where a pinned op reads it
+  argument_home,     // arguments are given in host memory
+  only_device,       // no other device can run it
+  cheapest,          // by estimated cost, transfers included
+};
+std::string_view name(PlacementCause cause);
+
+struct RejectedDevice {
+  DeviceId device;
+  std::string cause;
+};
+
+struct OpPlacement {
+  int32_t op = -1;  // number in the entry function
+  OriginId origin = 0;
+  std::string what;  // the input's name, or the op's
+  SourceSite site;   // the user's line; no file if unknown
+  Where where;
+  PlacementCause cause = PlacementCause::only_device;
+  std::string reason;  // for people: names the value and the line that decided
+  std::vector<RejectedDevice> rejected;
+  double seconds = 0;  // estimated on its device; 0 without a cost model
+};
+
+// One copy between devices. A value is copied at most once to each device.
+struct PlannedTransfer {
+  Value value;       // of the graph that was planned
+  std::string what;  // the input's name, or the op that makes the value
+  DeviceId from, to;
+  int64_t bytes = 0;
+  bool at_load = false;  // once, before the first step; else in every step
+  std::string why;
+  SourceSite site;  // of the value's first reader on `to`; for values moved by the user, of that line
+  double seconds = 0;
+};
+
+// A copy that nobody wrote: the user's pins put an operand elsewhere than its op.
+struct PinConflict {
+  Value value;
+  int32_t reader = -1;
+  DeviceId from, to;
+  int64_t bytes = 0;
+  bool at_load = false;
+  SourceSite value_site, reader_site;
+  std::string message;  // one line: what, bytes, how often, both source lines and the fix
+};
+
+struct PlacementPlan {
+  std::vector<OpPlacement> ops;  // one for each op of the entry function
+  std::vector<PlannedTransfer> transfers;
+  std::vector<PinConflict> conflicts;
+  std::string objective;  // what `seconds` sums
+  double seconds = 0;     // of one step; 0 without a cost model
+  int64_t bytes_per_step = 0;
+  int64_t bytes_at_load = 0;
+};
+
+// Error: a pin names a device that is absent or cannot run the op; colocated pins differ; in strict mode, any conflict
+// of pins; transfers above the options' limit.
+PlacementPlan plan_placement(const Graph& graph, const PassContext& context);
+Graph apply_placement(Graph graph, const PlacementPlan& plan);
+
+// The text form: a line for each op with its device and reason, then the transfer ledger.
+std::string print_plan(const PlacementPlan& plan);
+
+// What one copy over the machine's link takes, by profile, else by the link's rate; 0 if nothing is known.
+double transfer_seconds(const PassContext& context, const DeviceId& from, const DeviceId& to, int64_t bytes);
+
+}  // namespace placewright

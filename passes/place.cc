@@ -1,0 +1,264 @@
+// The plan: the solver's decisions with their reasons, the transfer ledger, the conflicts of pins; and its application.
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "movement.h"
+#include "placement_solver.h"
+#include "placewright/ir/machine.h"
+#include "placewright/ir/profile.h"
+#include "placewright/passes/placement.h"
+
+namespace placewright {
+namespace {
+
+class Planner {
+ public:
+  Planner(const Graph& graph, const PassContext& context)
+      : graph_(graph), function_(graph.main()), context_(context), solver_(graph, context) {}
+
+  PlacementPlan run() {
+    decisions_ = solver_.solve();
+    bool has_costs = context_.machine && solver_.devices().size() > 1;
+    for (size_t i = 0; i < decisions_.size(); ++i) {
+      places_.push_back(Where{{decisions_[i].device}, {}, {}});
+      plan_.ops.push_back(placement(static_cast<int32_t>(i)));
+      if (has_costs) plan_.ops.back().seconds = solver_.op_seconds(static_cast<int32_t>(i), decisions_[i].device);
+    }
+    list_loads();
+    for (const Movement& movement : find_movements(function_, places_)) add_movement(movement);
+    sum_up(has_costs);
+    check_options();
+    return std::move(plan_);
+  }
+
+ private:
+  SourceSite site_of(int32_t op) const {
+    const Origin& origin = graph_.origins[function_.ops[op].origin];
+    return origin.frames.empty() ? SourceSite{} : origin.frames.front();
+  }
+
+  std::string what(int32_t op) const {
+    const Op& made = function_.ops[op];
+    return made.is("input") ? made.attributes.get<std::string>("name") : std::string(made.name());
+  }
+
+  OpPlacement placement(int32_t op) const {
+    const Decision& decision = decisions_[op];
+    OpPlacement placement{
+        op, function_.ops[op].origin, what(op), site_of(op), places_[op], decision.cause, reason(op), {}, 0};
+    for (const DeviceId& device : solver_.devices()) {
+      if (device == decision.device) continue;
+      auto at = decision.rejected.find(device);
+      placement.rejected.push_back({device, at != decision.rejected.end() ? at->second : reason(op)});
+    }
+    if (context_.machine)
+      for (const AbsentDevice& absent : context_.machine->absent)
+        placement.rejected.push_back({{absent.kind, 0}, fmt::format("{}; {}", absent.cause, absent.fix)});
+    return placement;
+  }
+
+  std::string reason(int32_t op) const {
+    const Decision& decision = decisions_[op];
+    std::string device = decision.device.to_string();
+    std::string because = decision.because >= 0 ? solver_.describe(decision.because) : "";
+    switch (decision.cause) {
+      case PlacementCause::pinned:
+        return "placed on " + device + pin_site(op);
+      case PlacementCause::colocated:
+        return "stays with " + because;
+      case PlacementCause::gradient_of:
+        return "gradient of " + because + ", which runs on " + device;
+      case PlacementCause::follows_operand:
+        return "reads " + because + ", which is on " + device;
+      case PlacementCause::follows_consumer:
+        return "read by " + because + ", which runs on " + device;
+      case PlacementCause::argument_home:
+        return "arguments are given in host memory";
+      case PlacementCause::only_device:
+        return "no other device can run it";
+      case PlacementCause::cheapest:
+        return "cheapest with its neighbours, transfers included";
+    }
+    return "";
+  }
+
+  std::string pin_site(int32_t op) const {
+    const Op& made = function_.ops[op];
+    if (made.pin) return " at " + made.pin->site.to_string();
+    return made.origin ? " at " + graph_.origins[made.origin].site() : "";
+  }
+
+  // What reaches its device once, when the program is bound: states and constants that live off the host.
+  void list_loads() {
+    for (Value input : function_.inputs) {
+      InputKind kind = input_kind(function_, input);
+      const DeviceId& device = decisions_[input.op].device;
+      if (kind == InputKind::argument || device == solver_.host()) continue;
+      add_transfer({input, what(input.op), solver_.host(), device, bytes(input), true,
+                    std::string(name(kind)) + " kept on " + device.to_string(), site_of(input.op), 0});
+    }
+  }
+
+  int64_t bytes(Value value) const { return function_.tensor(value).bytes(); }
+
+  void add_transfer(PlannedTransfer transfer) {
+    transfer.seconds = transfer_seconds(context_, transfer.from, transfer.to, transfer.bytes);
+    plan_.transfers.push_back(std::move(transfer));
+  }
+
+  void add_movement(const Movement& movement) {
+    int32_t reader = movement.reader;
+    std::string why = reader < 0         ? "new value of a state there"
+                      : movement.by_user ? "moved by the program"
+                                         : fmt::format("read by {}", function_.ops[reader].name());
+    add_transfer({movement.value, what(movement.value.op), movement.from, movement.to, bytes(movement.value),
+                  movement.at_load, why, site_of(reader < 0 ? movement.value.op : reader), 0});
+    if (is_conflict(movement)) plan_.conflicts.push_back(conflict(movement));
+  }
+
+  // Nobody wrote this copy, and pins made it necessary. Scalars may mix freely; what gradients move follows from what
+  // their forward ops moved.
+  bool is_conflict(const Movement& movement) const {
+    if (movement.by_user || movement.reader < 0 || function_.tensor(movement.value).rank() == 0) return false;
+    const Op& reader = function_.ops[movement.reader];
+    bool given =
+        decisions_[movement.value.op].firm || decisions_[movement.value.op].cause == PlacementCause::argument_home;
+    return graph_.origins[reader.origin].role == Role::forward && decisions_[movement.reader].firm && given;
+  }
+
+  // The op whose pin decided where `op` is.
+  int32_t pinned_op(int32_t op) const {
+    for (size_t steps = 0; steps < decisions_.size() && decisions_[op].because >= 0; ++steps)
+      op = decisions_[op].because;
+    return op;
+  }
+
+  PinConflict conflict(const Movement& movement) const {
+    const TensorType& type = function_.tensor(movement.value);
+    int32_t pin = pinned_op(movement.reader);
+    std::string value_site = site_of(movement.value.op).file.empty() ? "" : site_of(movement.value.op).to_string();
+    std::string reader_site = site_of(movement.reader).file.empty() ? "" : site_of(movement.reader).to_string();
+    std::string to = movement.to.to_string();
+    std::string message = fmt::format(
+        "{}{}: {} (made at {}) is on {}, but {} runs on {}, for {} was placed there{}: {} {} bytes {}; write "
+        ".to(\"{}\") "
+        "where it is made, or place both on one device",
+        reader_site.empty() ? "" : reader_site + ": ", function_.ops[movement.reader].name(),
+        fmt::format("operand {} {}", what(movement.value.op), Type(type.dtype, type.shape).to_string()),
+        value_site.empty() ? "an unknown line" : value_site, movement.from.to_string(),
+        function_.ops[movement.reader].name(), to, what(pin), pin_site(pin),
+        context_.options.strict ? "it would copy" : "copies", bytes(movement.value),
+        movement.at_load ? "once, at load" : "in every step", to);
+    return {movement.value,
+            movement.reader,
+            movement.from,
+            movement.to,
+            bytes(movement.value),
+            movement.at_load,
+            site_of(movement.value.op),
+            site_of(movement.reader),
+            message};
+  }
+
+  void sum_up(bool has_costs) {
+    if (has_costs)
+      for (const OpPlacement& op : plan_.ops) plan_.seconds += op.seconds;
+    for (const PlannedTransfer& transfer : plan_.transfers) {
+      (transfer.at_load ? plan_.bytes_at_load : plan_.bytes_per_step) += transfer.bytes;
+      if (!transfer.at_load) plan_.seconds += transfer.seconds;
+    }
+    plan_.objective = has_costs ? "sum of op times, before fusion, and of transfers" : "none: no choice to make";
+  }
+
+  void check_options() const {
+    const PassOptions& options = context_.options;
+    if (options.strict && !plan_.conflicts.empty()) {
+      std::string more = plan_.conflicts.size() == 1 ? "" : fmt::format(" (and {} more)", plan_.conflicts.size() - 1);
+      throw Error(plan_.conflicts.front().message + more);
+    }
+    if (options.max_bytes_per_step < 0 || plan_.bytes_per_step <= options.max_bytes_per_step) return;
+    auto largest = std::max_element(plan_.transfers.begin(), plan_.transfers.end(), [](const auto& a, const auto& b) {
+      return (a.at_load ? -1 : a.bytes) < (b.at_load ? -1 : b.bytes);
+    });
+    throw Error(fmt::format(
+        "a step copies {} bytes between devices, expected at most {}; the largest is {}: {} bytes "
+        "from {} to {}, {} ({})",
+        plan_.bytes_per_step, options.max_bytes_per_step, largest->what, largest->bytes, largest->from.to_string(),
+        largest->to.to_string(), largest->why, largest->site.file.empty() ? "unknown" : largest->site.to_string()));
+  }
+
+  const Graph& graph_;
+  const Function& function_;
+  const PassContext& context_;
+  PlacementSolver solver_;
+  std::vector<Decision> decisions_;
+  std::vector<Where> places_;
+  PlacementPlan plan_;
+};
+
+std::string at_site(const SourceSite& site) { return site.file.empty() ? "" : " " + site.to_string(); }
+
+}  // namespace
+
+std::string_view name(PlacementCause cause) {
+  switch (cause) {
+    case PlacementCause::pinned:
+      return "pinned";
+    case PlacementCause::colocated:
+      return "colocated";
+    case PlacementCause::gradient_of:
+      return "gradient of";
+    case PlacementCause::follows_operand:
+      return "follows operand";
+    case PlacementCause::follows_consumer:
+      return "follows consumer";
+    case PlacementCause::argument_home:
+      return "argument";
+    case PlacementCause::only_device:
+      return "only device";
+    case PlacementCause::cheapest:
+      return "cheapest";
+  }
+  return "";
+}
+
+double transfer_seconds(const PassContext& context, const DeviceId& from, const DeviceId& to, int64_t bytes) {
+  if (from == to) return 0;
+  if (context.profile)
+    if (auto measured = context.profile->link_seconds(from, to, static_cast<double>(bytes))) return *measured;
+  const Link* link = context.machine ? context.machine->try_link(from, to) : nullptr;
+  return link ? link->latency_seconds + static_cast<double>(bytes) / link->bytes_per_second : 0;
+}
+
+PlacementPlan plan_placement(const Graph& graph, const PassContext& context) { return Planner(graph, context).run(); }
+
+Graph apply_placement(Graph graph, const PlacementPlan& plan) {
+  PW_CHECK(plan.ops.size() == graph.main().ops.size(), "the plan is another graph's");
+  for (const OpPlacement& placement : plan.ops)
+    for (Type& type : graph.main().ops[placement.op].results) type.tensor().where = placement.where;
+  return graph;
+}
+
+Graph place(Graph graph, const PassContext& context) {
+  PlacementPlan plan = plan_placement(graph, context);
+  return apply_placement(std::move(graph), plan);
+}
+
+std::string print_plan(const PlacementPlan& plan) {
+  std::string text = fmt::format("objective: {}\n", plan.objective);
+  if (plan.seconds > 0) text += fmt::format("a step: {:.3g} us\n", plan.seconds * 1e6);
+  for (const OpPlacement& op : plan.ops) {
+    text += fmt::format("{}{} on {}: {}", op.what, at_site(op.site), op.where.devices.front().to_string(), op.reason);
+    text += op.seconds > 0 ? fmt::format(" ({:.3g} us)\n", op.seconds * 1e6) : "\n";
+  }
+  text += fmt::format("transfers: {} bytes a step, {} bytes at load\n", plan.bytes_per_step, plan.bytes_at_load);
+  for (const PlannedTransfer& transfer : plan.transfers)
+    text += fmt::format("{} {} -> {} {} bytes {}: {}{}\n", transfer.what, transfer.from.to_string(),
+                        transfer.to.to_string(), transfer.bytes, transfer.at_load ? "once" : "every step", transfer.why,
+                        at_site(transfer.site));
+  for (const PinConflict& conflict : plan.conflicts) text += "conflict: " + conflict.message + "\n";
+  return text;
+}
+
+}  // namespace placewright

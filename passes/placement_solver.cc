@@ -1,0 +1,341 @@
+#include "placement_solver.h"
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <tuple>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "movement.h"
+#include "placewright/ir/machine.h"
+#include "rewrite.h"
+
+namespace placewright {
+namespace {
+
+constexpr double unrunnable = std::numeric_limits<double>::infinity();
+
+// A place that the user or the frontend gave: a pin, or the device in the type of an input or a transfer.
+std::optional<DeviceId> given_device(const Op& op) {
+  if (op.pin) return op.pin->device;
+  if (!op.is("input") && !op.is("transfer")) return {};
+  const Where& where = op.results.front().tensor().where;
+  return where.is_single() ? std::optional(where.devices[0]) : std::nullopt;
+}
+
+bool is_input_of_kind(const Op& op, InputKind kind) {
+  return op.is("input") && op.attributes.get<std::string>("kind") == name(kind);
+}
+
+}  // namespace
+
+PlacementSolver::PlacementSolver(const Graph& graph, const PassContext& context)
+    : graph_(graph), function_(graph.main()), context_(context) {
+  for (const auto& [device, model] : context.targets) devices_.push_back(device);
+  host_ = devices_.empty() ? DeviceId{"cpu", 0} : devices_.front();
+  if (context.machine)
+    for (const DeviceSpec& spec : context.machine->devices)
+      if (spec.host_memory) {
+        host_ = spec.id;
+        break;
+      }
+  if (devices_.empty()) devices_ = {host_};
+  std::stable_partition(devices_.begin(), devices_.end(), [&](const DeviceId& device) { return device == host_; });
+
+  size_t count = function_.ops.size();
+  for (size_t i = 0; i < count; ++i) parents_.push_back(static_cast<int32_t>(i));
+  decisions_.resize(count);
+  decided_op_.resize(count, -1);
+  readers_.resize(count);
+  for (size_t i = 0; i < count; ++i)
+    for (Value operand : function_.ops[i].operands) readers_[operand.op].push_back(static_cast<int32_t>(i));
+}
+
+std::vector<Decision> PlacementSolver::solve() {
+  colocate_states();
+  fix_pins();
+  if (devices_.size() > 1) {
+    fix_only_devices();
+    while (spread_forward() || spread_backward()) {
+    }
+    choose_islands();
+  }
+  std::vector<Decision> answer;
+  for (size_t i = 0; i < function_.ops.size(); ++i) {
+    int32_t op = static_cast<int32_t>(i), group = root(op);
+    if (!decisions_[group]) decide(op, {devices_.front(), PlacementCause::only_device, -1, false, {}});
+    Decision decision = *decisions_[group];
+    if (decided_op_[group] != op) {
+      decision.cause = PlacementCause::colocated;
+      decision.because = decided_op_[group];
+    }
+    answer.push_back(std::move(decision));
+  }
+  return answer;
+}
+
+int32_t PlacementSolver::root(int32_t op) {
+  while (parents_[op] != op) op = parents_[op] = parents_[parents_[op]];
+  return op;
+}
+
+// A state and the op that makes its new value stay together. An update that hands one state's value to another, or that
+// is read from an argument, leaves both free.
+void PlacementSolver::colocate_states() {
+  for (const Update& update : function_.updates)
+    if (!function_.op(update.value).is("input")) parents_[root(update.value.op)] = root(update.state.op);
+}
+
+void PlacementSolver::decide(int32_t op, Decision decision) {
+  int32_t group = root(op);
+  decisions_[group] = std::move(decision);
+  decided_op_[group] = op;
+}
+
+std::string PlacementSolver::describe(int32_t op) const {
+  const Op& made = function_.ops[op];
+  std::string text = made.is("input") ? made.attributes.get<std::string>("name") : std::string(made.name());
+  return made.origin == 0 ? text : fmt::format("{} ({})", text, graph_.origins[made.origin].site());
+}
+
+// Empty if the device runs the op, be it as what it decomposes to.
+std::string PlacementSolver::refusal(int32_t op, const DeviceId& device) const {
+  const Op& made = function_.ops[op];
+  auto at = context_.targets.find(device);
+  if (at == context_.targets.end() || made.entry->is_structural() || made.entry->realised_as<Decompose>()) return {};
+  if (made.entry->realised_as<Host>()) return device == host_ ? "" : "runs on the host only";
+  return at->second->refuses(graph_, function_, made);
+}
+
+void PlacementSolver::require_device(const Op& op, const DeviceId& device, const std::string& site) const {
+  if (std::find(devices_.begin(), devices_.end(), device) != devices_.end()) return;
+  std::vector<std::string> names;
+  for (const DeviceId& known : devices_) names.push_back(known.to_string());
+  std::string cause;
+  if (context_.machine)
+    for (const AbsentDevice& absent : context_.machine->absent)
+      if (absent.kind == device.kind) cause = fmt::format(": {}; {}", absent.cause, absent.fix);
+  throw Error(fmt::format("{}: {} is placed on {}, which is not here{}; devices: {}", site, op.name(),
+                          device.to_string(), cause, fmt::join(names, ", ")));
+}
+
+void PlacementSolver::fix_pins() {
+  for (size_t i = 0; i < function_.ops.size(); ++i) {
+    const Op& op = function_.ops[i];
+    int32_t number = static_cast<int32_t>(i);
+    std::optional<DeviceId> device = given_device(op);
+    if (device) {
+      std::string site = op.pin ? op.pin->site.to_string() : graph_.origins[op.origin].site();
+      require_device(op, *device, site);
+      if (std::string cause = refusal(number, *device); !cause.empty())
+        throw Error(fmt::format("{}: {} is placed on {}, which cannot run it: {}", site, describe(number),
+                                device->to_string(), cause));
+      const std::optional<Decision>& before = decisions_[root(number)];
+      if (before && before->firm && before->device != *device)
+        throw Error(fmt::format("{}: {} is placed on {}, but must stay with {} on {}", site, describe(number),
+                                device->to_string(), describe(decided_op_[root(number)]), before->device.to_string()));
+      // An argument that simply lies in host memory is no wish of the user's.
+      bool firm = op.pin || !is_input_of_kind(op, InputKind::argument) || *device != host_;
+      decide(number, {*device, PlacementCause::pinned, -1, firm, {}});
+    } else if (is_input_of_kind(op, InputKind::argument) && !decided(number)) {
+      decide(number, {host_, PlacementCause::argument_home, -1, false, {}});
+    }
+  }
+}
+
+// Ops that only one device can run.
+void PlacementSolver::fix_only_devices() {
+  for (size_t i = 0; i < function_.ops.size(); ++i) {
+    int32_t op = static_cast<int32_t>(i);
+    if (decided(op) || function_.ops[i].entry->is_structural()) continue;
+    std::map<DeviceId, std::string> rejected;
+    for (const DeviceId& device : devices_)
+      if (std::string cause = refusal(op, device); !cause.empty()) rejected[device] = cause;
+    if (rejected.size() == devices_.size()) {
+      std::vector<std::string> causes;
+      for (const auto& [device, cause] : rejected) causes.push_back(device.to_string() + ": " + cause);
+      throw Error(fmt::format("no device runs {}: {}", describe(op), fmt::join(causes, "; ")));
+    }
+    if (rejected.size() + 1 < devices_.size()) continue;
+    for (const DeviceId& device : devices_)
+      if (!rejected.contains(device)) decide(op, {device, PlacementCause::only_device, -1, false, rejected});
+  }
+}
+
+// What a gradient's origin has in common with that of its forward op.
+Origin forward_key(const Origin& origin) {
+  Origin key = origin;
+  key.role = Role::forward;
+  key.merged.clear();
+  return key;
+}
+
+// The operand that decides where an op runs: a pinned state if it reads one, else the largest one; devices other than
+// the host go first. Scalars decide nothing. -1: no operand is firmly placed.
+int32_t PlacementSolver::deciding_operand(const Op& op) {
+  int32_t best = -1;
+  std::tuple<bool, bool, int64_t> best_weight;
+  for (Value operand : op.operands) {
+    const TensorType& type = function_.tensor(operand);
+    const std::optional<Decision>& decision = decisions_[root(operand.op)];
+    if (!decision || !decision->firm || type.rank() == 0) continue;
+    bool is_state = is_input_of_kind(function_.op(operand), InputKind::state);
+    std::tuple weight{is_state, decision->device != host_, type.bytes()};
+    if (best >= 0 && weight <= best_weight) continue;
+    best = operand.op;
+    best_weight = weight;
+  }
+  return best;
+}
+
+// An op runs where its forward op ran if it is a gradient of it, else where the deciding operand is.
+bool PlacementSolver::spread_forward() {
+  bool changed = false;
+  std::map<Origin, int32_t> forward_ops;
+  for (size_t i = 0; i < function_.ops.size(); ++i) {
+    const Op& op = function_.ops[i];
+    int32_t number = static_cast<int32_t>(i);
+    const Origin& origin = graph_.origins[op.origin];
+    if (!decided(number) && !op.operands.empty()) {
+      auto twin = origin.role == Role::backward ? forward_ops.find(forward_key(origin)) : forward_ops.end();
+      int32_t because = twin != forward_ops.end() ? twin->second : deciding_operand(op);
+      PlacementCause cause = twin != forward_ops.end() ? PlacementCause::gradient_of : PlacementCause::follows_operand;
+      if (because >= 0) changed = try_decide(number, because, cause) || changed;
+    }
+    if (origin.role == Role::forward && op.origin != 0 && decided(number) && decisions_[root(number)]->firm &&
+        !op.operands.empty())
+      forward_ops.try_emplace(forward_key(origin), number);
+  }
+  return changed;
+}
+
+// What nothing but its readers can place: states, constants, and what is computed from them.
+bool PlacementSolver::spread_backward() {
+  bool changed = false;
+  for (size_t i = function_.ops.size(); i-- > 0;) {
+    int32_t number = static_cast<int32_t>(i), because = -1;
+    if (decided(number)) continue;
+    for (int32_t reader : readers_[i]) {
+      if (!decided(reader) || !decisions_[root(reader)]->firm) continue;
+      if (because < 0 || (decisions_[root(because)]->device == host_ && decisions_[root(reader)]->device != host_))
+        because = reader;
+    }
+    if (because >= 0) changed = try_decide(number, because, PlacementCause::follows_consumer) || changed;
+  }
+  return changed;
+}
+
+// The op takes the device of `because`, unless that cannot run it.
+bool PlacementSolver::try_decide(int32_t op, int32_t because, PlacementCause cause) {
+  DeviceId device = decisions_[root(because)]->device;
+  if (!refusal(op, device).empty()) return false;
+  decide(op, {device, cause, because, true, {}});
+  return true;
+}
+
+// What is left falls into islands that share values; each goes to one device as a whole.
+void PlacementSolver::choose_islands() {
+  std::vector<bool> visited(function_.ops.size(), false);
+  for (size_t start = 0; start < function_.ops.size(); ++start) {
+    if (visited[start] || decided(static_cast<int32_t>(start))) continue;
+    std::vector<int32_t> island, open{static_cast<int32_t>(start)};
+    std::map<int32_t, std::vector<int32_t>> groups = undecided_groups();
+    visited[start] = true;
+    while (!open.empty()) {
+      int32_t op = open.back();
+      open.pop_back();
+      island.push_back(op);
+      auto visit = [&](int32_t next) {
+        if (visited[next] || decided(next)) return;
+        visited[next] = true;
+        open.push_back(next);
+      };
+      for (Value operand : function_.ops[op].operands) visit(operand.op);
+      for (int32_t reader : readers_[op]) visit(reader);
+      for (int32_t member : groups[root(op)]) visit(member);
+    }
+    std::sort(island.begin(), island.end());
+    choose_island(island);
+  }
+}
+
+std::map<int32_t, std::vector<int32_t>> PlacementSolver::undecided_groups() {
+  std::map<int32_t, std::vector<int32_t>> groups;
+  for (size_t i = 0; i < function_.ops.size(); ++i)
+    if (!decided(static_cast<int32_t>(i))) groups[root(static_cast<int32_t>(i))].push_back(static_cast<int32_t>(i));
+  return groups;
+}
+
+void PlacementSolver::choose_island(const std::vector<int32_t>& island) {
+  std::map<DeviceId, double> seconds;
+  DeviceId best = devices_.front();
+  for (const DeviceId& device : devices_) {
+    seconds[device] = island_seconds(island, device);
+    if (seconds[device] < seconds[best]) best = device;
+  }
+  std::map<DeviceId, std::string> rejected;
+  for (const DeviceId& device : devices_) {
+    if (device == best) continue;
+    rejected[device] = seconds[device] == unrunnable ? "cannot run all ops that belong together here"
+                       : seconds[device] == seconds[best]
+                           ? "costs the same"
+                           : fmt::format("dearer by {:.3g} us", (seconds[device] - seconds[best]) * 1e6);
+  }
+  for (int32_t op : island)
+    if (!decided(op)) decide(op, {best, PlacementCause::cheapest, -1, false, rejected});
+}
+
+// The island's ops on the device, with the copies over its border and of its results to the host.
+double PlacementSolver::island_seconds(const std::vector<int32_t>& island, const DeviceId& device) {
+  std::vector<bool> inside(function_.ops.size(), false);
+  for (int32_t op : island) inside[op] = true;
+  std::vector<bool> fixed = find_fixed(function_), replicable = find_replicable(function_);
+  std::set<std::pair<Value, DeviceId>> copied;
+  double sum = 0;
+  auto copy = [&](Value value, const DeviceId& from, const DeviceId& to) {
+    if (from == to || fixed[value.op] || replicable[value.op] || !copied.insert({value, to}).second) return;
+    sum += transfer_seconds(context_, from, to, function_.tensor(value).bytes());
+  };
+  for (int32_t op : island) {
+    if (!refusal(op, device).empty()) return unrunnable;
+    sum += op_seconds(op, device);
+    for (Value operand : function_.ops[op].operands)
+      if (!inside[operand.op]) copy(operand, decisions_[root(operand.op)]->device, device);
+    for (int32_t reader : readers_[op]) {
+      if (inside[reader]) continue;
+      for (Value operand : function_.ops[reader].operands)
+        if (operand.op == op) copy(operand, device, decisions_[root(reader)]->device);
+    }
+  }
+  for (Value result : function_.results)
+    if (inside[result.op]) copy(result, device, host_);
+  return sum;
+}
+
+double PlacementSolver::op_seconds(int32_t op, const DeviceId& device) const {
+  const Op& made = function_.ops[op];
+  auto at = context_.targets.find(device);
+  if (at == context_.targets.end() || made.entry->is_structural() || made.entry->traits.view) return 0;
+  if (!made.entry->realised_as<Decompose>() || at->second->refuses(graph_, function_, made).empty())
+    return at->second->cost(graph_, function_, {op});
+  // As what it decomposes to, in a graph of its own.
+  Graph scratch;
+  FunctionBuilder builder(scratch, add_function(scratch, "scratch"));
+  std::vector<Value> operands;
+  for (Value operand : made.operands)
+    operands.push_back(builder.input("operand" + std::to_string(operands.size()), InputKind::argument,
+                                     Type(function_.tensor(operand).dtype, function_.tensor(operand).shape)));
+  Op copy = made;
+  copy.origin = 0;
+  builder.function().results = expand_composite(builder, copy, operands);
+  scratch = decompose(std::move(scratch), {});
+  double sum = 0;
+  for (size_t i = 0; i < scratch.main().ops.size(); ++i)
+    if (!scratch.main().ops[i].entry->is_structural() && !scratch.main().ops[i].entry->traits.view)
+      sum += at->second->cost(scratch, scratch.main(), {static_cast<int32_t>(i)});
+  return sum;
+}
+
+}  // namespace placewright

@@ -1,0 +1,63 @@
+// Chooses a device for each op of a graph's entry function. Internal to passes: what a better optimiser replaces.
+// Today: pins, colocation, propagation from pinned values, then the cheapest device for each island that is left.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "placewright/passes/placement.h"
+
+namespace placewright {
+
+struct Decision {
+  DeviceId device;
+  PlacementCause cause = PlacementCause::only_device;
+  int32_t because = -1;  // the op whose device decided, where there is one
+  bool firm = false;     // follows from a pin: it spreads to neighbours, and a copy against it is a conflict of pins
+  std::map<DeviceId, std::string> rejected;
+};
+
+class PlacementSolver {
+ public:
+  PlacementSolver(const Graph& graph, const PassContext& context);
+  std::vector<Decision> solve();  // one for each op
+
+  const std::vector<DeviceId>& devices() const { return devices_; }
+  const DeviceId& host() const { return host_; }
+  // Seconds of one op on a device; composites that it refuses count as what they decompose to. 0 without a model.
+  double op_seconds(int32_t op, const DeviceId& device) const;
+  std::string describe(int32_t op) const;  // "dot_general (train.cc:31)", "x (train.cc:12)"
+
+ private:
+  int32_t root(int32_t op);
+  void colocate_states();
+  void fix_pins();
+  void fix_only_devices();
+  bool spread_forward();
+  bool spread_backward();
+  int32_t deciding_operand(const Op& op);
+  bool try_decide(int32_t op, int32_t because, PlacementCause cause);
+  void choose_islands();
+  void choose_island(const std::vector<int32_t>& island);
+  std::map<int32_t, std::vector<int32_t>> undecided_groups();
+  double island_seconds(const std::vector<int32_t>& island, const DeviceId& device);
+
+  bool decided(int32_t op) { return decisions_[root(op)].has_value(); }
+  void decide(int32_t op, Decision decision);
+  std::string refusal(int32_t op, const DeviceId& device) const;
+  void require_device(const Op& op, const DeviceId& device, const std::string& site) const;
+
+  const Graph& graph_;
+  const Function& function_;
+  const PassContext& context_;
+  std::vector<DeviceId> devices_;
+  DeviceId host_;
+  std::vector<int32_t> parents_;                    // union-find: ops that stay together
+  std::vector<std::optional<Decision>> decisions_;  // of each root
+  std::vector<int32_t> decided_op_;                 // of each root: the op that was decided itself
+  std::vector<std::vector<int32_t>> readers_;
+};
+
+}  // namespace placewright

@@ -1,0 +1,56 @@
+// Rebuilds a function op by op: what nearly every pass does. Internal to passes.
+#pragma once
+
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "placewright/ir/builder.h"
+#include "placewright/passes/pass.h"
+
+namespace placewright {
+
+// Takes a function's ops out of the graph and appends new ones in their place. For each old op in order the pass calls
+// copy(), or makes ops through `builder` and says with replace() which values stand for the old results. An op for
+// which neither is called is dropped: nothing may read it. finish() maps inputs, results and updates.
+class Rewriter {
+ public:
+  Rewriter(Graph& graph, FunctionId function);
+
+  const Function& old() const { return old_; }
+  // The new value that stands for an old one.
+  Value operator()(Value old_value) const;
+  std::vector<Value> operands(const Op& op) const;
+  bool has(Value old_value) const { return !map_[old_value.op].empty(); }
+
+  // The old op as it was, types included, reading the new values.
+  const std::vector<Value>& copy(int32_t op);
+  void replace(int32_t op, std::vector<Value> values) { map_[op] = std::move(values); }
+  void finish();
+
+  FunctionBuilder builder;
+
+ private:
+  Function old_;
+  std::vector<std::vector<Value>> map_;
+};
+
+// Runs `rewrite` on each function, callees first.
+void for_each_function(Graph& graph, const std::function<void(FunctionId)>& rewrite);
+
+// Drops the functions that no op calls any more; the others keep their order.
+void drop_unused_functions(Graph& graph);
+
+// Appends a copy of function `callee`'s body to the builder's function, its inputs being `operands`; returns the new
+// values of all its ops' results, by op number. Nested functions are shared, not copied.
+std::vector<std::vector<Value>> inline_function(FunctionBuilder& builder, FunctionId callee,
+                                                const std::vector<Value>& operands);
+
+// The entry's view of an op of `function`; `types` holds the operands' types as long as the view is used.
+OpView view_of(const Graph& graph, const Function& function, const Op& op, std::vector<Type>& types);
+
+// The ops that expand a composite, appended to the builder's function: its decomposition, with the op's origin, pin
+// and, where the op's results have one, place.
+std::vector<Value> expand_composite(FunctionBuilder& builder, const Op& op, const std::vector<Value>& operands);
+
+}  // namespace placewright
