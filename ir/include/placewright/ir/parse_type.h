@@ -1,0 +1,15 @@
+// Reads types out of text, in the form that Type::to_string writes.
+#pragma once
+
+#include "placewright/base/lexer.h"
+#include "placewright/ir/type.h"
+
+namespace placewright {
+
+DType parse_dtype(Lexer& lexer);
+Sizes parse_sizes(Lexer& lexer);
+Shape parse_shape(Lexer& lexer);
+DeviceId parse_device(Lexer& lexer);
+Type parse_type(Lexer& lexer);
+
+}  // namespace placewright
