@@ -15,7 +15,9 @@ Graph sample_graph() {
   Graph graph;
   FunctionId main = add_function(graph, "main");
   FunctionBuilder builder(graph, main);
-  TensorType placed{DType::f32, {Dim::symbol("B", 64), 10}, {{1, 0}, {{0, 16}}, {{0, 2}, {}}},
+  TensorType placed{DType::f32,
+                    {Dim::symbol("B", 64), 10},
+                    {{1, 0}, {{0, 16}}, {{0, 2}, {}}},
                     {{{"sim", 0}, {"sim", 1}}, {}, {{Sharding::Kind::split, 0}}}};
   Value x = builder.input("x", InputKind::argument, placed);
   OriginId first = graph.origins.intern({{{"train.cc", 31}, {"main.cc", 3}}, "fc1", Role::forward, 0, {}});
