@@ -107,7 +107,8 @@ double larger(double a, double b) {
 
 // The gradient of a max or min goes to the operand that won, half to each if they are equal.
 Term won_by_a(const Terms& t, std::string_view wins) {
-  Term tie = select(t.a.apply("equal", {t.b}), t.g * 0.5, t.g.like(0));
+  Term half = t.g * 0.5, zero = t.g.like(0);
+  Term tie = select(t.a.apply("equal", {t.b}), half, zero);
   return select(t.a.apply(wins, {t.b}), t.g, tie);
 }
 Term won_by_b(const Terms& t, std::string_view wins) { return won_by_a({t.b, t.a, t.y, t.g}, wins); }
@@ -152,7 +153,8 @@ std::vector<OpEntry> arithmetic_ops() {
 
 Term power_by_base(const Terms& t) {  // b a^(b-1); 0 where b is 0, also at a = 0
   Term zero = t.b.like(0);
-  return select(t.b.apply("equal", {zero}), zero, t.g * t.b * t.a.apply("pow", {t.b - t.b.like(1)}));
+  Term power = t.b * t.a.apply("pow", {t.b - t.b.like(1)});
+  return t.g * select(t.b.apply("equal", {zero}), zero, power);
 }
 
 Term power_by_exponent(const Terms& t) {  // a^b log(a); 0 at a = 0, where it is the limit for b > 0
@@ -162,7 +164,10 @@ Term power_by_exponent(const Terms& t) {  // a^b log(a); 0 at a = 0, where it is
   return t.g * select(at_zero, zero, t.y * logarithm);
 }
 
-Term squared_length(const Terms& t) { return t.a * t.a + t.b * t.b; }
+Term over_squared_length(const Terms& t, Term x) {
+  Term a = t.a * t.a, b = t.b * t.b;
+  return t.g * (x / (a + b));
+}
 
 std::vector<OpEntry> power_ops() {
   std::vector<OpEntry> entries{
@@ -172,8 +177,8 @@ std::vector<OpEntry> power_ops() {
       floating(
           "atan2", "The angle of the point (x = b, y = a), in (-pi, pi].", ScalarOp::atan2,
           [](double a, double b) { return std::atan2(a, b); },
-          gradient_by([](const Terms& t) { return t.g * t.b / squared_length(t); },
-                      [](const Terms& t) { return -(t.g * t.a / squared_length(t)); })),
+          gradient_by([](const Terms& t) { return over_squared_length(t, t.b); },
+                      [](const Terms& t) { return -over_squared_length(t, t.a); })),
   };
   entries[0].domain = {0.2, 2.5};
   entries[1].domain = {0.1, 2};

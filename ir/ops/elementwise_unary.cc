@@ -137,7 +137,7 @@ std::vector<OpEntry> trigonometric_ops() {
               [](Term x, Term, Term g) { return g * (-(x * x)).apply("exp") * (2 * std::numbers::inv_sqrtpi); })),
       unary(
           "sigmoid", "1 / (1 + exp(-x)).", ScalarOp::sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); },
-          gradient_by([](Term, Term y, Term g) { return g * y * (1.0 - y); })),
+          gradient_by([](Term, Term y, Term g) { return g * (y * (1.0 - y)); })),
   };
 }
 

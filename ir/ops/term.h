@@ -1,5 +1,6 @@
 // A value with its builder, so that gradient rules and decompositions read like the formulas that they stand for.
-// All operands of one formula share a shape and dtype; a number stands for itself, broadcast.
+// All operands of one formula share a shape and dtype; a number stands for itself, broadcast. C++ leaves open which
+// operand of an operator is evaluated first: at most one of them may append ops, or the graph depends on the compiler.
 #pragma once
 
 #include <string_view>
