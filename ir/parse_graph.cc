@@ -16,7 +16,7 @@ constexpr int64_t largest_splat_bytes = int64_t{1} << 32;
 
 class Parser {
  public:
-  Parser(std::string_view text) : lexer_(text, "graph") {}
+  Parser(std::string_view text, std::string_view name) : lexer_(text, std::string(name)) {}
 
   Graph run() {
     lexer_.expect("graph");
@@ -280,6 +280,6 @@ class Parser {
 
 }  // namespace
 
-Graph parse_graph(std::string_view text) { return Parser(text).run(); }
+Graph parse_graph(std::string_view text, std::string_view name) { return Parser(text, name).run(); }
 
 }  // namespace placewright

@@ -84,7 +84,8 @@ struct Graph {
 
 // Text form of a graph: what .pw files hold (docs/ir.md). Printing and parsing are exact inverses.
 std::string print_graph(const Graph& graph);
-Graph parse_graph(std::string_view text);  // Error names line and column, what was found and what was expected
+// Error names `name` (the file), line and column, what was found and what was expected.
+Graph parse_graph(std::string_view text, std::string_view name = "graph");
 
 // Error (a bug of a pass, or a damaged file) unless every op agrees with its entry's signature and infer, operands
 // stand before their uses, functions are called with what they take, and updates pair states with values of their type.
