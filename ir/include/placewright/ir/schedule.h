@@ -22,11 +22,11 @@ struct Loop {
   friend bool operator==(const Loop&, const Loop&) = default;
 };
 
-// Copies what the loops inside depth `depth` read of an access into a contiguous local buffer, in the order in which
-// the leaf reads it, vector dimension innermost.
+// Copies the whole buffer of an access into a local one of another layout before the stage runs, so that the stage reads
+// it with stride 1 (order, blocks) or without guards (padding). A phase of its own, with its own schedule.
 struct Pack {
   int access = 0;
-  int depth = 0;  // number of the stage's loops (shared ones included) that stand outside the copy
+  Layout layout;
   friend bool operator==(const Pack&, const Pack&) = default;
 };
 
