@@ -21,7 +21,6 @@ bool is_tanh_gelu(const OpView& view) { return view.attributes.get<std::string>(
 std::vector<Type> infer_same(const OpView& view) { return {Type(view.operand(0).dtype, view.operand(0).shape)}; }
 
 // --- evaluate
-// ----------------------------------------------------------------------------------------------------------
 
 double relu(const OpView&, double x) { return x < 0 ? 0 : x; }
 
@@ -47,7 +46,6 @@ double gelu(const OpView& view, double x) {
 }
 
 // --- lower
-// -------------------------------------------------------------------------------------------------------------
 
 using Nodes = std::span<const int>;
 
@@ -114,7 +112,6 @@ int lower_gelu(ScalarBody& nodes, Nodes operands, const OpView& view) {
 }
 
 // --- gradients
-// ---------------------------------------------------------------------------------------------------------
 
 // Through the result, so that the operand need not be kept.
 OperandGradients differentiate_relu(GradientContext& context) {

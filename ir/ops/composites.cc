@@ -10,7 +10,6 @@ namespace {
 Type f32(Shape shape) { return {DType::f32, std::move(shape)}; }
 
 // --- linear
-// ------------------------------------------------------------------------------------------------------------
 
 std::vector<Type> infer_linear(const OpView& view) {
   const TensorType &x = view.operand(0), &weight = view.operand(1);
@@ -43,7 +42,6 @@ std::vector<Value> decompose_linear(FunctionBuilder& builder, const OpView& view
 }
 
 // --- matmul
-// ------------------------------------------------------------------------------------------------------------
 
 // Both operands as stacks of matrices [batch..., m, k] and [batch..., k, n]; a vector is a row or a column.
 struct MatmulShapes {
@@ -141,7 +139,6 @@ std::vector<Sample> matmul_samples() {
 }
 
 // --- embedding and one-hot
-// ---------------------------------------------------------------------------------------------
 
 std::vector<Type> infer_embedding(const OpView& view) {
   const TensorType &weight = view.operand(0), &indices = view.operand(1);
@@ -186,8 +183,57 @@ std::vector<Value> decompose_one_hot(FunctionBuilder& builder, const OpView& vie
   return {cast(equal(reshape(indices, column), numbers), view.attributes.get<DType>("dtype"))};
 }
 
+// --- dropout
+
+double dropped_share(const OpView& view) { return view.attributes.get<double>("probability"); }
+
+// The draw that says which elements stay.
+Attributes draw_attributes(const OpView& view) {
+  return {{"shape", view.operand(0).shape},
+          {"stream", view.attributes.get<int64_t>("stream")},
+          {"probability", 1 - dropped_share(view)}};
+}
+
+std::vector<Type> infer_dropout(const OpView& view) {
+  double share = dropped_share(view);
+  expect(share >= 0 && share <= 1, "probability is {}, expected a number from 0 to 1", share);
+  expect(is_floating(view.operand(0).dtype), "operand x is {}, expected a floating dtype",
+         view.operands[0].to_string());
+  Attributes draw = draw_attributes(view);
+  infer_types({find_op("bernoulli"), view.operands.subspan(1), {}, draw});  // checks state and stream
+  return {Type(view.operand(0).dtype, view.operand(0).shape)};
+}
+
+void evaluate_dropout(const OpView& view, std::span<const HostTensor> operands, std::span<HostTensor> results) {
+  const HostTensor& x = operands[0];
+  HostTensor kept(DType::boolean, x.sizes());
+  const OpEntry& draw = find_op("bernoulli");
+  Type kept_type(DType::boolean, view.operand(0).shape);
+  Attributes attributes = draw_attributes(view);
+  draw.evaluate({draw, view.operands.subspan(1), {&kept_type, 1}, attributes}, operands.subspan(1), {&kept, 1});
+  bool training = view.attributes.get<bool>("training");
+  for (int64_t i = 0; i < x.elements(); ++i)
+    results[0].set_number(i, !training ? x.number(i) : kept.integer(i) ? x.number(i) / (1 - dropped_share(view)) : 0);
+}
+
+std::vector<Value> decompose_dropout(FunctionBuilder& builder, const OpView& view, std::span<const Value> operands) {
+  if (!view.attributes.get<bool>("training")) return {operands[0]};
+  Expr x{builder, operands[0]}, kept{builder, builder("bernoulli", {operands[1]}, draw_attributes(view))};
+  double share = dropped_share(view);
+  return {select(kept, x * (share < 1 ? 1 / (1 - share) : 0), 0)};
+}
+
+std::vector<Sample> dropout_samples() {
+  auto sample = [](Shape shape, double probability, bool training) {
+    return Sample{.operands = {f32(std::move(shape)), Type(DType::i64, {2})},
+                  .attributes = {{"probability", probability}, {"stream", int64_t{3}}, {"training", training}},
+                  .ranges = {{-2, 2}, {0, 1000}}};
+  };
+  return {sample({4, 10}, 0.3, true), sample({4, 10}, 0.3, false), sample({7}, 1, true), sample({7}, 0, true),
+          sample({0, 3}, 0.5, true)};
+}
+
 // --- average pooling
-// ---------------------------------------------------------------------------------------------------
 
 // How many elements each window averages: one number if it is the same for all, else one for each output.
 HostTensor window_counts(const OpView& view) {
@@ -315,6 +361,21 @@ std::vector<OpEntry> composites() {
                    {.operands = {Type(DType::i32, {2, 3})},
                     .attributes = {{"classes", int64_t{4}}, {"dtype", DType::boolean}},
                     .ranges = {{-1, 5}}}}},
+      {.name = "dropout",
+       .summary =
+           "While training, 0 with the given probability and x / (1 - probability) otherwise; else x. What is drawn "
+           "depends on state (seed, counter), stream and each element's number, as for bernoulli.",
+       .signature = {.operands = {{"x"}, {"state"}},
+                     .attributes = {{"probability", AttributeKind::number, Attribute(0.5), "of becoming 0"},
+                                    {"stream", AttributeKind::integer, {}, "each random op of a graph has its own"},
+                                    {"training", AttributeKind::boolean, Attribute(true), "else the result is x"}},
+                     .same_dtype = false},
+       .infer = infer_dropout,
+       .evaluate = evaluate_dropout,
+       .gradient = Gradient::through_decomposition(),
+       .realisation = Decompose{decompose_dropout},
+       .traits = {.random = true},
+       .samples = dropout_samples()},
       {.name = "avg_pool",
        .summary = "The mean of each window over the trailing dimensions.",
        .signature = {.operands = {{"input", DTypeClass::floating}}, .attributes = std::move(avg_pool_attributes)},

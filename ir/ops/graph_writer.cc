@@ -51,9 +51,8 @@ Expr maximum(const Expr& a, const Sizes& dims, bool keep_dims) {
 }
 
 Expr pick(const Expr& a, const Expr& labels, int64_t dim) {
-  Expr numbers = positions(a.builder(), labels.dtype(), a.shape(), dim);
-  Expr chosen = equal(reshape(labels, reduced_shape(a.shape(), {dim}, true)), numbers);
-  return sum(select(chosen, a, 0), {dim}, false);
+  Expr kept = reshape(labels, reduced_shape(a.shape(), {dim}, true));
+  return reshape({a.builder(), a.builder()("take_along_dim", {a, kept}, {{"dim", dim}})}, labels.shape());
 }
 
 Expr take_rows(const Expr& a, const Expr& indices) {

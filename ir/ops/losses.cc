@@ -24,7 +24,6 @@ AttributeSpec reduction_attribute() {
 Type f32(Shape shape) { return {DType::f32, std::move(shape)}; }
 
 // --- mse and l1: of the elementwise difference
-// -------------------------------------------------------------------------
 
 std::vector<Type> infer_distance(const OpView& view) {
   check_reduction(view);
@@ -96,7 +95,6 @@ std::vector<Sample> distance_samples() {
 }
 
 // --- cross entropy and nll: of class numbers
-// ---------------------------------------------------------------------------
 
 int class_dim(const OpView& view) { return view.operand(0).rank() == 1 ? 0 : 1; }
 

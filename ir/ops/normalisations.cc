@@ -38,7 +38,6 @@ std::vector<bool> flags(const Sizes& dims, size_t rank) {
 Type f32(Shape shape) { return {DType::f32, std::move(shape)}; }
 
 // --- softmax
-// -----------------------------------------------------------------------------------------------------------
 
 Sizes softmax_dims(const OpView& view) { return {view.attributes.get<int64_t>("dim")}; }
 
@@ -94,7 +93,6 @@ std::vector<Sample> softmax_samples() {
 }
 
 // --- mean and variance
-// -------------------------------------------------------------------------------------------------
 
 const Sizes& dims_of(const OpView& view) { return view.attributes.get<Sizes>("dims"); }
 bool keeps_dims(const OpView& view) { return view.attributes.get<bool>("keep_dims"); }
@@ -157,7 +155,6 @@ std::vector<Sample> reduction_samples() {
 }
 
 // --- layer norm
-// --------------------------------------------------------------------------------------------------------
 
 Sizes normalised_dims(const OpView& view) {
   Sizes dims;
