@@ -28,7 +28,8 @@ int64_t flat_offset(const KernelBuffer& buffer, const Access& access, const Size
     index[block.dim] = quotient;
   }
   Sizes physical;
-  for (size_t i = 0; i < index.size(); ++i) physical.push_back(layout.order.empty() ? index[i] : index[layout.order[i]]);
+  for (size_t i = 0; i < index.size(); ++i)
+    physical.push_back(layout.order.empty() ? index[i] : index[layout.order[i]]);
   physical.insert(physical.end(), within.begin(), within.end());
   Sizes strides = row_major_strides(physical_sizes(layout, buffer.sizes));
   int64_t offset = 0;
@@ -61,7 +62,8 @@ void print_nodes(const LoopKernel& loops, const std::vector<LoopNode>& nodes, in
 }  // namespace
 
 std::string print_loops(const LoopKernel& loops) {
-  std::string text = fmt::format("loops {} workspaces [{}]\n", loops.kernel.name, fmt::join(loops.workspace_bytes, ","));
+  std::string text =
+      fmt::format("loops {} workspaces [{}]\n", loops.kernel.name, fmt::join(loops.workspace_bytes, ","));
   for (const LoopFunction& function : loops.functions) {
     text += fmt::format("function {} extent {} grain {}\n", function.symbol, function.extent, function.grain);
     print_nodes(loops, function.nodes, 1, text);

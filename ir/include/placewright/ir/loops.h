@@ -1,8 +1,8 @@
 // Scheduled loops: what apply_schedule makes of a structured kernel and what emitters read. Every decision is taken:
 // an emitter walks the nodes and, at a leaf, follows the leaf rule.
 //
-// Leaf rule. A parallel dimension with a tile of t points (the step of its innermost loop, or its whole extent without a
-// loop) is unrolled; the vector dimension runs in vectors of `lanes`, the last one masked. Reduction loops keep their
+// Leaf rule. A parallel dimension with a tile of t points (the step of its innermost loop, or its whole extent without
+// a loop) is unrolled; the vector dimension runs in vectors of `lanes`, the last one masked. Reduction loops keep their
 // accumulators in registers. Where a step does not divide the extent, the tail is a second, static copy of the leaf.
 #pragma once
 
@@ -18,7 +18,8 @@ namespace placewright {
 struct LoopNode {
   enum class Kind : uint8_t { loop, leaf };
   Kind kind = Kind::leaf;
-  // loop: runs dimension `dim` of the stages below in steps, over the tile that an outer loop of the same dimension left.
+  // loop: runs dimension `dim` of the stages below in steps, over the tile that an outer loop of the same dimension
+  // left.
   int dim = 0;
   int64_t step = 1;
   bool innermost = true;  // no loop over the same dimension below

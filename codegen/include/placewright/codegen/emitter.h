@@ -1,0 +1,27 @@
+// From loops to machine code. The emitter stands in a shared library of its own (libplacewright-llvm), which is opened at
+// the first compile: a process whose kernels come from the cache never loads LLVM.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "placewright/codegen/cpu_target.h"
+#include "placewright/ir/kernel_image.h"
+#include "placewright/ir/loops.h"
+
+namespace placewright {
+
+struct EmitOptions {
+  bool check_bounds = false;  // test every access against its buffer; a violation sets Status::out_of_bounds
+  bool dump_ir = false;       // prints LLVM IR to the standard error stream
+};
+
+// One object for all kernels; each becomes an entry named after its structured kernel. Error if the emitter cannot be
+// opened (says where it was looked for) or a kernel cannot be emitted.
+KernelImage emit_cpu_image(std::span<const LoopKernel> kernels, const CpuTarget& target, const EmitOptions& options = {});
+
+// What the emitter's library exports, as "placewright_emit_cpu_image": false and a message instead of an exception.
+using EmitCpuImage = bool (*)(const LoopKernel* kernels, size_t count, const CpuTarget* target,
+                              const EmitOptions* options, KernelImage* image, std::string* error);
+
+}  // namespace placewright
