@@ -86,13 +86,17 @@ struct KernelLaunch {
   const char* name = "";  // for errors: the entry and its origin
 };
 
-// A point in a stream's work.
+// A point in a stream's work, made by record.
 struct Event {
   Device* device = nullptr;
+  int stream = 0;
   uint64_t number = 0;  // 0: complete already
-  double seconds = 0;   // of a complete one: when, on the device's clock
+  double seconds = 0;   // of a complete one
 };
 
+// A device whose memory is the host's does its work before launch, copy and accumulate return; what others are given
+// waits in streams until an event behind it is finished. Safe to use from several threads, each with streams of its
+// own.
 class Device {
  public:
   virtual ~Device() = default;
@@ -100,27 +104,26 @@ class Device {
   const DeviceId& id() const { return spec().id; }
   bool is_host_memory() const { return spec().host_memory; }
 
-  // Null if there is not enough memory; a zero size gives an address of its own too. Contents are undefined.
+  // Null if there is not enough memory; no bytes get an address of their own too. Contents are undefined.
   virtual void* try_allocate(int64_t bytes, int64_t alignment) = 0;
-  virtual void free(void* address) = 0;
+  virtual void free(void* address) noexcept = 0;
   virtual int64_t used_bytes() const = 0;
 
   // Error if the image's format, target or ABI is not this device's, or the image is damaged.
   virtual std::shared_ptr<const LoadedImage> load(const KernelImage& image) = 0;
 
-  // Streams are cheap; a stream belongs to one context of one executable.
-  virtual int open_stream(const std::string& name) = 0;
-  virtual void close_stream(int stream) = 0;
+  virtual int open_stream() = 0;
+  // Work that the stream has not done yet is dropped.
+  virtual void close_stream(int stream) noexcept = 0;
   virtual void launch(int stream, const KernelLaunch& launch) = 0;
-  // Between this device and itself, the host's memory, or another device of its kind.
+  // Between this device and itself, the host's memory, or another device of its kind. `name` must outlive the copy.
   virtual void copy(int stream, BufferView destination, BufferView source, int64_t bytes, const char* name) = 0;
-  // destination += source, both on this device, row-major `count` elements. f32, f64, i32, i64.
+  // destination += source, both on this device: `count` elements of f32, f64, i32 or i64.
   virtual void accumulate(int stream, void* destination, const void* source, DType dtype, int64_t count) = 0;
   virtual Event record(int stream) = 0;
-  virtual void wait(int stream,
-                    const Event& event) = 0;  // the stream's later work waits; the event may be another device's
-  // Blocks until the event is complete; returns its time on the device's clock in seconds. Throws what went wrong
-  // before it on the stream.
+  virtual void wait(int stream, const Event& event) = 0;  // for later work of the stream; events of other devices too
+  // Blocks until the event is complete; throws what went wrong before it on its stream. Returns the event's time in
+  // seconds on the device's clock.
   virtual double finish(const Event& event) = 0;
 };
 
@@ -128,7 +131,6 @@ class Device {
 class DeviceSet {
  public:
   DeviceSet() = default;
-  // `host` is the index of the device whose memory is the host's and that constants and arguments come from.
   DeviceSet(std::vector<std::shared_ptr<Device>> devices, std::vector<AbsentDevice> absent);
   const std::vector<std::shared_ptr<Device>>& devices() const { return devices_; }
   const std::vector<AbsentDevice>& absent() const { return absent_; }

@@ -1,0 +1,4 @@
+extern "C" {
+thread_local int counter;
+int count() { return ++counter; }
+}
