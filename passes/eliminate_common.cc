@@ -1,4 +1,5 @@
 // Joins ops that compute the same from the same operands in the same place.
+#include <algorithm>
 #include <functional>
 #include <unordered_map>
 
@@ -47,6 +48,7 @@ void eliminate(Graph& graph, FunctionId id) {
     }
     Op op = rewriter.old().ops[i];
     op.operands = rewriter.operands(op);
+    if (op.entry->traits.commutative) std::sort(op.operands.begin(), op.operands.end());
     size_t hash = hash_of(op);
     std::optional<int32_t> twin;
     auto [first, last] = made.equal_range(hash);

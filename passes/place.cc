@@ -134,22 +134,21 @@ class Planner {
     return op;
   }
 
+  static std::string prefix(const SourceSite& site, const char* before, const char* after) {
+    return site.file.empty() ? "" : before + site.to_string() + after;
+  }
+
   PinConflict conflict(const Movement& movement) const {
     const TensorType& type = function_.tensor(movement.value);
     int32_t pin = pinned_op(movement.reader);
-    std::string value_site = site_of(movement.value.op).file.empty() ? "" : site_of(movement.value.op).to_string();
-    std::string reader_site = site_of(movement.reader).file.empty() ? "" : site_of(movement.reader).to_string();
-    std::string to = movement.to.to_string();
     std::string message = fmt::format(
-        "{}{}: {} (made at {}) is on {}, but {} runs on {}, for {} was placed there{}: {} {} bytes {}; write "
-        ".to(\"{}\") "
-        "where it is made, or place both on one device",
-        reader_site.empty() ? "" : reader_site + ": ", function_.ops[movement.reader].name(),
-        fmt::format("operand {} {}", what(movement.value.op), Type(type.dtype, type.shape).to_string()),
-        value_site.empty() ? "an unknown line" : value_site, movement.from.to_string(),
-        function_.ops[movement.reader].name(), to, what(pin), pin_site(pin),
+        "{}{} reads {} {}, which is on {}{}, but runs on {}, where {} was placed{}: {} {} bytes {}; write .to(\"{}\") "
+        "where {} is made, or place both on one device",
+        prefix(site_of(movement.reader), "", ": "), function_.ops[movement.reader].name(), what(movement.value.op),
+        Type(type.dtype, type.shape).to_string(), movement.from.to_string(),
+        prefix(site_of(movement.value.op), " (", ")"), movement.to.to_string(), what(pin), pin_site(pin),
         context_.options.strict ? "it would copy" : "copies", bytes(movement.value),
-        movement.at_load ? "once, at load" : "in every step", to);
+        movement.at_load ? "once, at load" : "in every step", movement.to.to_string(), what(movement.value.op));
     return {movement.value,
             movement.reader,
             movement.from,

@@ -222,9 +222,21 @@ bool PlacementSolver::spread_backward() {
       if (because < 0 || (decisions_[root(because)]->device == host_ && decisions_[root(reader)]->device != host_))
         because = reader;
     }
-    if (because >= 0) changed = try_decide(number, because, PlacementCause::follows_consumer) || changed;
+    // What several devices read comes to each of them from the host, at load.
+    bool is_constant = is_input_of_kind(function_.ops[i], InputKind::constant);
+    if (is_constant && because >= 0 && read_on_several_devices(number))
+      decide(number, {host_, PlacementCause::follows_consumer, because, false, {}});
+    else if (because >= 0)
+      changed = try_decide(number, because, PlacementCause::follows_consumer) || changed;
   }
   return changed;
+}
+
+bool PlacementSolver::read_on_several_devices(int32_t op) {
+  std::set<DeviceId> devices;
+  for (int32_t reader : readers_[op])
+    if (decided(reader)) devices.insert(decisions_[root(reader)]->device);
+  return devices.size() > 1;
 }
 
 // The op takes the device of `because`, unless that cannot run it.

@@ -37,6 +37,7 @@ class PlacementSolver {
   void fix_only_devices();
   bool spread_forward();
   bool spread_backward();
+  bool read_on_several_devices(int32_t op);
   int32_t deciding_operand(const Op& op);
   bool try_decide(int32_t op, int32_t because, PlacementCause cause);
   void choose_islands();
