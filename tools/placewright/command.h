@@ -1,0 +1,37 @@
+// What the subcommands share: how one is declared, its exit codes (docs/command-line.md), and how output looks.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+
+namespace CLI {
+class App;
+}
+
+namespace placewright::tools {
+
+// The exit codes of every subcommand.
+enum ExitCode : int {
+  success = 0,
+  failure = 1,    // a file, an input or the machine is at fault: one line on standard error says how
+  usage = 2,      // the command line is wrong
+  finding = 3,    // it ran, and what was asked about is not so: doctor found a fault, results differ
+  internal = 70,  // a bug in Placewright
+};
+
+// What the chosen subcommand does; set while the command line is parsed.
+using Action = std::function<int()>;
+
+// Each declares its options on `app` and sets `action` when it is chosen.
+void add_inspect(CLI::App& app, Action& action);
+void add_opt(CLI::App& app, Action& action);
+
+// Emphasis for a terminal; plain elsewhere and when NO_COLOR is set.
+std::string bold(std::string_view text);
+std::string dim(std::string_view text);
+
+std::string bytes_text(int64_t bytes);  // "1,234,567 B"
+
+}  // namespace placewright::tools
