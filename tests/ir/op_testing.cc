@@ -66,7 +66,7 @@ class Differentiation {
   }
 
   std::vector<std::optional<Value>> run(Value seeded, Value seed, const std::vector<Value>& wanted) {
-    int32_t last = seeded.op;
+    auto last = static_cast<int32_t>(builder_.function().ops.size()) - 1;
     std::vector<std::vector<std::optional<Value>>> gradients(last + 1);
     for (int32_t i = 0; i <= last; ++i) gradients[i].resize(builder_.function().ops[i].results.size());
     gradients[seeded.op][seeded.result] = seed;
