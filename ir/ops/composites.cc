@@ -300,7 +300,8 @@ std::vector<Sample> avg_pool_samples() {
                           {"padding_low", one},
                           {"padding_high", one},
                           {"count_include_pad", false}}},
-          {.operands = {f32({3, 9})}, .attributes = {{"window", Sizes{4}}, {"stride", Sizes{1}}}}};
+          {.operands = {f32({3, 9})}, .attributes = {{"window", Sizes{4}}, {"stride", Sizes{1}}}},
+          {.operands = {f32({0, 2, 4, 4})}, .attributes = {{"window", two}}}};
 }
 
 }  // namespace
@@ -347,6 +348,8 @@ std::vector<OpEntry> composites() {
        }},
        .samples = {{.operands = {f32({7, 3}), Type(DType::i64, {4})}, .ranges = {{-2, 2}, {0, 6.99}}},
                    {.operands = {f32({7, 3}), Type(DType::i32, {2, 5})}, .ranges = {{-2, 2}, {0, 6.99}}},
+                   {.operands = {f32({7, 3}), Type(DType::i64, {})}, .ranges = {{-2, 2}, {0, 6.99}}},
+                   {.operands = {f32({4, 17}), Type(DType::i32, {6})}, .ranges = {{-2, 2}, {0, 3.99}}},
                    {.operands = {f32({7, 3}), Type(DType::i64, {0})}, .ranges = {{-2, 2}, {0, 6.99}}}}},
       {.name = "one_hot",
        .summary = "1 where the last dimension's position equals the index, else 0; an index outside gives zeros.",

@@ -151,7 +151,7 @@ std::vector<Sample> reduction_samples() {
                   .attributes = {{"dims", std::move(dims)}, {"keep_dims", keep_dims}}};
   };
   return {sample({4, 10}, {1}, false), sample({4, 10}, {0}, true), sample({2, 3, 4}, {0, 2}, false),
-          sample({5, 40}, {0, 1}, false)};
+          sample({5, 40}, {0, 1}, false), sample({7}, {0}, true)};
 }
 
 // --- layer norm

@@ -266,7 +266,7 @@ std::vector<OpEntry> shaping() {
        .signature = {.operands = {{"x"}}, .attributes = {{"dim", AttributeKind::integer, {}, "a dimension of x"}}},
        .infer = infer_size_of,
        .evaluate = evaluate_size_of,
-       .gradient = Gradient([](GradientContext&) { return OperandGradients{std::nullopt}; }),
+       .gradient = Gradient::not_differentiable(),
        .realisation = Lower{lower_size_of},
        .samples = {shaping_sample({3, 4}, {{"dim", int64_t{1}}}), shaping_sample({0}, {{"dim", int64_t{0}}})}},
   };
