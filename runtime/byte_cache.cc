@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <unistd.h>
@@ -85,6 +86,17 @@ std::vector<File> list(const fs::path& folder) {
 }
 
 }  // namespace
+
+fs::path default_cache_folder() {
+  auto variable = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  if (std::string folder = variable("PLACEWRIGHT_CACHE"); !folder.empty()) return folder;
+  if (std::string caches = variable("XDG_CACHE_HOME"); !caches.empty()) return fs::path(caches) / "placewright/kernels";
+  if (std::string home = variable("HOME"); !home.empty()) return fs::path(home) / ".cache/placewright/kernels";
+  throw Error("no folder for the kernel cache: neither PLACEWRIGHT_CACHE nor XDG_CACHE_HOME nor HOME is set");
+}
 
 ByteCache::ByteCache(fs::path folder, int64_t max_bytes) : folder_(std::move(folder)), max_bytes_(max_bytes) {
   std::error_code error;

@@ -27,6 +27,7 @@ using Action = std::function<int()>;
 // Each declares its options on `app` and sets `action` when it is chosen.
 void add_inspect(CLI::App& app, Action& action);
 void add_opt(CLI::App& app, Action& action);
+void add_cache(CLI::App& app, Action& action);
 
 // Emphasis for a terminal; plain elsewhere and when NO_COLOR is set.
 std::string bold(std::string_view text);

@@ -19,6 +19,7 @@ int run(int argc, char** argv) {
   Action action;
   add_inspect(app, action);
   add_opt(app, action);
+  add_cache(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -13,6 +13,10 @@
 
 namespace placewright {
 
+// Where compiled kernels are kept unless the user says otherwise: $PLACEWRIGHT_CACHE, else placewright/kernels below
+// $XDG_CACHE_HOME or ~/.cache. Error if none of these variables is set.
+std::filesystem::path default_cache_folder();
+
 class ByteCache {
  public:
   struct Entry {
