@@ -1,0 +1,375 @@
+#include "placewright/ir/plan_memory.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "placewright/base/checked.h"
+#include "placewright/ir/op_table.h"
+
+namespace placewright {
+namespace {
+
+bool elementwise_in_place(const Op& op, int, int) { return op.entry->realised_as<Scalar>() != nullptr; }
+
+const DeviceId& device_of(const Function& function, Value value) {
+  const Where& where = function.tensor(value).where;
+  if (!where.is_single())
+    throw Error(fmt::format("memory cannot be planned: {} has no single device", function.type(value).to_string()));
+  return where.devices[0];
+}
+
+class MemoryPlanner {
+ public:
+  MemoryPlanner(const Graph& graph, FunctionId id, const MemoryOptions& options)
+      : function_(graph.functions.at(id)),
+        in_place_(options.in_place ? options.in_place : elementwise_in_place),
+        alignment_(options.alignment),
+        end_(static_cast<int32_t>(function_.ops.size())) {}
+
+  MemoryPlan run() {
+    find_views();
+    find_reads();
+    plan_.updated_in_place.resize(function_.updates.size(), false);
+    plan_.storage_of.resize(function_.ops.size());
+    choose_donations();
+    for (int32_t op = 0; op < end_; ++op) assign(op);
+    close_lives();
+    for (const DeviceId& device : devices()) pack(device);
+    order_state_copies();
+    return std::move(plan_);
+  }
+
+ private:
+  // The value whose elements a value shares.
+  Value root(Value value) const { return roots_[value.op][value.result]; }
+
+  bool is_view(const Op& op) const {
+    if (!op.entry->traits.view) return false;
+    const TensorType &from = function_.tensor(op.operands[0]), &to = op.results[0].tensor();
+    return from.where == to.where && from.layout.is_row_major() && to.layout.is_row_major();
+  }
+
+  void find_views() {
+    for (int32_t op = 0; op < end_; ++op) {
+      const Op& made = function_.ops[op];
+      roots_.emplace_back();
+      for (int32_t r = 0; r < static_cast<int32_t>(made.results.size()); ++r)
+        roots_.back().push_back(is_view(made) ? root(made.operands[0]) : Value{op, r});
+    }
+  }
+
+  void find_reads() {
+    for (int32_t op = 0; op < end_; ++op)
+      if (!is_view(function_.ops[op]))
+        for (Value operand : function_.ops[op].operands) last_read_[root(operand)] = op;
+    for (Value result : function_.results) {
+      last_read_[root(result)] = end_;
+      results_.insert(root(result));
+    }
+    for (const Update& update : function_.updates) last_value_reads_[root(update.value)] += 1;
+  }
+
+  bool is_state(Value value) const {
+    const Op& op = function_.op(value);
+    return op.is("input") && op.attributes.get<std::string>("kind") == name(InputKind::state);
+  }
+
+  // The new value of a state is written straight into the state where nothing reads the old one later, nothing else
+  // keeps the new one, and the op that makes it may write over what it reads.
+  void choose_donations() {
+    for (size_t i = 0; i < function_.updates.size(); ++i) {
+      const Update& update = function_.updates[i];
+      Value value = root(update.value);
+      if (value == update.state) {
+        plan_.updated_in_place[i] = true;
+        continue;
+      }
+      const Op& maker = function_.op(value);
+      bool free = !maker.is("input") && !maker.is("constant") && !is_loaded_once(maker) && !results_.contains(value) &&
+                  last_value_reads_[value] == 1 && !last_value_reads_.contains(update.state) &&
+                  fits(update.state, value);
+      auto read = last_read_.find(update.state);
+      bool late = read != last_read_.end() && read->second > value.op;
+      if (!free || late || !may_overwrite(value.op, value.result, update.state)) continue;
+      plan_.updated_in_place[i] = true;
+      donated_[value] = update.state;
+    }
+  }
+
+  // Same device, same bytes in memory.
+  bool fits(Value old, Value made) const {
+    const TensorType &a = function_.tensor(old), &b = function_.tensor(made);
+    return a.where == b.where && a.layout == b.layout && a.bytes() == b.bytes() &&
+           info(a.dtype).bits == info(b.dtype).bits;
+  }
+
+  // Whether every operand of the op that lives with `old` may be written over by the result.
+  bool may_overwrite(int32_t op, int32_t result, Value old) const {
+    const Op& made = function_.ops[op];
+    for (size_t i = 0; i < made.operands.size(); ++i)
+      if (root(made.operands[i]) == old &&
+          !(function_.tensor(made.operands[i]).shape == made.results[result].tensor().shape &&
+            in_place_(made, static_cast<int>(i), result)))
+        return false;
+    return true;
+  }
+
+  bool is_loaded_once(const Op& op) const { return op.is("transfer") && op.attributes.get<bool>("at_load"); }
+
+  StorageKind kind_of(const Op& op, Value value) const {
+    if (op.is("input")) {
+      const std::string& kind = op.attributes.get<std::string>("kind");
+      return kind == name(InputKind::state)      ? StorageKind::state
+             : kind == name(InputKind::constant) ? StorageKind::constant
+                                                 : StorageKind::argument;
+    }
+    if (op.is("constant") || is_loaded_once(op)) return StorageKind::constant;
+    return results_.contains(value) ? StorageKind::result : StorageKind::temporary;
+  }
+
+  void assign(int32_t op) {
+    const Op& made = function_.ops[op];
+    std::set<int32_t> taken;  // storages that a result of this op was written over
+    for (int32_t r = 0; r < static_cast<int32_t>(made.results.size()); ++r) {
+      Value value{op, r};
+      int32_t storage = is_view(made) ? plan_.storage(root(value)) : storage_for(value, taken);
+      plan_.storages[storage].values.push_back(value);
+      plan_.storage_of[op].push_back(storage);
+    }
+  }
+
+  int32_t storage_for(Value value, std::set<int32_t>& taken) {
+    const Op& made = function_.op(value);
+    if (auto at = donated_.find(value); at != donated_.end()) return plan_.storage(at->second);
+    StorageKind kind = kind_of(made, value);
+    if (kind == StorageKind::temporary)
+      for (Value operand : made.operands)
+        if (int32_t storage = plan_.storage(operand); can_reuse(value, root(operand), storage, taken)) {
+          taken.insert(storage);
+          return storage;
+        }
+    bool before = made.is("input") || kind == StorageKind::constant;
+    int32_t first = before ? 0 : value.op;
+    plan_.storages.push_back({kind, device_of(function_, value), function_.tensor(value).bytes(), 0, first, first, {}});
+    return static_cast<int32_t>(plan_.storages.size()) - 1;
+  }
+
+  // Whether the result may be written over a dying temporary.
+  bool can_reuse(Value value, Value old, int32_t storage, const std::set<int32_t>& taken) const {
+    if (plan_.storages[storage].kind != StorageKind::temporary || taken.contains(storage)) return false;
+    return last_read_.at(old) == value.op && !last_value_reads_.contains(old) && fits(old, value) &&
+           may_overwrite(value.op, value.result, old);
+  }
+
+  // A storage lives until its last value was read for the last time.
+  void close_lives() {
+    for (Storage& storage : plan_.storages) {
+      for (Value value : storage.values) {
+        storage.last = std::max(storage.last, value.op);
+        if (auto read = last_read_.find(root(value)); read != last_read_.end())
+          storage.last = std::max(storage.last, read->second);
+        if (last_value_reads_.contains(root(value))) storage.last = end_;
+      }
+      if (storage.kind != StorageKind::temporary) storage.last = end_;
+    }
+  }
+
+  std::set<DeviceId> devices() const {
+    std::set<DeviceId> devices;
+    for (const Storage& storage : plan_.storages) devices.insert(storage.device);
+    return devices;
+  }
+
+  // Largest first, each into the smallest gap that fits among those that live at the same time (Pisarchyk and Lee,
+  // "Efficient Memory Management for Deep Neural Net Inference", 2020: greedy by size).
+  void pack(const DeviceId& device) {
+    DeviceMemory memory{device, 0, 0, 0, 0, {}};
+    std::vector<Storage*> open;
+    for (Storage& storage : plan_.storages) {
+      if (storage.device != device) continue;
+      if (storage.kind == StorageKind::temporary && storage.bytes > 0)
+        open.push_back(&storage);
+      else
+        memory.other_bytes += storage.bytes;
+    }
+    std::stable_sort(open.begin(), open.end(), [](const Storage* a, const Storage* b) { return a->bytes > b->bytes; });
+    std::vector<const Storage*> placed;  // by offset
+    for (Storage* storage : open) {
+      storage->offset = find_gap(placed, *storage);
+      memory.arena_bytes = std::max(memory.arena_bytes, checked_add(storage->offset, storage->bytes));
+      auto behind = [](const Storage* a, const Storage* b) { return a->offset < b->offset; };
+      placed.insert(std::upper_bound(placed.begin(), placed.end(), storage, behind), storage);
+    }
+    memory.arena_bytes = round_up(memory.arena_bytes, alignment_);
+    find_peak(memory);
+    plan_.devices.push_back(std::move(memory));
+  }
+
+  int64_t find_gap(const std::vector<const Storage*>& placed, const Storage& storage) const {
+    int64_t best = -1, best_size = 0, end = 0;
+    for (const Storage* other : placed) {
+      if (other->last < storage.first || storage.last < other->first) continue;
+      int64_t gap = other->offset - end;
+      if (gap >= storage.bytes && (best < 0 || gap < best_size)) {
+        best = end;
+        best_size = gap;
+      }
+      end = std::max(end, round_up(checked_add(other->offset, other->bytes), alignment_));
+    }
+    return best >= 0 ? best : end;
+  }
+
+  void find_peak(DeviceMemory& memory) const {
+    std::map<int32_t, int64_t> changes;
+    for (const Storage& storage : plan_.storages) {
+      if (storage.device != memory.device) continue;
+      changes[storage.first] += storage.bytes;
+      changes[storage.last + 1] -= storage.bytes;
+    }
+    int64_t alive = 0;
+    for (const auto& [op, change] : changes) {
+      alive += change;
+      if (alive > memory.peak_bytes) {
+        memory.peak_bytes = alive;
+        memory.peak_at = op;
+      }
+    }
+    for (size_t i = 0; i < plan_.storages.size(); ++i) {
+      const Storage& storage = plan_.storages[i];
+      if (storage.device == memory.device && storage.first <= memory.peak_at && memory.peak_at <= storage.last)
+        memory.holders.push_back(static_cast<int32_t>(i));
+    }
+    std::stable_sort(memory.holders.begin(), memory.holders.end(),
+                     [&](int32_t a, int32_t b) { return plan_.storages[a].bytes > plan_.storages[b].bytes; });
+  }
+
+  // Copies at the end run in the order of the updates: none may read a state that an earlier one has overwritten.
+  void order_state_copies() const {
+    std::set<Value> overwritten;
+    for (size_t i = 0; i < function_.updates.size(); ++i) {
+      const Update& update = function_.updates[i];
+      if (root(update.value) == update.state) continue;
+      if (overwritten.contains(root(update.value)))
+        throw Error(
+            fmt::format("state '{}' takes the old value of state '{}', which an earlier update overwrites; "
+                        "give the old value to a computation, or put this update first",
+                        input_name(function_, update.state), input_name(function_, root(update.value))));
+      overwritten.insert(update.state);
+    }
+  }
+
+  const Function& function_;
+  std::function<bool(const Op&, int, int)> in_place_;
+  int64_t alignment_;
+  int32_t end_;
+  std::vector<std::vector<Value>> roots_;
+  std::map<Value, int32_t> last_read_;     // of roots, by ops and results
+  std::map<Value, int> last_value_reads_;  // of roots: how many updates take them
+  std::set<Value> results_;                // roots of function results
+  std::map<Value, Value> donated_;         // new value to the state in whose storage it is made
+  MemoryPlan plan_;
+};
+
+// The dimension that an index expression is, without scale or offset; -1: it is more than that.
+int plain_dim(const AffineExpr& index) {
+  int dim = -1;
+  for (size_t d = 0; d < index.coefficients.size(); ++d) {
+    if (index.coefficients[d] == 0) continue;
+    if (index.coefficients[d] != 1 || dim >= 0) return -1;
+    dim = static_cast<int>(d);
+  }
+  return index.constant == 0 && index.divisor == 1 ? dim : -1;
+}
+
+// Whether the access names each kept dimension of the stage's domain once: different points, different elements.
+bool is_one_to_one(const Stage& stage, const Access& access) {
+  if (access.guarded || !access.indirect.empty()) return false;
+  std::set<int> dims;
+  for (size_t d = 0; d < access.index.size(); ++d) {
+    int dim = plain_dim(access.index[d]);
+    if (dim < 0 || stage.reduced[dim] || !dims.insert(dim).second) return false;
+  }
+  for (int dim = 0; dim < stage.rank(); ++dim)
+    if (!stage.reduced[dim] && !dims.contains(dim) && stage.extents[dim] != 1) return false;
+  return true;
+}
+
+bool loads(const ScalarBody& body, int access) {
+  return std::any_of(body.begin(), body.end(),
+                     [&](const ScalarNode& node) { return node.op == ScalarOp::load && node.slot == access; });
+}
+
+}  // namespace
+
+std::string_view name(StorageKind kind) {
+  switch (kind) {
+    case StorageKind::argument:
+      return "argument";
+    case StorageKind::state:
+      return "state";
+    case StorageKind::constant:
+      return "constant";
+    case StorageKind::temporary:
+      return "temporary";
+    case StorageKind::result:
+      return "result";
+  }
+  return "";
+}
+
+bool may_run_in_place(const StructuredKernel& kernel, int operand, int result) {
+  const KernelBuffer &from = kernel.buffers[operand], &to = kernel.buffers[result];
+  if (from.sizes != to.sizes || from.layout != to.layout || info(from.dtype).bits != info(to.dtype).bits) return false;
+  for (const KernelBuffer& buffer : kernel.buffers)
+    if (buffer.alias_of == operand || buffer.alias_of == result) return false;
+  if (from.alias_of >= 0 || to.alias_of >= 0) return false;
+  bool stored = false;
+  for (const Stage& stage : kernel.stages) {
+    const Access* store = nullptr;
+    for (const std::vector<Store>* stores : {&stage.stores, &stage.epilogue_stores})
+      for (const Store& made : *stores) {
+        if (stage.accesses[made.access].buffer != result) continue;
+        if (store || made.add) return false;
+        store = &stage.accesses[made.access];
+      }
+    bool may_load = !stored;
+    if (store && (stored || !is_one_to_one(stage, *store))) return false;
+    for (size_t i = 0; i < stage.accesses.size(); ++i) {
+      const Access& access = stage.accesses[i];
+      bool in_body = loads(stage.body, static_cast<int>(i)), in_epilogue = loads(stage.epilogue, static_cast<int>(i));
+      if (access.buffer != operand || (!in_body && !in_epilogue)) continue;
+      if (!may_load) return false;
+      if (store && (access.index != store->index || access.guarded || !access.indirect.empty() ||
+                    (in_body && stage.has_reduction())))
+        return false;
+    }
+    stored = stored || store;
+  }
+  return stored;
+}
+
+MemoryPlan plan_memory(const Graph& graph, FunctionId function, const MemoryOptions& options) {
+  return MemoryPlanner(graph, function, options).run();
+}
+
+std::string describe_memory(const Graph& graph, FunctionId id, const MemoryPlan& plan) {
+  const Function& function = graph.functions.at(id);
+  std::string text;
+  for (const DeviceMemory& memory : plan.devices) {
+    text += fmt::format("{}: peak {} bytes at op {}, arena {} bytes, other {} bytes\n", memory.device.to_string(),
+                        memory.peak_bytes, memory.peak_at, memory.arena_bytes, memory.other_bytes);
+    for (size_t i = 0; i < std::min<size_t>(memory.holders.size(), 5); ++i) {
+      const Storage& storage = plan.storages[memory.holders[i]];
+      const Op& op = function.op(storage.values[0]);
+      std::string what = op.is("input") ? input_name(function, storage.values[0]) : std::string(op.name());
+      text += fmt::format("  {} bytes: {} {} {}\n", storage.bytes, name(storage.kind), what,
+                          graph.origins[op.origin].site());
+    }
+  }
+  return text;
+}
+
+}  // namespace placewright

@@ -1,0 +1,200 @@
+// Memory planning: what shares storage, what is updated in place, and that the checker sees every damaged plan.
+#include "placewright/ir/plan_memory.h"
+
+#include <random>
+
+#include <gtest/gtest.h>
+
+#include "placewright/ir/builder.h"
+
+namespace placewright {
+namespace {
+
+const Where host{{{"cpu", 0}}, {}, {}};
+
+struct Case {
+  Graph graph;
+  FunctionBuilder builder{graph, add_function(graph, "main")};
+
+  Type type(Shape shape, DType dtype = DType::f32) { return TensorType{dtype, std::move(shape), {}, host}; }
+  Value input(const char* name, InputKind kind, Shape shape = {1000}) {
+    return builder.input(name, kind, type(std::move(shape)));
+  }
+  Value op(std::string_view name, std::vector<Value> operands, Attributes attributes = {}) {
+    Value value = builder(name, std::move(operands), std::move(attributes));
+    builder.function().ops[value.op].results[0].tensor().where = host;
+    return value;
+  }
+  MemoryPlan plan(const MemoryOptions& options = {}) {
+    MemoryPlan plan = plan_memory(graph, 0, options);
+    check_memory_plan(graph, 0, plan, options);
+    return plan;
+  }
+};
+
+TEST(PlanMemory, ElementwiseChainRunsInPlace) {
+  Case c;
+  Value x = c.input("x", InputKind::argument);
+  Value a = c.op("exp", {x}), b = c.op("neg", {a}), d = c.op("abs", {b});
+  c.builder.function().results = {c.op("reduce_sum", {d}, {{"dims", Sizes{0}}})};
+  MemoryPlan plan = c.plan();
+  EXPECT_NE(plan.storage(a), plan.storage(x)) << "arguments are the caller's";
+  EXPECT_EQ(plan.storage(b), plan.storage(a));
+  EXPECT_EQ(plan.storage(d), plan.storage(a));
+  EXPECT_EQ(plan.devices[0].arena_bytes, 4032);
+  EXPECT_EQ(plan.storages[plan.storage(c.builder.function().results[0])].kind, StorageKind::result);
+}
+
+TEST(PlanMemory, ValueThatIsReadLaterIsNotOverwritten) {
+  Case c;
+  Value x = c.input("x", InputKind::argument);
+  Value a = c.op("exp", {x}), b = c.op("neg", {a}), d = c.op("add", {a, b});
+  c.builder.function().results = {c.op("reduce_sum", {d}, {{"dims", Sizes{0}}})};
+  MemoryPlan plan = c.plan();
+  EXPECT_NE(plan.storage(a), plan.storage(b));
+  EXPECT_EQ(plan.storage(d), plan.storage(a));
+}
+
+TEST(PlanMemory, ViewsShareTheirOperand) {
+  Case c;
+  Value x = c.input("x", InputKind::argument, {10, 100});
+  Value a = c.op("exp", {x}), view = c.op("reshape", {a}, {{"shape", Shape{1000}}});
+  Value moved = c.op("transpose", {a}, {{"permutation", Sizes{1, 0}}});
+  Value b = c.op("exp", {view});
+  c.builder.function().results = {moved, c.op("reduce_sum", {b}, {{"dims", Sizes{0}}})};
+  MemoryPlan plan = c.plan();
+  EXPECT_EQ(plan.storage(view), plan.storage(a));
+  EXPECT_NE(plan.storage(moved), plan.storage(a)) << "a transpose may not run in place";
+}
+
+TEST(PlanMemory, StateIsUpdatedInPlaceWhereNothingReadsTheOldOneLater) {
+  for (bool read_late : {false, true}) {
+    Case c;
+    Value x = c.input("x", InputKind::argument), w = c.input("w", InputKind::state);
+    Value made = c.op("add", {w, x});
+    if (read_late) c.builder.function().results = {c.op("mul", {w, x})};
+    c.builder.function().updates = {{w, made}};
+    MemoryPlan plan = c.plan();
+    EXPECT_EQ(plan.updated_in_place[0], !read_late);
+    EXPECT_EQ(plan.storage(made) == plan.storage(w), !read_late);
+  }
+}
+
+TEST(PlanMemory, StateIsNotUpdatedInPlaceByAnOpThatMixesElements) {
+  Case c;
+  Value w = c.input("w", InputKind::state, {30, 30});
+  Value made = c.op("transpose", {w}, {{"permutation", Sizes{1, 0}}});
+  c.builder.function().updates = {{w, made}};
+  EXPECT_FALSE(c.plan().updated_in_place[0]);
+}
+
+TEST(PlanMemory, SwappedStatesAreRefused) {
+  Case c;
+  Value a = c.input("a", InputKind::state), b = c.input("b", InputKind::state);
+  c.builder.function().updates = {{a, b}, {b, a}};
+  EXPECT_THROW(c.plan(), Error);
+}
+
+// Random graphs of ops that may and may not run in place, with states and several devices.
+Graph random_graph(uint32_t seed) {
+  std::mt19937 random(seed);
+  Graph graph;
+  FunctionBuilder builder(graph, add_function(graph, "main"));
+  std::vector<Value> values;
+  auto pick = [&] { return values[random() % values.size()]; };
+  auto place = [&](Value value, const Where& where) {
+    builder.function().ops[value.op].results[0].tensor().where = where;
+  };
+  for (int i = 0; i < 4; ++i) {
+    TensorType type{DType::f32, {8, 8}, {}, {{{"sim", static_cast<int>(random() % 2)}}, {}, {}}};
+    values.push_back(builder.input("i" + std::to_string(i), i % 2 ? InputKind::state : InputKind::argument, type));
+  }
+  for (int i = 0; i < 30; ++i) {
+    Value a = pick(), b = pick();
+    const Where where = builder.type(a).tensor().where;
+    if (builder.type(b).tensor().where != where) {
+      b = builder("transfer", {b});
+      place(b, where);
+    }
+    Value made;
+    switch (random() % 4) {
+      case 0:
+        made = builder("transpose", {a}, {{"permutation", Sizes{1, 0}}});
+        break;
+      case 1:
+        made = builder("exp", {a});
+        break;
+      case 2:
+        made = builder("reshape", {a}, {{"shape", Shape{8, 8}}});
+        break;
+      default:
+        made = builder("add", {a, b});
+    }
+    place(made, where);
+    values.push_back(made);
+  }
+  builder.function().results = {pick(), pick()};
+  for (int state : {1, 3}) {
+    Value value = pick();
+    const Function& function = graph.main();
+    if (function.tensor(value).where == function.tensor(values[state]).where && !function.op(value).is("input") &&
+        !function.op(value).is("reshape"))  // which may be a state's old value
+      graph.main().updates.push_back({values[state], value});
+  }
+  return graph;
+}
+
+TEST(PlanMemory, RandomGraphsPassTheChecker) {
+  int shared = 0, updated = 0;
+  for (uint32_t seed = 0; seed < 300; ++seed) {
+    Graph graph = random_graph(seed);
+    verify_graph(graph);
+    MemoryPlan plan = plan_memory(graph, 0);
+    ASSERT_NO_THROW(check_memory_plan(graph, 0, plan)) << "seed " << seed << "\n" << print_graph(graph);
+    for (const Storage& storage : plan.storages) shared += storage.values.size() > 1;
+    for (bool in_place : plan.updated_in_place) updated += in_place;
+  }
+  EXPECT_GT(shared, 300);
+  EXPECT_GT(updated, 20);
+}
+
+// Two temporaries that live at once are put on the same bytes: the checker must see each such plan.
+TEST(PlanMemory, CheckerSeesOverlaps) {
+  int seen = 0;
+  for (uint32_t seed = 0; seed < 50; ++seed) {
+    Graph graph = random_graph(seed);
+    MemoryPlan plan = plan_memory(graph, 0);
+    for (size_t i = 0; i < plan.storages.size(); ++i)
+      for (size_t j = i + 1; j < plan.storages.size(); ++j) {
+        MemoryPlan damaged = plan;
+        Storage &a = damaged.storages[i], &b = damaged.storages[j];
+        if (a.kind != StorageKind::temporary || b.kind != StorageKind::temporary || a.device != b.device) continue;
+        if (a.last < b.first || b.last < a.first || a.offset == b.offset) continue;
+        // Written and never read again, or read in the very op that the other begins with: no one can tell.
+        if (a.last <= a.values.back().op || b.last <= b.values.back().op) continue;
+        b.offset = a.offset;
+        EXPECT_THROW(check_memory_plan(graph, 0, damaged), Error) << "seed " << seed << " storages " << i << ", " << j;
+        ++seen;
+      }
+  }
+  EXPECT_GT(seen, 100);
+}
+
+TEST(PlanMemory, KernelsRunInPlaceOnlyWhereEachPointReadsItsOwnElement) {
+  auto kernel = [](std::string_view name, std::vector<Type> operands, Attributes attributes) {
+    const OpEntry& entry = find_op(name);
+    attributes = complete_attributes(entry, std::move(attributes));
+    std::vector<Type> results = infer_types({entry, operands, {}, attributes});
+    return lower_op({entry, operands, results, attributes});
+  };
+  Type square(DType::f32, {4, 4});
+  EXPECT_TRUE(may_run_in_place(kernel("add", {square, square}, {}), 0, 2));
+  EXPECT_TRUE(may_run_in_place(kernel("add", {square, square}, {}), 1, 2));
+  EXPECT_FALSE(may_run_in_place(kernel("transpose", {square}, {{"permutation", Sizes{1, 0}}}), 0, 1));
+  EXPECT_FALSE(may_run_in_place(kernel("reverse", {square}, {{"dims", Sizes{0}}}), 0, 1));
+  EXPECT_FALSE(may_run_in_place(
+      kernel("dot_general", {square, square}, {{"lhs_contracting", Sizes{1}}, {"rhs_contracting", Sizes{0}}}), 0, 2));
+}
+
+}  // namespace
+}  // namespace placewright
