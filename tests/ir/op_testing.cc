@@ -148,48 +148,6 @@ std::vector<std::optional<HostTensor>> evaluate_gradients(const OpCase& each, co
   return found;
 }
 
-HostTensor difference_gradient(const OpCase& each, const HostTensor& cotangent, size_t operand) {
-  constexpr double step = 1e-6;
-  OpCase moved = each;
-  HostTensor gradient(DType::f64, each.operands[operand].sizes());
-  for (int64_t i = 0; i < gradient.elements(); ++i) {
-    double difference = 0;
-    for (double direction : {step, -step}) {
-      moved.operands[operand] = each.operands[operand].clone();
-      moved.operands[operand].set_number(i, each.operands[operand].number(i) + direction);
-      HostTensor result = evaluate_op(moved)[0];
-      for (int64_t k = 0; k < result.elements(); ++k)
-        difference += result.number(k) * cotangent.number(k) / (2 * direction);
-    }
-    gradient.set_number(i, difference);
-  }
-  return gradient;
-}
-
-HostTensor random_tensor(DType dtype, Sizes sizes, uint64_t seed, double low, double high) {
-  HostTensor tensor(dtype, std::move(sizes));
-  uint64_t state = seed * 0x9e3779b97f4a7c15u + 1;
-  for (int64_t i = 0; i < tensor.elements(); ++i) {
-    state += 0x9e3779b97f4a7c15u;  // splitmix64
-    uint64_t bits = (state ^ (state >> 30)) * 0xbf58476d1ce4e5b9u;
-    bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
-    bits ^= bits >> 31;
-    tensor.set_number(i, low + (high - low) * std::ldexp(static_cast<double>(bits >> 11), -53));
-  }
-  return tensor;
-}
-
-OpCase random_case(std::string_view op, const Sample& sample, DType floating, uint64_t seed) {
-  OpCase made{std::string(op), {}, sample.attributes};
-  for (size_t i = 0; i < sample.operands.size(); ++i) {
-    const TensorType& type = sample.operands[i].tensor();
-    auto [low, high] = i < sample.ranges.size() ? sample.ranges[i] : std::pair<double, double>{-2, 2};
-    DType dtype = is_floating(type.dtype) ? floating : type.dtype;
-    made.operands.push_back(random_tensor(dtype, type.sizes(), seed + i, low, high));
-  }
-  return made;
-}
-
 void expect_near(const HostTensor& found, const HostTensor& expected, double tolerance, const std::string& where) {
   ASSERT_EQ(found.sizes(), expected.sizes()) << where;
   for (int64_t i = 0; i < expected.elements(); ++i) {
