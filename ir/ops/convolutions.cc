@@ -355,7 +355,7 @@ OpEntry entry(std::string_view name, std::string_view summary, OperandSpec first
           .evaluate = evaluate,
           .gradient = Gradient(gradient),
           .realisation = Lower{lower},
-          .tolerance = {.f32 = 1e-5, .f64 = 1e-12},
+          .tolerance = {.f32 = 5e-5, .f64 = 1e-12},
           .samples = std::move(samples)};
 }
 

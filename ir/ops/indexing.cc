@@ -248,7 +248,6 @@ StructuredKernel lower_add_along(const OpView& view) {
 }
 
 // --- iota
-// --------------------------------------------------------------------------------------------------------------
 
 std::vector<Type> infer_iota(const OpView& view) {
   const Shape& shape = view.attributes.get<Shape>("shape");
@@ -275,7 +274,6 @@ StructuredKernel lower_iota(const OpView& view) {
 }
 
 // --- samples
-// -----------------------------------------------------------------------------------------------------------
 
 // Indices are drawn from 0 to the size of dim; `updates`: whether the op takes them.
 Sample index_sample(Shape x, Shape indices, int64_t dim, const std::optional<Shape>& updates, DType index_dtype) {

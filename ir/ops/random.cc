@@ -20,7 +20,6 @@ constexpr uint32_t weyl_0 = 0x9E3779B9, weyl_1 = 0xBB67AE85;
 constexpr int rounds = 10;
 
 // --- infer
-// -------------------------------------------------------------------------------------------------------------
 
 std::vector<Type> drawn(const OpView& view, DType dtype) {
   expect(view.operand(0).dtype == DType::i64 && view.operand(0).shape == Shape{2},
@@ -45,7 +44,6 @@ std::vector<Type> infer_bernoulli(const OpView& view) {
 }
 
 // --- evaluate
-// ----------------------------------------------------------------------------------------------------------
 
 using Block = std::array<uint32_t, 4>;
 
@@ -103,7 +101,6 @@ double threshold(const OpView& view) { return std::ceil(view.attributes.get<doub
 double draw_bernoulli(const OpView& view, const Block& block) { return (block[0] >> 8) < threshold(view); }
 
 // --- lower
-// -------------------------------------------------------------------------------------------------------------
 
 // Writes 32-bit words: nodes of one stage over the result's elements.
 class PhiloxWriter {
@@ -205,7 +202,6 @@ int write_bernoulli(StageWriter& stage, PhiloxWriter& words, const OpView& view)
 }
 
 // --- entries
-// -----------------------------------------------------------------------------------------------------------
 
 std::vector<Sample> draw_samples(const Attributes& attributes, bool floating) {
   std::vector<Sample> samples;

@@ -26,7 +26,6 @@ std::vector<Type> infer_reduction(const OpView& view) {
 }
 
 // --- evaluate
-// ----------------------------------------------------------------------------------------------------------
 
 // Joins every element into its place of the result, in row-major order of the operand.
 template <typename T>
@@ -80,7 +79,6 @@ double number_min(double a, double b) {
 }
 
 // --- lower
-// -------------------------------------------------------------------------------------------------------------
 
 auto lower_reduction(Reduction::Kind kind) {
   return [kind](const OpView& view) {
@@ -119,7 +117,6 @@ auto lower_reduction(Reduction::Kind kind) {
 }
 
 // --- gradients
-// ---------------------------------------------------------------------------------------------------------
 
 // A value of the result's shape, repeated over the reduced dimensions.
 Term spread(GradientContext& context, Value value) {
@@ -167,7 +164,6 @@ OperandGradients product_gradient(GradientContext& context) {
 }
 
 // --- entries
-// -----------------------------------------------------------------------------------------------------------
 
 std::vector<Sample> reduction_samples(DType dtype) {
   auto sample = [&](Shape shape, Sizes dims, bool keep_dims) {

@@ -7,7 +7,6 @@ namespace placewright::ops {
 namespace {
 
 // --- reshape
-// -----------------------------------------------------------------------------------------------------------
 
 // The product of a shape's numbers, and its symbols in order of name: shapes with equal ones have as many elements.
 std::pair<int64_t, std::vector<std::string>> volume(const Shape& shape) {
@@ -51,7 +50,6 @@ OperandGradients reshape_gradient(GradientContext& context) {
 }
 
 // --- transpose
-// ---------------------------------------------------------------------------------------------------------
 
 std::vector<Type> infer_transpose(const OpView& view) {
   const TensorType& operand = view.operand(0);
@@ -89,7 +87,6 @@ OperandGradients transpose_gradient(GradientContext& context) {
 }
 
 // --- broadcast
-// ---------------------------------------------------------------------------------------------------------
 
 std::vector<Type> infer_broadcast(const OpView& view) {
   const TensorType& operand = view.operand(0);
@@ -134,7 +131,6 @@ OperandGradients broadcast_gradient(GradientContext& context) {
 }
 
 // --- reverse
-// -----------------------------------------------------------------------------------------------------------
 
 std::vector<Type> infer_reverse(const OpView& view) {
   const TensorType& operand = view.operand(0);
@@ -164,7 +160,6 @@ OperandGradients reverse_gradient(GradientContext& context) {
 }
 
 // --- size_of
-// -----------------------------------------------------------------------------------------------------------
 
 std::vector<Type> infer_size_of(const OpView& view) {
   expect_dim(view.attributes.get<int64_t>("dim"), view.operand(0).rank(), "dim");
@@ -186,7 +181,6 @@ StructuredKernel lower_size_of(const OpView& view) {
 }
 
 // --- samples
-// -----------------------------------------------------------------------------------------------------------
 
 std::vector<Sample> reshape_samples() {
   return {shaping_sample({3, 4}, {{"shape", Shape{2, 6}}}),  shaping_sample({}, {{"shape", Shape{1, 1}}}),

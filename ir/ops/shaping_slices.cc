@@ -14,7 +14,6 @@ Sizes list_or(const OpView& view, std::string_view attribute, int64_t fallback) 
 }
 
 // --- slice
-// -------------------------------------------------------------------------------------------------------------
 
 std::vector<Type> infer_slice(const OpView& view) {
   const TensorType& operand = view.operand(0);
@@ -72,7 +71,6 @@ OperandGradients slice_gradient(GradientContext& context) {
 }
 
 // --- pad
-// ---------------------------------------------------------------------------------------------------------------
 
 std::vector<Type> infer_pad(const OpView& view) {
   const TensorType& operand = view.operand(0);
@@ -138,7 +136,6 @@ OperandGradients pad_gradient(GradientContext& context) {
 }
 
 // --- concat
-// ------------------------------------------------------------------------------------------------------------
 
 std::vector<Type> infer_concat(const OpView& view) {
   expect(!view.operands.empty(), "found no operands, expected at least one");
@@ -206,7 +203,6 @@ OperandGradients concat_gradient(GradientContext& context) {
 }
 
 // --- samples
-// -----------------------------------------------------------------------------------------------------------
 
 std::vector<Sample> slice_samples() {
   auto sample = [](Shape shape, Sizes starts, Sizes limits, Sizes strides) {

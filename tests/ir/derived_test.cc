@@ -8,6 +8,7 @@
 #include "derived_cases.h"
 #include "placewright/ir/builder.h"
 #include "placewright/ir/evaluate.h"
+#include "placewright/ir/interpret_kernel.h"
 #include "placewright/passes/pass.h"
 
 namespace placewright::testing {
@@ -28,7 +29,6 @@ void register_test(const char* suite, std::string_view name, std::function<void(
 }
 
 // --- graphs
-// ------------------------------------------------------------------------------------------------------------
 
 void check_graph(const OpEntry& entry) {
   std::vector<DerivedCase> cases = derived_cases(entry);
@@ -49,7 +49,6 @@ void check_graph(const OpEntry& entry) {
 }
 
 // --- refusals
-// ----------------------------------------------------------------------------------------------------------
 
 // Expects an Error that names the op.
 template <typename Body>
@@ -103,8 +102,29 @@ void check_refusals(const OpEntry& entry) {
   }
 }
 
+// --- kernels
+
+void check_kernel(const OpEntry& entry) {
+  for (const DerivedCase& each : derived_cases(entry)) {
+    SCOPED_TRACE(each.name);
+    StructuredKernel kernel = lower_op(each.view());
+    std::vector<HostTensor> operands = make_operands(each);
+    std::vector<HostTensor> expected = evaluate_case(each, operands);
+    std::vector<HostTensor> buffers;
+    for (const HostTensor& operand : operands) buffers.push_back(operand.clone());
+    for (const HostTensor& result : expected) {
+      buffers.emplace_back(result.dtype(), result.sizes());
+      // What no store reaches shows: NaN in floating results.
+      std::memset(buffers.back().raw(), 0xFF, static_cast<size_t>(buffers.back().bytes()));
+    }
+    EXPECT_EQ(interpret_kernel(kernel, buffers), Status::ok);
+    for (size_t i = 0; i < operands.size(); ++i) EXPECT_TRUE(buffers[i].same_bytes(operands[i])) << "operand written";
+    for (size_t i = 0; i < expected.size(); ++i)
+      EXPECT_EQ(mismatch(buffers[operands.size() + i], expected[i], tolerance(entry, expected[i].dtype())), "");
+  }
+}
+
 // --- decompositions
-// ----------------------------------------------------------------------------------------------------
 
 void check_decomposition(const OpEntry& entry) {
   for (const DerivedCase& each : derived_cases(entry)) {
@@ -120,7 +140,6 @@ void check_decomposition(const OpEntry& entry) {
 }
 
 // --- gradients
-// ---------------------------------------------------------------------------------------------------------
 
 // How an operand reaches the op in a gradient test: as it is, or through views, so that the gradients of those join in.
 enum class Reach { plain, sliced, transposed, broadcast };
@@ -245,6 +264,7 @@ bool register_all() {
     if (entry.is_structural()) continue;
     register_test("DerivedGraph", entry.name, [&] { check_graph(entry); });
     register_test("DerivedRefusal", entry.name, [&] { check_refusals(entry); });
+    if (can_lower(entry)) register_test("DerivedKernel", entry.name, [&] { check_kernel(entry); });
     if (entry.realised_as<Decompose>())
       register_test("DerivedDecomposition", entry.name, [&] { check_decomposition(entry); });
     if (entry.gradient.kind() != Gradient::Kind::not_differentiable)
