@@ -6,7 +6,7 @@
 
 #include "placewright/base/error.h"
 #include "placewright/base/lexer.h"
-#include "text_parts.h"
+#include "placewright/ir/parse_type.h"
 
 namespace placewright {
 namespace {
@@ -31,7 +31,7 @@ double positive(Lexer& lexer, std::string_view label) {
 
 DeviceSpec read_device_spec(Lexer& lexer) {
   DeviceSpec device;
-  device.id = read_device(lexer);
+  device.id = parse_device(lexer);
   device.name = lexer.string("the device's name");
   lexer.expect("target");
   device.target = lexer.string("the target");
@@ -50,7 +50,7 @@ DeviceSpec read_device_spec(Lexer& lexer) {
     lexer.expect("rate");
     Rate rate;
     rate.op_class = lexer.string("an op class");
-    rate.dtype = read_dtype(lexer);
+    rate.dtype = parse_dtype(lexer);
     rate.per_second = lexer.number("operations per second");
     device.rates.push_back(std::move(rate));
   }
@@ -106,9 +106,9 @@ Machine parse_machine(std::string_view text) {
       machine.devices.push_back(read_device_spec(lexer));
     } else if (lexer.accept("link")) {
       Link link;
-      link.from = read_device(lexer);
+      link.from = parse_device(lexer);
       lexer.expect("->");
-      link.to = read_device(lexer);
+      link.to = parse_device(lexer);
       link.latency_seconds = positive(lexer, "latency");
       link.bytes_per_second = positive(lexer, "bandwidth");
       machine.links.push_back(std::move(link));

@@ -7,7 +7,7 @@
 
 #include "placewright/base/error.h"
 #include "placewright/base/lexer.h"
-#include "text_parts.h"
+#include "placewright/ir/parse_type.h"
 
 namespace placewright {
 namespace {
@@ -89,19 +89,19 @@ Profile parse_profile(std::string_view text) {
   while (!lexer.at_end()) {
     if (lexer.accept("op")) {
       Profile::OpCost& cost = profile.ops.emplace_back();
-      cost.device = read_device(lexer);
+      cost.device = parse_device(lexer);
       cost.op_class = lexer.string("an op class");
-      cost.dtype = read_dtype(lexer);
+      cost.dtype = parse_dtype(lexer);
       cost.points = read_points(lexer);
     } else if (lexer.accept("link")) {
       Profile::LinkCost& cost = profile.links.emplace_back();
-      cost.from = read_device(lexer);
+      cost.from = parse_device(lexer);
       lexer.expect("->");
-      cost.to = read_device(lexer);
+      cost.to = parse_device(lexer);
       cost.points = read_points(lexer);
     } else if (lexer.accept("kernel")) {
       Profile::KernelCost& cost = profile.kernels.emplace_back();
-      cost.device = read_device(lexer);
+      cost.device = parse_device(lexer);
       cost.key = lexer.string("a kernel's key");
       cost.seconds = lexer.number("seconds");
     } else {

@@ -7,7 +7,7 @@
 
 #include "placewright/base/error.h"
 #include "placewright/base/lexer.h"
-#include "text_parts.h"
+#include "placewright/ir/parse_type.h"
 
 namespace placewright {
 namespace {
@@ -18,6 +18,8 @@ template <typename... Visitors>
 struct Overloaded : Visitors... {
   using Visitors::operator()...;
 };
+
+std::string print_indices(const std::vector<int>& indices) { return fmt::format("({})", fmt::join(indices, ", ")); }
 
 std::string print_facts(const TransferFacts& facts) {
   return fmt::format("{} -> {} bytes {} value {} origin {} cause {}", facts.from.to_string(), facts.to.to_string(),
@@ -85,6 +87,16 @@ class Parser {
     return static_cast<int>(value);
   }
 
+  std::vector<int> indices() {
+    std::vector<int> list;
+    lexer_.expect("(");
+    while (!lexer_.accept(")")) {
+      if (!list.empty()) lexer_.expect(",");
+      list.push_back(index("an index"));
+    }
+    return list;
+  }
+
   // `what N`, where N is the number of those before.
   template <typename T>
   T& next_of(std::vector<T>& list, std::string_view what) {
@@ -99,18 +111,18 @@ class Parser {
   void parse_item() {
     if (lexer_.accept("stream")) {
       Stream& stream = next_of(program_.streams, "stream");
-      stream.device = read_device(lexer_);
+      stream.device = parse_device(lexer_);
       stream.name = lexer_.string("the stream's name");
     } else if (lexer_.accept("arena")) {
       Arena& arena = next_of(program_.arenas, "arena");
-      arena.device = read_device(lexer_);
+      arena.device = parse_device(lexer_);
       arena.bytes = labelled("bytes");
     } else if (lexer_.accept("buffer")) {
       parse_buffer(next_of(program_.buffers, "buffer"));
     } else if (lexer_.accept("arguments")) {
-      program_.arguments = read_indices(lexer_);
+      program_.arguments = indices();
     } else if (lexer_.accept("results")) {
-      program_.results = read_indices(lexer_);
+      program_.results = indices();
     } else if (lexer_.accept("update")) {
       StateUpdate& update = program_.updates.emplace_back();
       update.state = index("buffer");
@@ -138,10 +150,15 @@ class Parser {
     const auto* found = std::find(std::begin(kind_names), std::end(kind_names), kind);
     if (found == std::end(kind_names)) lexer_.fail_at(at, fmt::format("'{}' is no kind of buffer", kind));
     buffer.kind = static_cast<BufferKind>(found - std::begin(kind_names));
-    buffer.device = read_device(lexer_);
-    buffer.dtype = read_dtype(lexer_);
-    buffer.sizes = read_sizes(lexer_);
-    buffer.layout = read_layout(lexer_, buffer.sizes.size());
+    buffer.device = parse_device(lexer_);
+    at = lexer_.position();
+    TensorType type = parse_type(lexer_).tensor();
+    if (type.where.is_placed()) lexer_.fail_at(at, "a buffer's type has no place: its device stands before it");
+    for (const Dim& dim : type.shape)
+      if (!dim.is_number()) lexer_.fail_at(at, "a buffer's sizes are numbers");
+    buffer.dtype = type.dtype;
+    buffer.sizes = type.sizes();
+    buffer.layout = type.layout;
     buffer.bytes = labelled("bytes");
     buffer.alignment = labelled("align");
     if (lexer_.accept("arena")) {
@@ -195,7 +212,7 @@ class Parser {
     launch.image = index("image");
     lexer_.expect("entry");
     launch.entry = lexer_.string("the entry's name");
-    launch.buffers = read_indices(lexer_);
+    launch.buffers = indices();
     lexer_.expect("written");
     launch.written = index("number of buffers");
     lexer_.expect("scalars");
@@ -225,9 +242,9 @@ class Parser {
 
   TransferFacts parse_facts() {
     TransferFacts facts;
-    facts.from = read_device(lexer_);
+    facts.from = parse_device(lexer_);
     lexer_.expect("->");
-    facts.to = read_device(lexer_);
+    facts.to = parse_device(lexer_);
     facts.bytes = labelled("bytes");
     lexer_.expect("value");
     facts.value = lexer_.string("what is moved");
@@ -241,11 +258,11 @@ class Parser {
   Collective parse_all_reduce() {
     Collective collective;
     lexer_.expect("streams");
-    collective.streams = read_indices(lexer_);
+    collective.streams = indices();
     lexer_.expect("sources");
-    collective.sources = read_indices(lexer_);
+    collective.sources = indices();
     lexer_.expect("destinations");
-    collective.destinations = read_indices(lexer_);
+    collective.destinations = indices();
     lexer_.expect("scratch");
     collective.scratch = index("buffer");
     collective.facts = parse_facts();

@@ -1,18 +1,19 @@
 #include "placewright/runtime/host_code/host_image.h"
 
 #include <algorithm>
+#include <cpuid.h>
 
 #include <fmt/format.h>
 
 namespace placewright {
 namespace {
 
+// The features of "x86-64+avx+fma" or "x86_64-unknown-linux-gnu +avx,+fma".
 std::vector<std::string> features(const std::string& target) {
   std::vector<std::string> words;
-  for (size_t begin = 0; begin <= target.size();) {
-    size_t end = std::min(target.find('+', begin), target.size());
-    words.push_back(target.substr(begin, end - begin));
-    begin = end + 1;
+  for (size_t plus = target.find('+'); plus != std::string::npos; plus = target.find('+', plus + 1)) {
+    size_t end = std::min(target.find_first_of("+, ", plus + 1), target.size());
+    words.push_back(target.substr(plus + 1, end - plus - 1));
   }
   return words;
 }
@@ -70,6 +71,8 @@ std::string host_target() {
   std::string target = "x86-64";
 #if defined(__x86_64__)
   __builtin_cpu_init();
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  __get_cpuid(1, &eax, &ebx, &ecx, &edx);
   auto add = [&](bool has, const char* feature) {
     if (has) (target += '+') += feature;
   };
@@ -84,12 +87,17 @@ std::string host_target() {
   add(__builtin_cpu_supports("avx512vnni"), "avx512vnni");
   add(__builtin_cpu_supports("bmi"), "bmi");
   add(__builtin_cpu_supports("bmi2"), "bmi2");
+  add(ecx & bit_CMPXCHG16B, "cx16");
+  add(__builtin_cpu_supports("avx512f"), "evex512");
   add(__builtin_cpu_supports("f16c"), "f16c");
   add(__builtin_cpu_supports("fma"), "fma");
   add(__builtin_cpu_supports("lzcnt"), "lzcnt");
+  add(ecx & bit_MOVBE, "movbe");
   add(__builtin_cpu_supports("popcnt"), "popcnt");
+  add(__builtin_cpu_supports("sse3"), "sse3");
   add(__builtin_cpu_supports("sse4.1"), "sse4.1");
   add(__builtin_cpu_supports("sse4.2"), "sse4.2");
+  add(__builtin_cpu_supports("ssse3"), "ssse3");
 #endif
   return target;
 }

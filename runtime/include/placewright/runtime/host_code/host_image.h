@@ -14,7 +14,7 @@ namespace placewright {
 
 class HostImage : public LoadedImage {
  public:
-  // `target` is what the device offers: "x86-64" and then "+feature" for each. Error if the image wants more.
+  // `target` is what the device offers, as host_target says it. Error if the image's target names a "+feature" more.
   static std::shared_ptr<const HostImage> load(const KernelImage& image, const std::string& target);
 
   // Runs all phases of the launch's entry; its addresses are the host's.
