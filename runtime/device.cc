@@ -37,6 +37,18 @@ int LoadedImage::entry_index(const std::string& name) const {
   throw Error(fmt::format("kernel image has no entry '{}'; it has:{}", name, known));
 }
 
+void copy_now(BufferView destination, BufferView source, int64_t bytes, const char* name) {
+  Device& device = destination.device->is_host_memory() ? *source.device : *destination.device;
+  struct OpenStream {
+    explicit OpenStream(Device& device) : device(device), number(device.open_stream()) {}
+    ~OpenStream() { device.close_stream(number); }
+    Device& device;
+    int number;
+  } stream(device);
+  device.copy(stream.number, destination, source, bytes, name);
+  device.finish(device.record(stream.number));
+}
+
 DeviceSet::DeviceSet(std::vector<std::shared_ptr<Device>> devices, std::vector<AbsentDevice> absent)
     : devices_(std::move(devices)), absent_(std::move(absent)) {
   for (size_t i = 0; i < devices_.size(); ++i)

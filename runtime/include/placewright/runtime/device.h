@@ -127,6 +127,9 @@ class Device {
   virtual double finish(const Event& event) = 0;
 };
 
+// Copies now, between any two devices of which one is the host's or both are of a kind, and waits for it.
+void copy_now(BufferView destination, BufferView source, int64_t bytes, const char* name);
+
 // The devices of this process, by id. Immutable.
 class DeviceSet {
  public:

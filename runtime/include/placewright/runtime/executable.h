@@ -78,6 +78,7 @@ class Executable : public std::enable_shared_from_this<Executable> {
   void run(Context& context, std::span<const HostTensor> arguments) const;
 
  private:
+  friend class Context;
   struct Body;
   explicit Executable(std::unique_ptr<Body> body);
   std::unique_ptr<Body> body_;

@@ -57,6 +57,7 @@ class StateStore {
   // row-major form had to be converted or moved, else nothing. `lease` must be exclusive.
   std::string put(const Lease& lease, const std::string& name, const std::shared_ptr<Device>& device,
                   const Layout& layout, TransferCount* count);
+  bool is_at(const Lease& lease, const std::string& name, const DeviceId& device, const Layout& layout) const;
   BufferView view(const Lease& lease, const std::string& name) const;
   // Changes whenever an address may have changed.
   uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
