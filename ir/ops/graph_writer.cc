@@ -46,8 +46,15 @@ Expr sum(const Expr& a, const Sizes& dims, bool keep_dims) {
   return {a.builder(), a.builder()("reduce_sum", {a}, {{"dims", dims}, {"keep_dims", keep_dims}})};
 }
 
-Expr maximum(const Expr& a, const Sizes& dims, bool keep_dims) {
-  return {a.builder(), a.builder()("reduce_max", {a}, {{"dims", dims}, {"keep_dims", keep_dims}})};
+Expr maximum(const Expr& a, const Sizes& dims) {
+  return {a.builder(), a.builder()("reduce_max", {a}, {{"dims", dims}})};
+}
+
+Expr spread(const Expr& a, const Shape& shape, const Sizes& dims) {
+  Sizes kept;
+  for (int64_t d = 0; d < static_cast<int64_t>(shape.size()); ++d)
+    if (std::find(dims.begin(), dims.end(), d) == dims.end()) kept.push_back(d);
+  return {a.builder(), a.builder()("broadcast", {a}, {{"shape", shape}, {"dims", kept}})};
 }
 
 Expr pick(const Expr& a, const Expr& labels, int64_t dim) {

@@ -42,8 +42,10 @@ inline Expr select(const Expr& condition, const Expr& a, double b) { return sele
 Expr cast(const Expr& a, DType dtype);
 Expr reshape(const Expr& a, const Shape& shape);
 Expr broadcast_to(const Expr& a, const Shape& shape);
-Expr sum(const Expr& a, const Sizes& dims, bool keep_dims);
-Expr maximum(const Expr& a, const Sizes& dims, bool keep_dims);
+Expr sum(const Expr& a, const Sizes& dims, bool keep_dims = false);
+Expr maximum(const Expr& a, const Sizes& dims);
+// The inverse of reducing a tensor of this shape over dims: repeats `a` along them.
+Expr spread(const Expr& a, const Shape& shape, const Sizes& dims);
 // The element at position labels[...] of dimension `dim`, for each position of the other dimensions.
 Expr pick(const Expr& a, const Expr& labels, int64_t dim);
 // The rows of `a` (positions of its first dimension) that the indices name.

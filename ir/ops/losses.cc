@@ -47,7 +47,7 @@ void evaluate_distance(const OpView& view, std::span<const HostTensor> operands,
 Value reduce_distance(const OpView& view, const Expr& distance) {
   Sizes dims = all_dims(distance.rank());
   if (reduction_of(view) == "none") return distance;
-  Expr total = sum(distance, dims, false);
+  Expr total = sum(distance, dims);
   return reduction_of(view) == "sum" ? total : total / count(distance, dims);
 }
 
@@ -163,8 +163,8 @@ Value reduce_classes(const OpView& view, const Expr& losses, const Expr& valid) 
   Expr counted = select(valid, losses, 0);
   if (reduction_of(view) == "none") return counted;
   Sizes dims = all_dims(losses.rank());
-  Expr total = sum(counted, dims, false);
-  return reduction_of(view) == "sum" ? total : total / sum(cast(valid, losses.dtype()), dims, false);
+  Expr total = sum(counted, dims);
+  return reduction_of(view) == "sum" ? total : total / sum(cast(valid, losses.dtype()), dims);
 }
 
 std::vector<Value> decompose_nll(FunctionBuilder& builder, const OpView& view, std::span<const Value> operands) {
@@ -172,31 +172,32 @@ std::vector<Value> decompose_nll(FunctionBuilder& builder, const OpView& view, s
   return {reduce_classes(view, -pick({builder, operands[0]}, targets.labels, class_dim(view)), targets.valid)};
 }
 
-// x less its maximum, the exponentials of that, and their sum. The gradient writes the same ops as the decomposition,
-// so that common ones are computed once.
+// The maximum along the classes, exp(x - maximum), and the sum of that. The gradient writes the same ops as the
+// decomposition, so that common ones are computed once.
 struct Exponentials {
-  Expr shifted, values, total;
+  Expr largest, shifted, values, total;
 };
 Exponentials exponentials(const Expr& x, const Sizes& dims) {
-  Expr shifted = x - maximum(x, dims, true), values = apply("exp", {shifted});
-  return {shifted, values, sum(values, dims, true)};
+  Expr largest = maximum(x, dims), shifted = x - spread(largest, x.shape(), dims), values = apply("exp", {shifted});
+  return {largest, shifted, values, sum(values, dims)};
 }
 
 std::vector<Value> decompose_cross_entropy(FunctionBuilder& builder, const OpView& view,
                                            std::span<const Value> operands) {
+  Expr input{builder, operands[0]};
   Sizes dims{class_dim(view)};
   double smoothing = smoothing_of(view);
   Targets targets = read_targets({builder, operands[1]}, view);
-  Exponentials parts = exponentials({builder, operands[0]}, dims);
-  Expr picked = pick(parts.shifted, targets.labels, class_dim(view));
-  Expr log_total = reshape(apply("log", {parts.total}), picked.shape());
-  Expr losses = log_total - (smoothing == 0 ? picked : picked * (1 - smoothing));
-  if (smoothing != 0) losses = losses - sum(parts.shifted, dims, false) / count(parts.shifted, dims) * smoothing;
+  Exponentials parts = exponentials(input, dims);
+  // From the input, not from `shifted`: so that no intermediate is read at places that only the targets know.
+  Expr picked = pick(input, targets.labels, class_dim(view)) - parts.largest;
+  Expr losses = apply("log", {parts.total}) - (smoothing == 0 ? picked : picked * (1 - smoothing));
+  if (smoothing != 0) losses = losses - sum(parts.shifted, dims) / count(parts.shifted, dims) * smoothing;
   return {reduce_classes(view, losses, targets.valid)};
 }
 
-// The result's gradient shared out over the targets that count; with size 1 in the class dimension. And where in the
-// input each target's class is.
+// The result's gradient shared out over the targets that count, and where each target's class is; as large as the
+// input.
 struct ClassGradient {
   Expr weight, chosen;
 };
@@ -204,11 +205,10 @@ ClassGradient class_gradient(GradientContext& context) {
   Expr input = operand(context, 0), target = operand(context, 1), g = gradient(context);
   int dim = class_dim(context.view);
   Targets targets = read_targets(target, context.view);
-  if (reduction_of(context.view) == "mean") g = g / sum(cast(targets.valid, g.dtype()), all_dims(target.rank()), false);
-  Shape kept = reduced_shape(input.shape(), {dim}, true);
-  Expr weight = reshape(select(targets.valid, broadcast_to(g, target.shape()), 0), kept);
+  if (reduction_of(context.view) == "mean") g = g / sum(cast(targets.valid, g.dtype()), all_dims(target.rank()));
+  Expr weight = select(targets.valid, broadcast_to(g, target.shape()), 0);
   Expr numbers = positions(context.builder, target.dtype(), input.shape(), dim);
-  return {weight, equal(reshape(targets.labels, kept), numbers)};
+  return {spread(weight, input.shape(), {dim}), equal(spread(targets.labels, input.shape(), {dim}), numbers)};
 }
 
 OperandGradients differentiate_nll(GradientContext& context) {
@@ -221,7 +221,7 @@ OperandGradients differentiate_cross_entropy(GradientContext& context) {
   Sizes dims{class_dim(context.view)};
   double smoothing = smoothing_of(context.view);
   Exponentials parts = exponentials(operand(context, 0), dims);
-  Expr excess = parts.values / parts.total;
+  Expr excess = parts.values / spread(parts.total, parts.values.shape(), dims);
   if (smoothing != 0) excess = excess - excess.number(smoothing) / count(excess, dims);
   return {select(chosen, excess - (1 - smoothing), excess) * weight, {}};
 }

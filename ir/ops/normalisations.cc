@@ -62,26 +62,29 @@ void evaluate_softmax(const OpView& view, const HostTensor& x, HostTensor& resul
 std::vector<Value> decompose_softmax(FunctionBuilder& builder, const OpView& view, std::span<const Value> operands) {
   Expr x{builder, operands[0]};
   Sizes dims = softmax_dims(view);
-  Expr exponential = apply("exp", {x - maximum(x, dims, true)});
-  return {exponential / sum(exponential, dims, true)};
+  Expr exponential = apply("exp", {x - spread(maximum(x, dims), x.shape(), dims)});
+  return {exponential / spread(sum(exponential, dims), x.shape(), dims)};
 }
 
 std::vector<Value> decompose_log_softmax(FunctionBuilder& builder, const OpView& view,
                                          std::span<const Value> operands) {
   Expr x{builder, operands[0]};
   Sizes dims = softmax_dims(view);
-  Expr shifted = x - maximum(x, dims, true);
-  return {shifted - apply("log", {sum(apply("exp", {shifted}), dims, true)})};
+  Expr shifted = x - spread(maximum(x, dims), x.shape(), dims);
+  Expr log_total = apply("log", {sum(apply("exp", {shifted}), dims)});
+  return {shifted - spread(log_total, x.shape(), dims)};
 }
 
 OperandGradients differentiate_softmax(GradientContext& context) {
   Expr y = result(context), g = gradient(context);
-  return {y * (g - sum(g * y, softmax_dims(context.view), true))};
+  Sizes dims = softmax_dims(context.view);
+  return {y * (g - spread(sum(g * y, dims), y.shape(), dims))};
 }
 
 OperandGradients differentiate_log_softmax(GradientContext& context) {
   Expr y = result(context), g = gradient(context);
-  return {g - apply("exp", {y}) * sum(g, softmax_dims(context.view), true)};
+  Sizes dims = softmax_dims(context.view);
+  return {g - apply("exp", {y}) * spread(sum(g, dims), y.shape(), dims)};
 }
 
 std::vector<Sample> softmax_samples() {
@@ -139,7 +142,7 @@ std::vector<Value> decompose_mean(FunctionBuilder& builder, const OpView& view, 
 
 std::vector<Value> decompose_variance(FunctionBuilder& builder, const OpView& view, std::span<const Value> operands) {
   Expr x{builder, operands[0]}, elements = count(x, dims_of(view));
-  Expr centred = x - sum(x, dims_of(view), true) / elements;
+  Expr centred = x - spread(sum(x, dims_of(view)) / elements, x.shape(), dims_of(view));
   Expr freedom = elements - static_cast<double>(view.attributes.get<int64_t>("correction"));
   Expr squares = sum(centred * centred, dims_of(view), keeps_dims(view));
   return {squares / select(freedom < 0, freedom.number(0), freedom)};
@@ -200,9 +203,9 @@ struct Normalised {
 Normalised normalise(const Expr& x, const OpView& view) {
   Sizes dims = normalised_dims(view);
   Expr elements = count(x, dims);
-  Expr centred = x - sum(x, dims, true) / elements;
-  Expr variance = sum(centred * centred, dims, true) / elements;
-  Expr factor = apply("rsqrt", {variance + view.attributes.get<double>("epsilon")});
+  Expr centred = x - spread(sum(x, dims) / elements, x.shape(), dims);
+  Expr variance = sum(centred * centred, dims) / elements;
+  Expr factor = spread(apply("rsqrt", {variance + view.attributes.get<double>("epsilon")}), x.shape(), dims);
   return {centred * factor, factor};
 }
 
@@ -221,12 +224,12 @@ OperandGradients differentiate_layer_norm(GradientContext& context) {
   OperandGradients gradients(context.operands.size());
   if (context.needed[0]) {
     Expr scaled = context.operands.size() > 1 ? g * operand(context, 1) : g, elements = count(x, dims);
-    Expr mean = sum(scaled, dims, true) / elements;
-    Expr slope = sum(scaled * normalised.value, dims, true) / elements;
+    Expr mean = spread(sum(scaled, dims) / elements, x.shape(), dims);
+    Expr slope = spread(sum(scaled * normalised.value, dims) / elements, x.shape(), dims);
     gradients[0] = normalised.factor * (scaled - mean - normalised.value * slope);
   }
-  if (context.operands.size() > 1 && context.needed[1]) gradients[1] = sum(g * normalised.value, others, false);
-  if (context.operands.size() > 2 && context.needed[2]) gradients[2] = sum(g, others, false);
+  if (context.operands.size() > 1 && context.needed[1]) gradients[1] = sum(g * normalised.value, others);
+  if (context.operands.size() > 2 && context.needed[2]) gradients[2] = sum(g, others);
   return gradients;
 }
 
