@@ -189,24 +189,35 @@ StructuredKernel lower_forward(const OpView& view) {
   return kernel.take();
 }
 
-StructuredKernel lower_input_gradient(const OpView& view) {
-  Convolution conv = read_input_gradient(view);
-  KernelWriter kernel(view);
+void write_input_gradient(KernelWriter& kernel, const OpView& view, const Convolution& conv,
+                          const std::vector<BackwardRange>& ranges) {
   StageWriter stage(kernel, "conv_input_gradient");
   FormIndices at;
   at.image = stage.parallel(conv.images.number());
   if (conv.groups > 1) at.group = stage.parallel(conv.groups);
   at.inner = stage.parallel(conv.inner);
-  for (int64_t size : conv.inputs) at.spatial.push_back(stage.parallel(size));
+  std::vector<Index> inputs, outputs;
+  for (const BackwardRange& range : ranges) inputs.push_back(stage.parallel(range.count));
   at.outer = stage.reduced(conv.outer);
-  for (int64_t size : conv.geometry.window) at.taps.push_back(stage.reduced(size));
-  std::vector<Index> outputs;
-  for (int d = 0; d < conv.rank(); ++d) outputs.push_back(conv.geometry.output_index(d, at.spatial[d], at.taps[d]));
+  for (size_t d = 0; d < ranges.size(); ++d) {
+    Index tap = stage.reduced(ranges[d].taps);
+    at.taps.push_back(ranges[d].tap(tap));
+    outputs.push_back(ranges[d].output(inputs[d], tap));
+    at.spatial.push_back(ranges[d].input(inputs[d]));
+  }
   Index out_channel = at.group * conv.outer + at.outer;
   int gradient = stage.load(kernel.operand(0), at.with(at.image, out_channel, outputs));
   int weight = stage.load(kernel.operand(1), at.with(out_channel, at.inner, at.taps));
   write_product_sum(stage, view, gradient, weight, true, kernel.result(),
                     at.with(at.image, at.group * conv.inner + at.inner, at.spatial));
+}
+
+StructuredKernel lower_input_gradient(const OpView& view) {
+  Convolution conv = read_input_gradient(view);
+  KernelWriter kernel(view);
+  for_each_backward_range(conv.geometry, conv.inputs, [&](const std::vector<BackwardRange>& ranges) {
+    write_input_gradient(kernel, view, conv, ranges);
+  });
   return kernel.take();
 }
 

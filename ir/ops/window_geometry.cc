@@ -1,7 +1,11 @@
 #include "window_geometry.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include <fmt/format.h>
 
+#include "naive_loops.h"
 #include "placewright/base/checked.h"
 
 namespace placewright::ops {
@@ -36,6 +40,52 @@ Sizes WindowGeometry::outputs(const Sizes& inputs) const {
   Sizes counts;
   for (int d = 0; d < rank(); ++d) counts.push_back(outputs(d, inputs[d]));
   return counts;
+}
+
+namespace {
+
+// Beyond this many ranges a kernel of one stage each would cost more to compile than divisions cost to run.
+constexpr int64_t most_ranges = 16;
+
+BackwardRange undivided_range(const WindowGeometry& geometry, int d, int64_t input) {
+  return {input, 0, 1, geometry.window[d], 0, 1, geometry.low[d], geometry.dilation[d], geometry.stride[d]};
+}
+
+// The positions that leave `remainder` modulo the stride.
+BackwardRange range_of_remainder(const WindowGeometry& geometry, int d, int64_t input, int64_t remainder) {
+  int64_t stride = geometry.stride[d], dilation = geometry.dilation[d], common = std::gcd(stride, dilation);
+  BackwardRange range{ceil_div(std::max<int64_t>(input - remainder, 0), stride), remainder, stride};
+  range.tap_step = stride / common;
+  range.reach = dilation / common;
+  // The first tap whose distance from the position is a multiple of the stride; they recur every tap_step taps.
+  int64_t offset = remainder + geometry.low[d], tap = 0;
+  while (tap < range.tap_step && (offset - tap * dilation) % stride != 0) ++tap;
+  if (tap == range.tap_step) return range;  // none
+  range.tap_first = tap;
+  range.shift = (offset - tap * dilation) / stride;
+  if (tap < geometry.window[d]) range.taps = ceil_div(geometry.window[d] - tap, range.tap_step);
+  return range;
+}
+
+}  // namespace
+
+void for_each_backward_range(const WindowGeometry& geometry, const Sizes& inputs,
+                             const std::function<void(const std::vector<BackwardRange>&)>& body) {
+  Sizes remainders = geometry.stride;
+  bool divides = false;
+  int64_t count = 1;
+  for (int64_t stride : geometry.stride) divides = divides || (count *= stride) > most_ranges;
+  if (divides) remainders.assign(inputs.size(), 1);
+  for_each_position(remainders, [&](const Sizes& remainder) {
+    std::vector<BackwardRange> ranges;
+    bool empty = false;
+    for (int d = 0; d < geometry.rank(); ++d) {
+      ranges.push_back(divides ? undivided_range(geometry, d, inputs[d])
+                               : range_of_remainder(geometry, d, inputs[d], remainder[d]));
+      empty = empty || ranges.back().count == 0;
+    }
+    if (!empty) body(ranges);
+  });
 }
 
 std::vector<AttributeSpec> window_attributes(std::string_view stride_fallback) {

@@ -53,10 +53,16 @@ std::vector<Index> input_indices(const Windows& windows, const std::vector<Index
   return indices;
 }
 
-std::vector<Index> output_indices(const Windows& windows, const std::vector<Index>& inputs,
-                                  const std::vector<Index>& taps) {
-  std::vector<Index> indices;
-  for (int d = 0; d < windows.rank(); ++d) indices.push_back(windows.geometry.output_index(d, inputs[d], taps[d]));
+BackwardIndices backward_indices(StageWriter& stage, const std::vector<BackwardRange>& ranges) {
+  BackwardIndices indices;
+  std::vector<Index> positions, taps;
+  for (const BackwardRange& range : ranges) positions.push_back(stage.parallel(range.count));
+  for (const BackwardRange& range : ranges) taps.push_back(stage.reduced(range.taps));
+  for (size_t d = 0; d < ranges.size(); ++d) {
+    indices.inputs.push_back(ranges[d].input(positions[d]));
+    indices.taps.push_back(ranges[d].tap(taps[d]));
+    indices.outputs.push_back(ranges[d].output(positions[d], taps[d]));
+  }
   return indices;
 }
 

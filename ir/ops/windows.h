@@ -49,8 +49,12 @@ std::vector<Index> reduced(StageWriter& stage, const Sizes& sizes);
 std::vector<Index> joined(std::vector<Index> first, const std::vector<Index>& second);
 std::vector<Index> input_indices(const Windows& windows, const std::vector<Index>& outputs,
                                  const std::vector<Index>& taps);
-std::vector<Index> output_indices(const Windows& windows, const std::vector<Index>& inputs,
-                                  const std::vector<Index>& taps);
+
+// The same seen from the input, over ranges of its positions: dimensions for positions, then for taps.
+struct BackwardIndices {
+  std::vector<Index> inputs, taps, outputs;
+};
+BackwardIndices backward_indices(StageWriter& stage, const std::vector<BackwardRange>& ranges);
 
 // Calls body(output element, input element) for each tap of each window that lies in the tensor, in order.
 template <typename Body>

@@ -222,18 +222,20 @@ void write_overlapping_gradient(KernelWriter& kernel, const Windows& windows) {
     stage.store(winners, joined(lead, outputs), states[1]);
     stage.finish();
   }
-  StageWriter stage(kernel, "max_pool_gradient");
-  std::vector<Index> lead = parallel(stage, windows.lead_sizes()), inputs = parallel(stage, windows.inputs);
-  std::vector<Index> taps = reduced(stage, windows.geometry.window);
-  std::vector<Index> from = joined(lead, output_indices(windows, inputs, taps));
-  int winner = stage.load(winners, from, -1), gradient = stage.load(kernel.operand(1), from);
-  int tap = stage.cast(stage.position(tap_number(windows, taps)), DType::i32);
-  int wins = stage.node(ScalarOp::equal, DType::boolean, winner, tap);
-  int zero = stage.number(stage.dtype(gradient), 0);
-  int share = stage.node(ScalarOp::select, stage.dtype(gradient), wins, gradient, zero);
-  int sum = stage.reduce(Reduction::Kind::sum, share, 0);
-  stage.store(kernel.result(), joined(lead, inputs), sum);
-  stage.finish();
+  for_each_backward_range(windows.geometry, windows.inputs, [&](const std::vector<BackwardRange>& ranges) {
+    StageWriter stage(kernel, "max_pool_gradient");
+    std::vector<Index> lead = parallel(stage, windows.lead_sizes());
+    BackwardIndices at = backward_indices(stage, ranges);
+    std::vector<Index> from = joined(lead, at.outputs);
+    int winner = stage.load(winners, from, -1), gradient = stage.load(kernel.operand(1), from);
+    int tap = stage.cast(stage.position(tap_number(windows, at.taps)), DType::i32);
+    int wins = stage.node(ScalarOp::equal, DType::boolean, winner, tap);
+    int zero = stage.number(stage.dtype(gradient), 0);
+    int share = stage.node(ScalarOp::select, stage.dtype(gradient), wins, gradient, zero);
+    int sum = stage.reduce(Reduction::Kind::sum, share, 0);
+    stage.store(kernel.result(), joined(lead, at.inputs), sum);
+    stage.finish();
+  });
 }
 
 StructuredKernel lower_max_gradient(const OpView& view) {

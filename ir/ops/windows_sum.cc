@@ -52,24 +52,33 @@ StructuredKernel lower_sum(const OpView& view) {
   return kernel.take();
 }
 
+// Each element belongs to one window or to none: it is stored once, without a search for its window.
+void write_partition_gradient(KernelWriter& kernel, const Windows& windows) {
+  StageWriter stage(kernel, "window_sum_gradient");
+  std::vector<Index> lead = parallel(stage, windows.lead_sizes());
+  std::vector<Index> outputs = parallel(stage, windows.outputs), taps = parallel(stage, windows.geometry.window);
+  int value = stage.load(kernel.operand(0), joined(lead, outputs));
+  stage.store(kernel.result(), joined(lead, input_indices(windows, outputs, taps)), value);
+  stage.finish();
+  write_uncovered_zeros(kernel, windows, kernel.result());
+}
+
 StructuredKernel lower_sum_gradient(const OpView& view) {
   Windows windows = read_sum_gradient(view);
   KernelWriter kernel(view);
-  StageWriter stage(kernel, "window_sum_gradient");
-  std::vector<Index> lead = parallel(stage, windows.lead_sizes());
-  if (windows.is_partition()) {  // each element is stored once, without a search for its window
-    std::vector<Index> outputs = parallel(stage, windows.outputs), taps = parallel(stage, windows.geometry.window);
-    int value = stage.load(kernel.operand(0), joined(lead, outputs));
-    stage.store(kernel.result(), joined(lead, input_indices(windows, outputs, taps)), value);
-    stage.finish();
-    write_uncovered_zeros(kernel, windows, kernel.result());
+  if (windows.is_partition()) {
+    write_partition_gradient(kernel, windows);
     return kernel.take();
   }
-  std::vector<Index> inputs = parallel(stage, windows.inputs), taps = reduced(stage, windows.geometry.window);
-  int value = stage.load(kernel.operand(0), joined(lead, output_indices(windows, inputs, taps)));
-  int sum = stage.reduce(Reduction::Kind::sum, value, 0);
-  stage.store(kernel.result(), joined(lead, inputs), sum);
-  stage.finish();
+  for_each_backward_range(windows.geometry, windows.inputs, [&](const std::vector<BackwardRange>& ranges) {
+    StageWriter stage(kernel, "window_sum_gradient");
+    std::vector<Index> lead = parallel(stage, windows.lead_sizes());
+    BackwardIndices at = backward_indices(stage, ranges);
+    int value = stage.load(kernel.operand(0), joined(lead, at.outputs));
+    int sum = stage.reduce(Reduction::Kind::sum, value, 0);
+    stage.store(kernel.result(), joined(lead, at.inputs), sum);
+    stage.finish();
+  });
   return kernel.take();
 }
 

@@ -89,5 +89,24 @@ TEST(Convolution, KeepsASymbolicBatch) {
   EXPECT_EQ(infer_types({entry, operands, {}, attributes})[0].to_string(), "f32[B<=16,16,14,14]");
 }
 
+// Each remainder of the input's positions modulo the stride is a stage that sees only the taps which reach it: a
+// quarter of the products for a stride of 2 in two dimensions, and no division.
+TEST(Convolution, GradientOfAStrideDoesNoIdleWork) {
+  const OpEntry& entry = find_op("conv_input_gradient");
+  Attributes attributes =
+      complete_attributes(entry, {{"input_sizes", Sizes{8, 8}}, {"stride", Sizes{2, 2}}, {"padding_low", Sizes{1, 1}}});
+  std::vector<Type> operands{f32({1, 4, 4, 4}), f32({4, 3, 3, 3})};
+  std::vector<Type> results = infer_types({entry, operands, {}, attributes});
+  StructuredKernel kernel = lower_op({entry, operands, results, attributes});
+  ASSERT_EQ(kernel.stages.size(), 4u);
+  int64_t products = 0;
+  for (const Stage& stage : kernel.stages) {
+    products += element_count(stage.extents);
+    for (const Access& access : stage.accesses)
+      for (const AffineExpr& index : access.index) EXPECT_EQ(index.divisor, 1);
+  }
+  EXPECT_EQ(products, 3 * 4 * (8 * 3 / 2) * (8 * 3 / 2));
+}
+
 }  // namespace
 }  // namespace placewright::testing
