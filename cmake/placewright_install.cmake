@@ -4,8 +4,8 @@ include(CMakePackageConfigHelpers)
 
 install(TARGETS placewright EXPORT placewright
   LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
-if(TARGET placewright_llvm)
-  install(TARGETS placewright_llvm LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(TARGET placewright-llvm)
+  install(TARGETS placewright-llvm LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 endif()
 if(TARGET placewright_tool)
   install(TARGETS placewright_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
