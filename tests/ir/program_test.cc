@@ -1,0 +1,194 @@
+#include "placewright/ir/program.h"
+
+#include <random>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "placewright/base/error.h"
+#include "placewright/ir/check_program.h"
+#include "placewright/ir/machine.h"
+#include "placewright/ir/profile.h"
+
+namespace placewright {
+namespace {
+
+using testing::HasSubstr;
+
+// Two arguments on cpu:0, copied in, a kernel on sim:0 with a temporary that shares memory, a state, a result.
+constexpr const char* text = R"(program "step" {
+  stream 0 sim:0 "compute"
+  stream 1 sim:0 "copy in"
+  arena 0 sim:0 bytes 192
+  buffer 0 argument cpu:0 f32[4,4] bytes 64 align 64 "x"
+  buffer 1 temporary sim:0 f32[4,4] bytes 64 align 64 arena 0 offset 0 "x on sim"
+  buffer 2 temporary sim:0 f32[4,4]{order=1,0} bytes 64 align 64 arena 0 offset 64 ""
+  buffer 3 temporary sim:0 f32[4,4] bytes 64 align 64 arena 0 offset 0 "again"
+  buffer 4 state sim:0 f32[4,4] bytes 64 align 64 "w"
+  buffer 5 result cpu:0 f32[4,4] bytes 64 align 64 "y"
+  buffer 6 constant sim:0 f32[3]{block=0:4} bytes 16 align 16 "c"
+  arguments (0)
+  results (5)
+  update 4 from 4
+  block 0 "step" {
+    0: copy stream 1 0 to 1 cpu:0 -> sim:0 bytes 64 value "x" origin "train.cc:3" cause "pinned \"there\""
+    1: wait stream 0 for 0
+    2: launch stream 0 image 0 entry "first" (1, 6, 2) written 1 scalars (-3, 7) flops 128.5 bytes 1e+20 origin "a/forward#0"
+    3: launch stream 0 image 0 entry "second" (2, 4, 3, 4) written 2 scalars () flops 0 bytes 0 origin ""
+    4: copy stream 0 3 to 5 sim:0 -> cpu:0 bytes 64 value "y" origin "train.cc:4" cause ""
+  }
+  block 1 "load" {
+    0: copy stream 0 given to 6 cpu:0 -> sim:0 bytes 16 value "c" origin "" cause ""
+  }
+  load 1
+  step 0
+}
+)";
+
+template <typename Action>
+std::string error_of(Action action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Program, TextRoundTripsExactly) {
+  Program program = parse_program(text);
+  EXPECT_EQ(print_program(program), text);
+  EXPECT_EQ(parse_program(print_program(program)), program);
+  verify_program(program);
+  check_program(program);
+}
+
+TEST(Program, TheLedgerListsLoadFirst) {
+  std::vector<LedgerLine> ledger = transfer_ledger(parse_program(text));
+  ASSERT_EQ(ledger.size(), 3u);
+  EXPECT_TRUE(ledger[0].once);
+  EXPECT_EQ(ledger[0].facts.bytes, 16);
+  EXPECT_FALSE(ledger[1].once);
+  EXPECT_EQ(ledger[1].facts.cause, "pinned \"there\"");
+}
+
+struct Mistake {
+  std::string from, to, message;
+};
+
+TEST(Program, VerifierAndCheckerSayWhatIsWrong) {
+  const Mistake mistakes[] = {
+      {"(1, 6, 2)", "(0, 6, 2)", "kernel first runs on sim:0, but buffer 0 is on cpu:0: a copy is missing"},
+      {"(1, 6, 2)", "(1, 6, 22)", "buffer 22 does not exist: there are 7"},
+      {"(1, 6, 2)", "(1, 2, 6)", "buffer 6 (constant c) is only read, but written here"},
+      {"  update 4 from 4\n", "", "state w is written, but no update says so"},
+      {"offset 64", "offset 40", "offset 40 is not a multiple of 64"},
+      {"offset 64", "offset 192", "ends at 256, its arena has 192 bytes"},
+      {"arena 0 offset 64 \"\"", "arena 1 offset 64 \"\"", "arena 1 does not exist"},
+      {"bytes 64 value \"x\"", "bytes 65 value \"x\"", "the facts say 65 bytes, the buffer has 64"},
+      {"f32[4,4] bytes 64 align 64 \"w\"", "f32[4,5] bytes 64 align 64 \"w\"", "64 bytes, but its type takes 80"},
+      {"results (5)", "results ()", "result 5 is not listed"},
+      {"wait stream 0 for 0", "wait stream 0 for 1", "waits for instruction 1, which is not an earlier one"},
+      {"wait stream 0 for 0", "call 0", "the block contains itself"},
+      {"wait stream 0 for 0", "wait stream 1 for 0", "used by streams 1 and 0 with no wait between them"},
+      {"align 64 arena 0 offset 64", "align 16 arena 0 offset 16", "is written over a part of buffer 1"},
+      {"3: launch stream 0 image 0 entry \"second\" (2, 4, 3, 4) written 2",
+       "3: launch stream 0 image 0 entry \"second\" (2, 4, 1, 4) written 2",
+       "buffer 3 (again) is read before anything wrote it"},
+      {"(2, 4, 3, 4) written 2", "(3, 4, 2, 4) written 2", "buffer 3 (again) is read before anything wrote it"},
+  };
+  for (const Mistake& mistake : mistakes) {
+    std::string wrong = text;
+    size_t at = wrong.find(mistake.from);
+    ASSERT_NE(at, std::string::npos) << mistake.from;
+    wrong.replace(at, mistake.from.size(), mistake.to);
+    Program program = parse_program(wrong);
+    std::string found = error_of([&] { verify_program(program); });
+    if (found.empty()) found = error_of([&] { check_program(program); });
+    EXPECT_THAT(found, HasSubstr(mistake.message)) << mistake.from << " -> " << mistake.to;
+  }
+}
+
+TEST(Program, ALiveBufferReusedIsCaught) {
+  // Buffer 3 takes the memory of buffer 1; a later reader of 1 finds it overwritten.
+  std::string wrong = text;
+  size_t at = wrong.find("    4: copy");
+  wrong.insert(
+      at, "    4: launch stream 0 image 0 entry \"late\" (1, 2) written 1 scalars () flops 0 bytes 0 origin \"\"\n");
+  wrong.replace(wrong.find("    4: copy"), 6, "    5:");
+  EXPECT_EQ(
+      error_of([&] { check_program(parse_program(wrong)); }),
+      "program step, block 0 instruction 4: buffer 1 (x on sim) is read, but block 0 instruction 3 wrote buffer 3 "
+      "(again) over it");
+}
+
+TEST(Program, ParserSurvivesDamage) {
+  std::mt19937 random(3);
+  int refused = 0;
+  for (int round = 0; round < 2000; ++round) {
+    std::string bad = text;
+    for (int i = 0; i < 3; ++i) {
+      size_t at = random() % bad.size();
+      if (random() % 2)
+        bad[at] = static_cast<char>(random() % 96 + 32);
+      else
+        bad.erase(at, random() % 20);
+    }
+    refused += error_of([&] {
+                 Program program = parse_program(bad);
+                 verify_program(program);
+                 check_program(program);
+                 (void)transfer_ledger(program);
+               }) != "";
+  }
+  EXPECT_GT(refused, 1000);
+}
+
+TEST(Program, ParserNamesThePlace) {
+  EXPECT_EQ(error_of([] { parse_program("program \"a\" {\n  buffer 1 state"); }),
+            "program:2:10: found buffer 1, expected 0: they are numbered in order");
+}
+
+TEST(Machine, TextRoundTripsAndAbsentDevicesAreExplained) {
+  const char* machine_text =
+      R"(device cpu:0 "AMD \"x\"" target "x86-64+avx2" host memory 8589934592 bandwidth 30000000000 threads 2 launch 2e-08 {
+  rate "contraction" f32 264000000000
+}
+device sim:1 "s" target "" memory 100 bandwidth 1000000000000 threads 1 launch 0 {
+}
+link cpu:0 -> sim:1 latency 6e-06 bandwidth 25000000000
+absent "cuda" code "no-driver" cause "no driver" fix "install one"
+)";
+  Machine machine = parse_machine(machine_text);
+  EXPECT_EQ(print_machine(machine), machine_text);
+  EXPECT_EQ(machine.find({"cpu", 0}).rate("contraction", DType::f32), 2.64e11);
+  EXPECT_EQ(machine.find({"cpu", 0}).rate("contraction", DType::f64), 0);
+  EXPECT_NE(machine.try_link({"cpu", 0}, {"sim", 1}), nullptr);
+  EXPECT_EQ(machine.try_link({"sim", 1}, {"cpu", 0}), nullptr);
+  EXPECT_EQ(error_of([&] { machine.find({"cuda", 0}); }),
+            "no device cuda:0 here; there are: cpu:0 sim:1; no driver (no-driver): install one");
+  EXPECT_THAT(error_of([] { parse_machine("device cpu:0 \"\" target \"\" memory 1 bandwidth -2"); }),
+              HasSubstr("bandwidth is -2, expected a number >= 0"));
+}
+
+TEST(Profile, InterpolatesBetweenPointsAndRoundTrips) {
+  const char* profile_text = R"(profile "laptop"
+op cpu:0 "contraction" f32 { 1000:1e-06 100000:1e-05 }
+link cpu:0 -> sim:0 { 4096:8e-06 }
+kernel cpu:0 "key 1" 3.5e-06
+)";
+  Profile profile = parse_profile(profile_text);
+  EXPECT_EQ(print_profile(profile), profile_text);
+  DeviceId cpu{"cpu", 0};
+  EXPECT_DOUBLE_EQ(*profile.op_seconds(cpu, "contraction", DType::f32, 10), 1e-6);
+  EXPECT_NEAR(*profile.op_seconds(cpu, "contraction", DType::f32, 10000), 3.1622776e-6, 1e-12);
+  EXPECT_NEAR(*profile.op_seconds(cpu, "contraction", DType::f32, 200000), 2e-5, 1e-12);
+  EXPECT_EQ(profile.op_seconds(cpu, "contraction", DType::f64, 10), std::nullopt);
+  EXPECT_DOUBLE_EQ(*profile.link_seconds(cpu, {"sim", 0}, 8192), 16e-6);
+  EXPECT_EQ(*profile.kernel_seconds(cpu, "key 1"), 3.5e-6);
+  EXPECT_THAT(error_of([] { parse_profile("profile \"\" op cpu:0 \"a\" f32 { 2:1 1:1 }"); }),
+              HasSubstr("points stand in order of their sizes"));
+}
+
+}  // namespace
+}  // namespace placewright
