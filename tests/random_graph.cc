@@ -85,6 +85,7 @@ class Generator {
       if (result.tensor().elements() > options_.max_elements) return false;
     bool only_inputs = jumps(entry, *sample, results);
     std::vector<Value> operands;
+    taken_.clear();
     for (size_t i = 0; i < sample->operands.size(); ++i) operands.push_back(operand(entry, *sample, i, only_inputs));
     record(builder_.add(entry.name, operands, sample->attributes));
     return true;
@@ -108,13 +109,27 @@ class Generator {
     if (cases.empty()) return std::nullopt;
     // Prefer one whose first operand some value can be.
     DerivedCase each = choose_.of(cases);
-    for (int attempt = 0; attempt < 8 && !fits_any(each); ++attempt) each = choose_.of(cases);
+    bool empty_too = choose_.one_in(8);
+    for (int attempt = 0; attempt < 8 && !(fits_any(each) && (empty_too || !is_empty(each))); ++attempt)
+      each = choose_.of(cases);
     Sample sample{.operands = each.operands, .attributes = each.attributes, .ranges = each.ranges};
-    if (entry.realised_as<Scalar>() && !known_.empty() && choose_.one_in(2)) {
-      Shape shape = builder_.shape(choose_.of(known_).value);
+    if (entry.realised_as<Scalar>() && !known_.empty() && !choose_.one_in(4)) {
+      const Known& like = known_[recent(known_.size())];
+      const Shape& shape = builder_.shape(like.value);
+      if (like.numbers.elements() == 0 && !empty_too) return std::nullopt;
       for (Type& operand : sample.operands) operand.tensor().shape = shape;
     }
     return sample;
+  }
+
+  // Later values more often, so that graphs grow deep.
+  size_t recent(size_t count) { return std::max(choose_.below(count), choose_.below(count)); }
+
+  static bool is_empty(const DerivedCase& each) {
+    for (const std::vector<Type>* types : {&each.operands, &each.results})
+      for (const Type& type : *types)
+        if (type.tensor().elements() == 0) return true;
+    return false;
   }
 
   bool fits_any(const DerivedCase& each) const {
@@ -124,7 +139,8 @@ class Generator {
   }
 
   bool can_be(const Known& known, const TensorType& type) const {
-    return known.numbers.dtype() == type.dtype && known.numbers.elements() == type.elements();
+    int64_t elements = known.numbers.elements(), wanted = type.elements();
+    return known.numbers.dtype() == type.dtype && (elements == wanted || (wanted > 0 && elements > wanted));
   }
 
   Value operand(const OpEntry& entry, const Sample& sample, size_t i, bool only_inputs) {
@@ -132,20 +148,33 @@ class Generator {
     std::vector<size_t> fitting;
     for (size_t k = 0; k < known_.size(); ++k) {
       bool allowed = is_floating(type.dtype) ? !only_inputs || known_[k].input : in_range(known_[k], sample.ranges[i]);
-      if (allowed && can_be(known_[k], type)) fitting.push_back(k);
+      bool again = std::find(taken_.begin(), taken_.end(), k) != taken_.end() && !choose_.one_in(6);
+      if (allowed && !again && can_be(known_[k], type)) fitting.push_back(k);
     }
     if (fitting.empty() || choose_.one_in(6)) return add_input(type, sample.ranges[i]);
-    size_t chosen = choose_.of(fitting);
+    size_t chosen = fitting[recent(fitting.size())];
     known_[chosen].used = true;
+    taken_.push_back(chosen);
     Value value = known_[chosen].value;
     // Only values that were input stay input: what a jump reads is taken as it is.
     if (is_floating(type.dtype) && !in_range(known_[chosen], limits(entry, sample.ranges[i]))) {
       if (only_inputs) return add_input(type, sample.ranges[i]);
       value = clamped(value, limits(entry, sample.ranges[i]));
     }
-    if (builder_.shape(value) != type.shape)
-      value = record(builder_.add("reshape", {value}, {{"shape", type.shape}}), true);
-    return value;
+    return shaped(value, type);
+  }
+
+  // As many of the value's elements as the type has, next to each other in row-major order.
+  Value shaped(Value value, const TensorType& type) {
+    int64_t elements = builder_.type(value).tensor().elements(), wanted = type.elements();
+    if (elements != wanted) {
+      value = record(builder_.add("reshape", {value}, {{"shape", Shape{elements}}}), true);
+      int64_t start = static_cast<int64_t>(choose_.below(static_cast<size_t>(elements - wanted + 1)));
+      value =
+          record(builder_.add("slice", {value}, {{"starts", Sizes{start}}, {"limits", Sizes{start + wanted}}}), true);
+    }
+    if (builder_.shape(value) == type.shape) return value;
+    return record(builder_.add("reshape", {value}, {{"shape", type.shape}}), true);
   }
 
   // What an operand may be without making later results large or not numbers.
@@ -229,6 +258,7 @@ class Generator {
   std::vector<const OpEntry*> entries_;
   std::map<const OpEntry*, std::vector<DerivedCase>> cases_;  // looked up only, never walked
   std::vector<Known> known_;
+  std::vector<size_t> taken_;                     // by the operands of the op being made
   std::vector<std::vector<HostTensor>> numbers_;  // of each op of the function
 };
 
