@@ -39,12 +39,25 @@ class Evaluator {
 
   const HostTensor& value(Value value) const { return values_[value.op][value.result]; }
 
+  // Added in the order of the operands, each sum rounded to the dtype.
+  static std::vector<HostTensor> all_reduce(const std::vector<HostTensor>& operands) {
+    HostTensor sum = operands.at(0).clone();
+    for (size_t member = 1; member < operands.size(); ++member)
+      for (int64_t i = 0; i < sum.elements(); ++i)
+        if (is_floating(sum.dtype()))
+          sum.set_number(i, sum.number(i) + operands[member].number(i));
+        else
+          sum.set_integer(i, sum.integer(i) + operands[member].integer(i));
+    return std::vector<HostTensor>(operands.size(), sum);
+  }
+
   std::vector<HostTensor> compute(const Op& op) {
     std::vector<HostTensor> operands;
     for (Value operand : op.operands) operands.push_back(value(operand));
     if (op.is("constant")) return {op.attributes.get<HostTensor>("value")};
     if (op.is("fused")) return Evaluator(graph_, graph_.functions[op.functions[0]]).run(operands).results;
-    if (op.is("transfer") || op.is("relayout") || op.is("all_reduce")) return operands;  // one place, whole tensors
+    if (op.is("transfer") || op.is("relayout")) return operands;  // one place, whole tensors
+    if (op.is("all_reduce")) return all_reduce(operands);
     if (!op.entry->evaluate)
       throw Error(fmt::format("{} cannot be evaluated as it stands: expand it by its pass first ({})", op.name(),
                               graph_.origins[op.origin].site()));

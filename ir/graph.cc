@@ -22,4 +22,10 @@ const std::string& input_name(const Function& function, Value input) {
   return function.op(input).attributes.get<std::string>("name");
 }
 
+std::string replica_name(std::string_view state, const DeviceId& device) {
+  return std::string(state) + "@" + device.to_string();
+}
+
+std::string_view primary_name(std::string_view state) { return state.substr(0, state.find('@')); }
+
 }  // namespace placewright

@@ -38,6 +38,10 @@ class TransferInserter {
       rewriter_.replace(i, {user_transfer(op, place)});
       return;
     }
+    if (op.is("all_reduce")) {
+      rewriter_.copy(i);
+      return;
+    }
     Op made = op;
     for (Value& operand : made.operands) operand = on_device(operand, place);
     rewriter_.replace(i, rewriter_.builder.append(std::move(made)));
@@ -52,7 +56,7 @@ class TransferInserter {
   // The new value of an old one on the reader's device.
   Value on_device(Value value, const Where& place, OriginId origin = 0, const std::string& why = {}) {
     const Function& old = rewriter_.old();
-    Where from = place_of(old.op(value));
+    const Where from = old.tensor(value).where;
     if (!from.is_single() || !place.is_single() || from == place) return rewriter_(value);
     auto [at, is_new] = moved_.try_emplace({value, place.devices[0]});
     if (is_new) at->second = replicable_[value.op] ? replicate(value, place) : make_transfer(value, place, origin, why);

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "placewright/ir/machine.h"
 #include "placewright/ir/op_table.h"
 
 namespace placewright {
@@ -30,19 +31,32 @@ std::vector<bool> find_fixed(const Function& function) {
   return fixed;
 }
 
+DeviceId host_device(const PassContext& context) {
+  if (context.machine)
+    for (const DeviceSpec& spec : context.machine->devices)
+      if (spec.host_memory) return spec.id;
+  return context.targets.empty() ? DeviceId{"cpu", 0} : context.targets.begin()->first;
+}
+
+const Where& place_of(const Function& function, const std::vector<Where>& places, Value value) {
+  return function.op(value).is("all_reduce") ? function.tensor(value).where : places[value.op];
+}
+
 std::vector<Movement> find_movements(const Function& function, const std::vector<Where>& places) {
   std::vector<Movement> movements;
   std::vector<bool> replicable = find_replicable(function), fixed = find_fixed(function);
   std::set<std::pair<Value, DeviceId>> seen;
   auto visit = [&](Value value, int32_t reader, const Where& to, bool by_user) {
-    const Where& from = places[value.op];
+    const Where& from = place_of(function, places, value);
     if (!from.is_single() || !to.is_single() || from == to || replicable[value.op]) return;
     if (!seen.insert({value, to.devices[0]}).second) return;
     movements.push_back({value, reader, from.devices[0], to.devices[0], static_cast<bool>(fixed[value.op]), by_user});
   };
-  for (size_t i = 0; i < function.ops.size(); ++i)
+  for (size_t i = 0; i < function.ops.size(); ++i) {
+    if (function.ops[i].is("all_reduce")) continue;  // reads each operand where it is
     for (Value operand : function.ops[i].operands)
       visit(operand, static_cast<int32_t>(i), places[i], function.ops[i].is("transfer"));
+  }
   for (const Update& update : function.updates) visit(update.value, -1, places[update.state.op], false);
   return movements;
 }

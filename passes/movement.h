@@ -16,8 +16,14 @@ struct Movement {
   bool by_user = false;  // the reader is a transfer that the user wrote
 };
 
+// Where a value is, given the places of the ops: an all_reduce has results on several devices, which its types name.
+const Where& place_of(const Function& function, const std::vector<Where>& places, Value value);
+
 // `places`: one for each op of the function, each on one device. In the order of the readers, updates last.
 std::vector<Movement> find_movements(const Function& function, const std::vector<Where>& places);
+
+// The device whose memory is the host's.
+DeviceId host_device(const PassContext& context);
 
 // Whether an op gives the same on every device from nothing but compile-time data: it is then made again on each device
 // that reads it, never copied. One flag for each op.

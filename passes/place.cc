@@ -27,6 +27,7 @@ class Planner {
     }
     list_loads();
     for (const Movement& movement : find_movements(function_, places_)) add_movement(movement);
+    list_reductions();
     sum_up(has_costs);
     check_options();
     return std::move(plan_);
@@ -97,6 +98,19 @@ class Planner {
       if (kind == InputKind::argument || device == solver_.host()) continue;
       add_transfer({input, what(input.op), solver_.host(), device, bytes(input), true,
                     std::string(name(kind)) + " kept on " + device.to_string(), site_of(input.op), 0});
+    }
+  }
+
+  // Every member's summand travels to the sum and the sum back, once for each member but the first.
+  void list_reductions() {
+    for (size_t i = 0; i < function_.ops.size(); ++i) {
+      const Op& op = function_.ops[i];
+      if (!op.is("all_reduce")) continue;
+      const DeviceId &first = op.results.front().tensor().where.devices[0],
+                     &last = op.results.back().tensor().where.devices[0];
+      int64_t copies = 2 * (static_cast<int64_t>(op.operands.size()) - 1);
+      add_transfer({op.operands[0], what(op.operands[0].op), first, last, copies * bytes(op.operands[0]), false,
+                    fmt::format("sum over {} devices", op.operands.size()), site_of(static_cast<int32_t>(i)), 0});
     }
   }
 
@@ -235,7 +249,8 @@ PlacementPlan plan_placement(const Graph& graph, const PassContext& context) { r
 Graph apply_placement(Graph graph, const PlacementPlan& plan) {
   PW_CHECK(plan.ops.size() == graph.main().ops.size(), "the plan is another graph's");
   for (const OpPlacement& placement : plan.ops)
-    for (Type& type : graph.main().ops[placement.op].results) type.tensor().where = placement.where;
+    if (!graph.main().ops[placement.op].is("all_reduce"))  // its results are on several devices, which it says itself
+      for (Type& type : graph.main().ops[placement.op].results) type.tensor().where = placement.where;
   return graph;
 }
 

@@ -17,10 +17,10 @@ namespace {
 
 constexpr double unrunnable = std::numeric_limits<double>::infinity();
 
-// A place that the user or the frontend gave: a pin, or the device in the type of an input or a transfer.
+// A place that the user, the frontend or `shard` gave: a pin, or the device in the op's type.
 std::optional<DeviceId> given_device(const Op& op) {
   if (op.pin) return op.pin->device;
-  if (!op.is("input") && !op.is("transfer")) return {};
+  if (op.results.empty()) return {};
   const Where& where = op.results.front().tensor().where;
   return where.is_single() ? std::optional(where.devices[0]) : std::nullopt;
 }
@@ -34,13 +34,7 @@ bool is_input_of_kind(const Op& op, InputKind kind) {
 PlacementSolver::PlacementSolver(const Graph& graph, const PassContext& context)
     : graph_(graph), function_(graph.main()), context_(context) {
   for (const auto& [device, model] : context.targets) devices_.push_back(device);
-  host_ = devices_.empty() ? DeviceId{"cpu", 0} : devices_.front();
-  if (context.machine)
-    for (const DeviceSpec& spec : context.machine->devices)
-      if (spec.host_memory) {
-        host_ = spec.id;
-        break;
-      }
+  host_ = host_device(context);
   if (devices_.empty()) devices_ = {host_};
   std::stable_partition(devices_.begin(), devices_.end(), [&](const DeviceId& device) { return device == host_; });
 

@@ -79,6 +79,26 @@ Result slice_of_whole(Simplifier& s) {
   return s.type(s.operand(0)).shape == s.result().shape ? Result(s.operand(0)) : Result();
 }
 
+// A slice of what was repeated, along the repeated dimensions only: repeat less often.
+Result slice_of_broadcast(Simplifier& s) {
+  const Op* broadcast = s.made_by(s.operand(0), "broadcast");
+  if (!broadcast) return {};
+  for (int64_t dim : broadcast->attributes.get<Sizes>("dims"))
+    if (s.result().shape[dim] != s.type(s.operand(0)).shape[dim]) return {};
+  Attributes attributes = broadcast->attributes;
+  attributes.set("shape", s.result().shape);
+  return s.make("broadcast", {broadcast->operands[0]}, std::move(attributes));
+}
+
+// A reduction that keeps its dimensions as ones is one that drops them, seen under another shape.
+Result reduce_then_reshape(Simplifier& s) {
+  if (!s.op().attributes.get<bool>("keep_dims")) return {};
+  Attributes attributes = s.op().attributes;
+  attributes.set("keep_dims", false);
+  Value reduced = s.make(s.op().name(), s.op().operands, std::move(attributes));
+  return s.make("reshape", {reduced}, {{"shape", s.result().shape}});
+}
+
 Result pad_by_nothing(Simplifier& s) {
   for (const char* name : {"low", "high", "interior"})
     for (int64_t elements : s.op().attributes.get<Sizes>(name))
@@ -132,9 +152,20 @@ Result dot_of_transposed(Simplifier& s) {
 }
 
 constexpr NamedRule rules[] = {
-    {"reshape", reshape_chain},         {"transpose", transpose_chain}, {"transpose", transpose_of_dot},
-    {"broadcast", broadcast_chain},     {"slice", slice_of_whole},      {"pad", pad_by_nothing},
-    {"reverse", reverse_chain},         {"concat", concat_of_one},      {"size_of", known_size},
+    {"reshape", reshape_chain},
+    {"transpose", transpose_chain},
+    {"transpose", transpose_of_dot},
+    {"broadcast", broadcast_chain},
+    {"slice", slice_of_whole},
+    {"slice", slice_of_broadcast},
+    {"reduce_sum", reduce_then_reshape},
+    {"reduce_max", reduce_then_reshape},
+    {"reduce_min", reduce_then_reshape},
+    {"reduce_prod", reduce_then_reshape},
+    {"pad", pad_by_nothing},
+    {"reverse", reverse_chain},
+    {"concat", concat_of_one},
+    {"size_of", known_size},
     {"dot_general", dot_of_transposed},
 };
 

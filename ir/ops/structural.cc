@@ -106,10 +106,22 @@ std::vector<OpEntry> structural() {
        .gradient = Gradient([](GradientContext& context) { return OperandGradients{context.gradients[0]}; }),
        .realisation = Structural{}},
       {.name = "all_reduce",
-       .summary = "Sums the partial sums that the devices of a mesh hold; the result is replicated.",
-       .signature = {.operands = {{"value", DTypeClass::numeric}}},
-       .infer = same_as_operand,
-       .gradient = Gradient([](GradientContext& context) { return OperandGradients{context.gradients[0]}; }),
+       .summary =
+           "Sums its operands, one on each device of a mesh, in their order: as many results, each on the device "
+           "of its operand.",
+       .signature = {.operands = {{"values", DTypeClass::numeric, true}}},
+       .infer =
+           [](const OpView& view) {
+             std::vector<Type> types;
+             for (const Type& operand : view.operands) {
+               if (operand.tensor().shape != view.operand(0).shape)
+                 throw Error(fmt::format("operands are {} and {}, expected one shape", view.operands[0].to_string(),
+                                         operand.to_string()));
+               types.emplace_back(operand.tensor().dtype, operand.tensor().shape);
+             }
+             return types;
+           },
+       .gradient = Gradient::not_differentiable(),  // made after differentiation
        .realisation = Structural{}},
   };
 }

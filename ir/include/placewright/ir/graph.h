@@ -74,6 +74,12 @@ struct Function {
 InputKind input_kind(const Function& function, Value input);
 const std::string& input_name(const Function& function, Value input);
 
+// A state that every device of a mesh keeps has one input a device: the first one bears its name, the others this one.
+// They begin with the same value and get the same updates.
+std::string replica_name(std::string_view state, const DeviceId& device);
+// The state whose replica a name says: "w" for "w@sim:1", and for "w" itself.
+std::string_view primary_name(std::string_view state);
+
 struct Graph {
   std::vector<Function> functions;  // the entry is function 0, "main" by custom
   OriginTable origins;
