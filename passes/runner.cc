@@ -63,7 +63,10 @@ Graph run_passes(Graph graph, const PassContext& context, const PassHooks& hooks
   }
   if (!last.empty()) {
     find_pass(last);
-    while (steps[end - 1].name != last) --end;
+    end = begin + 1;
+    while (end < std::size(steps) && steps[end - 1].name != last) ++end;
+    if (steps[end - 1].name != last)
+      throw Error(fmt::format("pass {} does not run behind {}", last, steps[begin].name));
   }
   for (size_t i = begin; i < end; ++i) graph = run_pass(steps[i], std::move(graph), context, hooks);
   return graph;
