@@ -3,8 +3,8 @@
 
 #include "checks.h"
 #include "families.h"
+#include "graph_writer.h"
 #include "scalar_writer.h"
-#include "term.h"
 
 namespace placewright::ops {
 

@@ -10,9 +10,9 @@ using Number = double (*)(double, double);
 using Integer = int64_t (*)(int64_t, int64_t);
 
 struct Terms {
-  Term a, b, y, g;  // operands, result, gradient of the result
+  Expr a, b, y, g;  // operands, result, gradient of the result
 };
-using Derivative = Term (*)(const Terms&);
+using Derivative = Expr (*)(const Terms&);
 
 std::vector<Type> same_type(const OpView& view) {
   expect_shape(view.operand(1).shape, view.operand(0).shape, "b");
@@ -106,12 +106,12 @@ double larger(double a, double b) {
 }
 
 // The gradient of a max or min goes to the operand that won, half to each if they are equal.
-Term won_by_a(const Terms& t, std::string_view wins) {
-  Term half = t.g * 0.5, zero = t.g.like(0);
-  Term tie = select(t.a.apply("equal", {t.b}), half, zero);
-  return select(t.a.apply(wins, {t.b}), t.g, tie);
+Expr won_by_a(const Terms& t, std::string_view wins) {
+  Expr half = t.g * 0.5, zero = full_like(t.g, 0);
+  Expr tie = select(equal(t.a, t.b), half, zero);
+  return select(apply(wins, {t.a, t.b}), t.g, tie);
 }
-Term won_by_b(const Terms& t, std::string_view wins) { return won_by_a({t.b, t.a, t.y, t.g}, wins); }
+Expr won_by_b(const Terms& t, std::string_view wins) { return won_by_a({t.b, t.a, t.y, t.g}, wins); }
 
 std::vector<OpEntry> arithmetic_ops() {
   return {
@@ -135,7 +135,7 @@ std::vector<OpEntry> arithmetic_ops() {
           "rem", "a - trunc(a / b) * b: the remainder with the sign of a (C's fmod). Of integers by 0 it is 0.",
           ScalarOp::rem, [](double a, double b) { return std::fmod(a, b); }, remainder,
           gradient_by([](const Terms& t) { return t.g; },
-                      [](const Terms& t) { return -(t.g * (t.a / t.b).apply("trunc")); })),
+                      [](const Terms& t) { return -(t.g * apply("trunc", {t.a / t.b})); })),
       numeric(
           "min", "The smaller of a and b; NaN if either is NaN, and -0 is below +0.", ScalarOp::min, smaller,
           [](int64_t a, int64_t b) { return a < b ? a : b; },
@@ -151,21 +151,21 @@ std::vector<OpEntry> arithmetic_ops() {
   };
 }
 
-Term power_by_base(const Terms& t) {  // b a^(b-1); 0 where b is 0, also at a = 0
-  Term zero = t.b.like(0);
-  Term power = t.b * t.a.apply("pow", {t.b - t.b.like(1)});
-  return t.g * select(t.b.apply("equal", {zero}), zero, power);
+Expr power_by_base(const Terms& t) {  // b a^(b-1); 0 where b is 0, also at a = 0
+  Expr zero = full_like(t.b, 0);
+  Expr power = t.b * apply("pow", {t.a, t.b - 1.0});
+  return t.g * select(equal(t.b, zero), zero, power);
 }
 
-Term power_by_exponent(const Terms& t) {  // a^b log(a); 0 at a = 0, where it is the limit for b > 0
-  Term zero = t.a.like(0);
-  Term at_zero = t.a.apply("equal", {zero});
-  Term logarithm = select(at_zero, zero, select(at_zero, t.a.like(1), t.a).apply("log"));
+Expr power_by_exponent(const Terms& t) {  // a^b log(a); 0 at a = 0, where it is the limit for b > 0
+  Expr zero = full_like(t.a, 0);
+  Expr at_zero = equal(t.a, zero);
+  Expr logarithm = select(at_zero, zero, apply("log", {select(at_zero, full_like(t.a, 1), t.a)}));
   return t.g * select(at_zero, zero, t.y * logarithm);
 }
 
-Term over_squared_length(const Terms& t, Term x) {
-  Term a = t.a * t.a, b = t.b * t.b;
+Expr over_squared_length(const Terms& t, Expr x) {
+  Expr a = t.a * t.a, b = t.b * t.b;
   return t.g * (x / (a + b));
 }
 

@@ -26,10 +26,10 @@ void evaluate_select(const OpView&, std::span<const HostTensor> operands, std::s
 }
 
 OperandGradients select_gradient(GradientContext& context) {
-  Term condition(context.builder, context.operands[0]), g(context.builder, *context.gradients[0]);
+  Expr condition(context.builder, context.operands[0]), g(context.builder, *context.gradients[0]);
   OperandGradients gradients(3);
-  if (context.needed[1]) gradients[1] = select(condition, g, g.like(0));
-  if (context.needed[2]) gradients[2] = select(condition, g.like(0), g);
+  if (context.needed[1]) gradients[1] = select(condition, g, full_like(g, 0));
+  if (context.needed[2]) gradients[2] = select(condition, full_like(g, 0), g);
   return gradients;
 }
 
@@ -72,17 +72,16 @@ void evaluate_clamp(const OpView&, std::span<const HostTensor> operands, std::sp
 // To x inside the limits, both included; else to the limit that the result is.
 OperandGradients clamp_gradient(GradientContext& context) {
   FunctionBuilder& builder = context.builder;
-  Term x(builder, context.operands[0]), low(builder, context.operands[1]), high(builder, context.operands[2]);
-  Term g(builder, *context.gradients[0]);
-  Term zero = g.like(0);
+  Expr x(builder, context.operands[0]), low(builder, context.operands[1]), high(builder, context.operands[2]);
+  Expr g(builder, *context.gradients[0]);
+  Expr zero = full_like(g, 0);
   OperandGradients gradients(3);
   if (context.needed[0])
     gradients[0] =
-        select(x.apply("greater_equal", {low}).apply("logical_and", {x.apply("less_equal", {high})}), g, zero);
+        select(apply("logical_and", {apply("greater_equal", {x, low}), apply("less_equal", {x, high})}), g, zero);
   if (context.needed[1])
-    gradients[1] = select(x.apply("less", {low}).apply("logical_and", {low.apply("less_equal", {high})}), g, zero);
-  if (context.needed[2])
-    gradients[2] = select(x.apply("greater", {high}).apply("logical_or", {low.apply("greater", {high})}), g, zero);
+    gradients[1] = select(apply("logical_and", {apply("less", {x, low}), apply("less_equal", {low, high})}), g, zero);
+  if (context.needed[2]) gradients[2] = select(apply("logical_or", {x > high, low > high}), g, zero);
   return gradients;
 }
 

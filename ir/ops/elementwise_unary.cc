@@ -9,7 +9,7 @@ namespace {
 
 using Number = double (*)(double);
 using Integer = int64_t (*)(int64_t);
-using Derivative = Term (*)(Term x, Term y, Term g);  // operand, result, gradient of the result
+using Derivative = Expr (*)(Expr x, Expr y, Expr g);  // operand, result, gradient of the result
 
 std::vector<Type> same_type(const OpView& view) { return {Type(view.operand(0).dtype, view.operand(0).shape)}; }
 std::vector<Type> boolean_type(const OpView& view) { return {Type(DType::boolean, view.operand(0).shape)}; }
@@ -79,7 +79,7 @@ int64_t negate(int64_t x) { return static_cast<int64_t>(-static_cast<uint64_t>(x
 
 OpEntry reciprocal() {
   OpEntry entry = unary("reciprocal", "1 / x.", ScalarOp::div, [](double x) { return 1 / x; },
-                        gradient_by([](Term, Term y, Term g) { return -(g * y * y); }), {0.3, 2});
+                        gradient_by([](Expr, Expr y, Expr g) { return -(g * y * y); }), {0.3, 2});
   entry.realisation = Scalar{[](ScalarBody& body, std::span<const int> x, const OpView& view) {
     ScalarWriter write(body);
     return write(ScalarOp::div, write.constant(view.result().dtype, 1), x[0]);
@@ -91,18 +91,18 @@ std::vector<OpEntry> exponential_ops() {
   return {
       unary(
           "exp", "e to the power x.", ScalarOp::exp, [](double x) { return std::exp(x); },
-          gradient_by([](Term, Term y, Term g) { return g * y; })),
+          gradient_by([](Expr, Expr y, Expr g) { return g * y; })),
       unary(
           "expm1", "exp(x) - 1, precise near 0.", ScalarOp::expm1, [](double x) { return std::expm1(x); },
-          gradient_by([](Term, Term y, Term g) { return g * (y + 1.0); })),
+          gradient_by([](Expr, Expr y, Expr g) { return g * (y + 1.0); })),
       unary("log", "Natural logarithm; NaN below 0, -inf at 0.", ScalarOp::log, [](double x) { return std::log(x); },
-            gradient_by([](Term x, Term, Term g) { return g / x; }), {0.1, 4}),
+            gradient_by([](Expr x, Expr, Expr g) { return g / x; }), {0.1, 4}),
       unary("log1p", "log(1 + x), precise near 0.", ScalarOp::log1p, [](double x) { return std::log1p(x); },
-            gradient_by([](Term x, Term, Term g) { return g / (x + 1.0); }), {-0.8, 4}),
+            gradient_by([](Expr x, Expr, Expr g) { return g / (x + 1.0); }), {-0.8, 4}),
       unary("sqrt", "Square root; NaN below 0.", ScalarOp::sqrt, [](double x) { return std::sqrt(x); },
-            gradient_by([](Term, Term y, Term g) { return g / (y * 2.0); }), {0.1, 4}),
+            gradient_by([](Expr, Expr y, Expr g) { return g / (y * 2.0); }), {0.1, 4}),
       unary("rsqrt", "1 / sqrt(x).", ScalarOp::rsqrt, [](double x) { return 1 / std::sqrt(x); },
-            gradient_by([](Term x, Term y, Term g) { return g * y / x * -0.5; }), {0.1, 4}),
+            gradient_by([](Expr x, Expr y, Expr g) { return g * y / x * -0.5; }), {0.1, 4}),
       reciprocal(),
   };
 }
@@ -110,34 +110,34 @@ std::vector<OpEntry> exponential_ops() {
 std::vector<OpEntry> trigonometric_ops() {
   return {
       unary("sin", "Sine of x radians.", ScalarOp::sin, [](double x) { return std::sin(x); },
-            gradient_by([](Term x, Term, Term g) { return g * x.apply("cos"); }), {-6, 6}),
+            gradient_by([](Expr x, Expr, Expr g) { return g * apply("cos", {x}); }), {-6, 6}),
       unary("cos", "Cosine of x radians.", ScalarOp::cos, [](double x) { return std::cos(x); },
-            gradient_by([](Term x, Term, Term g) { return -(g * x.apply("sin")); }), {-6, 6}),
+            gradient_by([](Expr x, Expr, Expr g) { return -(g * apply("sin", {x})); }), {-6, 6}),
       unary("tan", "Tangent of x radians.", ScalarOp::tan, [](double x) { return std::tan(x); },
-            gradient_by([](Term, Term y, Term g) { return g * (y * y + 1.0); }), {-1.3, 1.3}),
+            gradient_by([](Expr, Expr y, Expr g) { return g * (y * y + 1.0); }), {-1.3, 1.3}),
       unary("asin", "Arc sine; NaN outside [-1, 1].", ScalarOp::asin, [](double x) { return std::asin(x); },
-            gradient_by([](Term x, Term, Term g) { return g * (1.0 - x * x).apply("rsqrt"); }), {-0.9, 0.9}),
+            gradient_by([](Expr x, Expr, Expr g) { return g * apply("rsqrt", {1.0 - x * x}); }), {-0.9, 0.9}),
       unary("acos", "Arc cosine; NaN outside [-1, 1].", ScalarOp::acos, [](double x) { return std::acos(x); },
-            gradient_by([](Term x, Term, Term g) { return -(g * (1.0 - x * x).apply("rsqrt")); }), {-0.9, 0.9}),
+            gradient_by([](Expr x, Expr, Expr g) { return -(g * apply("rsqrt", {1.0 - x * x})); }), {-0.9, 0.9}),
       unary(
           "atan", "Arc tangent.", ScalarOp::atan, [](double x) { return std::atan(x); },
-          gradient_by([](Term x, Term, Term g) { return g / (x * x + 1.0); })),
+          gradient_by([](Expr x, Expr, Expr g) { return g / (x * x + 1.0); })),
       unary(
           "sinh", "Hyperbolic sine.", ScalarOp::sinh, [](double x) { return std::sinh(x); },
-          gradient_by([](Term x, Term, Term g) { return g * x.apply("cosh"); })),
+          gradient_by([](Expr x, Expr, Expr g) { return g * apply("cosh", {x}); })),
       unary(
           "cosh", "Hyperbolic cosine.", ScalarOp::cosh, [](double x) { return std::cosh(x); },
-          gradient_by([](Term x, Term, Term g) { return g * x.apply("sinh"); })),
+          gradient_by([](Expr x, Expr, Expr g) { return g * apply("sinh", {x}); })),
       unary(
           "tanh", "Hyperbolic tangent.", ScalarOp::tanh, [](double x) { return std::tanh(x); },
-          gradient_by([](Term, Term y, Term g) { return g * (1.0 - y * y); })),
+          gradient_by([](Expr, Expr y, Expr g) { return g * (1.0 - y * y); })),
       unary(
           "erf", "Error function.", ScalarOp::erf, [](double x) { return std::erf(x); },
           gradient_by(
-              [](Term x, Term, Term g) { return g * (-(x * x)).apply("exp") * (2 * std::numbers::inv_sqrtpi); })),
+              [](Expr x, Expr, Expr g) { return g * apply("exp", {-(x * x)}) * (2 * std::numbers::inv_sqrtpi); })),
       unary(
           "sigmoid", "1 / (1 + exp(-x)).", ScalarOp::sigmoid, [](double x) { return 1 / (1 + std::exp(-x)); },
-          gradient_by([](Term, Term y, Term g) { return g * (y * (1.0 - y)); })),
+          gradient_by([](Expr, Expr y, Expr g) { return g * (y * (1.0 - y)); })),
   };
 }
 
@@ -162,11 +162,11 @@ std::vector<OpEntry> plain_ops() {
   return {
       numeric(
           "neg", "-x; integers wrap.", ScalarOp::neg, [](double x) { return -x; }, negate,
-          gradient_by([](Term, Term, Term g) { return -g; })),
+          gradient_by([](Expr, Expr, Expr g) { return -g; })),
       numeric(
           "abs", "|x|; the lowest integer stays itself. Its gradient at 0 is 0.", ScalarOp::abs,
           [](double x) { return std::fabs(x); }, [](int64_t x) { return x < 0 ? negate(x) : x; },
-          gradient_by([](Term x, Term, Term g) { return g * x.apply("sign"); })),
+          gradient_by([](Expr x, Expr, Expr g) { return g * apply("sign", {x}); })),
       numeric(
           "sign", "-1, 0 or 1; zeros keep their sign, NaN stays.", ScalarOp::sign, sign_of,
           [](int64_t x) -> int64_t { return (x > 0) - (x < 0); }, zero_gradient()),

@@ -42,6 +42,8 @@ Expr reshape(const Expr& a, const Shape& shape) {
 
 Expr broadcast_to(const Expr& a, const Shape& shape) { return {a.builder(), a.builder().broadcast_to(a, shape)}; }
 
+Expr full_like(const Expr& a, double value) { return broadcast_to(a.number(value), a.shape()); }
+
 Expr sum(const Expr& a, const Sizes& dims, bool keep_dims) {
   return {a.builder(), a.builder()("reduce_sum", {a}, {{"dims", dims}, {"keep_dims", keep_dims}})};
 }

@@ -1,5 +1,6 @@
 // Values with arithmetic, so that decompositions and gradient rules read as formulas. Operands are broadcast by NumPy's
-// rule; a number becomes a constant of the other operand's dtype.
+// rule; a number becomes a constant of the other operand's dtype. C++ leaves open which operand of an operator is
+// evaluated first: at most one of them should append ops, or the order of the graph's ops depends on the compiler.
 #pragma once
 
 #include "families.h"
@@ -30,6 +31,7 @@ inline Expr operator/(const Expr& a, const Expr& b) { return apply("div", {a, b}
 inline Expr operator-(const Expr& a) { return apply("neg", {a}); }
 inline Expr operator+(const Expr& a, double b) { return a + a.number(b); }
 inline Expr operator-(const Expr& a, double b) { return a - a.number(b); }
+inline Expr operator-(double a, const Expr& b) { return b.number(a) - b; }
 inline Expr operator*(const Expr& a, double b) { return a * a.number(b); }
 inline Expr operator/(const Expr& a, double b) { return a / a.number(b); }
 inline Expr operator>(const Expr& a, const Expr& b) { return apply("greater", {a, b}); }
@@ -42,6 +44,7 @@ inline Expr select(const Expr& condition, const Expr& a, double b) { return sele
 Expr cast(const Expr& a, DType dtype);
 Expr reshape(const Expr& a, const Shape& shape);
 Expr broadcast_to(const Expr& a, const Shape& shape);
+Expr full_like(const Expr& a, double value);  // the number in the dtype and shape of a
 Expr sum(const Expr& a, const Sizes& dims, bool keep_dims = false);
 Expr maximum(const Expr& a, const Sizes& dims);
 // The inverse of reducing a tensor of this shape over dims: repeats `a` along them.

@@ -119,7 +119,7 @@ auto lower_reduction(Reduction::Kind kind) {
 // --- gradients
 
 // A value of the result's shape, repeated over the reduced dimensions.
-Term spread(GradientContext& context, Value value) {
+Expr spread(GradientContext& context, Value value) {
   FunctionBuilder& builder = context.builder;
   Dims dims = read_dims(context.view);
   const Shape& shape = context.view.operand(0).shape;
@@ -141,25 +141,25 @@ OperandGradients sum_gradient(GradientContext& context) { return {spread(context
 
 // Shared evenly among the elements that equal the extremum.
 OperandGradients extremum_gradient(GradientContext& context) {
-  Term x(context.builder, context.operands[0]);
-  Term winners = x.apply("equal", {spread(context, context.results[0])});
+  Expr x = operand(context, 0);
+  Expr winners = equal(x, spread(context, context.results[0]));
   Value count = sum_alike(context, context.builder.cast(winners, context.view.operand(0).dtype));
-  Term share = spread(context, Term(context.builder, *context.gradients[0]) / Term(context.builder, count));
-  return {select(winners, share, x.like(0))};
+  Expr share = spread(context, gradient(context) / Expr(context.builder, count));
+  return {select(winners, share, full_like(x, 0))};
 }
 
 // The product of the others: of the elements that are not 0, if the others hold no 0.
 OperandGradients product_gradient(GradientContext& context) {
   FunctionBuilder& builder = context.builder;
   DType dtype = context.view.operand(0).dtype;
-  Term x(builder, context.operands[0]);
-  Term zero = x.like(0), one = x.like(1);
-  Term is_zero = x.apply("equal", {zero});
-  Term divisor = select(is_zero, one, x);
-  Term product = spread(context, builder("reduce_prod", {divisor}, context.view.attributes));
-  Term zeros = spread(context, sum_alike(context, builder.cast(is_zero, dtype)));
-  Term others_zeros = zeros - Term(builder, builder.cast(is_zero, dtype));
-  Term others = select(others_zeros.apply("equal", {zero}), product / divisor, zero);
+  Expr x = operand(context, 0);
+  Expr zero = full_like(x, 0), one = full_like(x, 1);
+  Expr is_zero = equal(x, zero);
+  Expr divisor = select(is_zero, one, x);
+  Expr product = spread(context, builder("reduce_prod", {divisor}, context.view.attributes));
+  Expr zeros = spread(context, sum_alike(context, builder.cast(is_zero, dtype)));
+  Expr others_zeros = zeros - Expr(builder, builder.cast(is_zero, dtype));
+  Expr others = select(equal(others_zeros, zero), product / divisor, zero);
   return {spread(context, *context.gradients[0]) * others};
 }
 

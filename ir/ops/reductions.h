@@ -3,9 +3,9 @@
 
 #include "checks.h"
 #include "families.h"
+#include "graph_writer.h"
 #include "kernel_writer.h"
 #include "naive_loops.h"
-#include "term.h"
 
 namespace placewright::ops {
 
