@@ -1,0 +1,30 @@
+#include "placewright/codegen/emitter.h"
+
+#include <mutex>
+
+#include "placewright/base/error.h"
+#include "placewright/base/shared_library.h"
+
+namespace placewright {
+namespace {
+
+// Opened once and never closed: LLVM's registries live in it.
+EmitCpuImage open_emitter() {
+  static const SharedLibrary library = SharedLibrary::open(
+      {{"libplacewright-llvm.so"},
+       {folder_of_code(reinterpret_cast<const void*>(&emit_cpu_image))},
+       "PLACEWRIGHT_LLVM_LIBRARY",
+       true});
+  return reinterpret_cast<EmitCpuImage>(library.symbol("placewright_emit_cpu_image"));
+}
+
+}  // namespace
+
+KernelImage emit_cpu_image(std::span<const LoopKernel> kernels, const CpuTarget& target, const EmitOptions& options) {
+  KernelImage image;
+  std::string error;
+  if (!open_emitter()(kernels.data(), kernels.size(), &target, &options, &image, &error)) throw Error(error);
+  return image;
+}
+
+}  // namespace placewright
