@@ -10,11 +10,11 @@ namespace {
 
 // Opened once and never closed: LLVM's registries live in it.
 EmitCpuImage open_emitter() {
-  static const SharedLibrary library = SharedLibrary::open(
-      {{"libplacewright-llvm.so"},
-       {folder_of_code(reinterpret_cast<const void*>(&emit_cpu_image))},
-       "PLACEWRIGHT_LLVM_LIBRARY",
-       true});
+  static const SharedLibrary library =
+      SharedLibrary::open({{"libplacewright-llvm.so"},
+                           {folder_of_code(reinterpret_cast<const void*>(&emit_cpu_image))},
+                           "PLACEWRIGHT_LLVM_LIBRARY",
+                           true});
   return reinterpret_cast<EmitCpuImage>(library.symbol("placewright_emit_cpu_image"));
 }
 

@@ -49,8 +49,8 @@ int64_t FunctionEmitter::base_stride(const Access& access, int dim) const {
   return distance / moved[dim];
 }
 
-// Address of the element at the leaf's base position. What does not depend on reduced dimensions is computed outside the
-// reduction loops.
+// Address of the element at the leaf's base position. What does not depend on reduced dimensions is computed outside
+// the reduction loops.
 FunctionEmitter::Value* FunctionEmitter::base_pointer(int slot) {
   if (Value* known = recall({1, slot})) return known;
   const Access& access = stage_->accesses[slot];
@@ -79,8 +79,7 @@ FunctionEmitter::Value* FunctionEmitter::index_expression(const AffineExpr& expr
   if (!base) {
     base = i64(0);
     for (int d = 0; d < stage_->rank(); ++d)
-      if (expr.coefficients[d] != 0)
-        base = b_.CreateAdd(base, b_.CreateMul(leaf_[d].base, i64(expr.coefficients[d])));
+      if (expr.coefficients[d] != 0) base = b_.CreateAdd(base, b_.CreateMul(leaf_[d].base, i64(expr.coefficients[d])));
     remember(key, base);
   }
   int64_t offset = expr.constant;
@@ -91,7 +90,8 @@ FunctionEmitter::Value* FunctionEmitter::index_expression(const AffineExpr& expr
   if (!vector) return value;
   std::vector<llvm::Constant*> lanes;
   for (int lane = 0; lane < how_->lanes; ++lane) lanes.push_back(llvm::cast<llvm::Constant>(i64(lane * step)));
-  return b_.CreateAdd(b_.CreateVectorSplat(static_cast<unsigned>(how_->lanes), value), llvm::ConstantVector::get(lanes));
+  return b_.CreateAdd(b_.CreateVectorSplat(static_cast<unsigned>(how_->lanes), value),
+                      llvm::ConstantVector::get(lanes));
 }
 
 namespace {
@@ -142,7 +142,8 @@ void FunctionEmitter::check_place(const KernelBuffer& buffer, const Access& acce
   if (place.vector) {
     std::vector<llvm::Constant*> offsets;
     for (int64_t offset : place.lane_offsets) offsets.push_back(llvm::cast<llvm::Constant>(i64(offset)));
-    flat = b_.CreateAdd(b_.CreateVectorSplat(static_cast<unsigned>(how_->lanes), flat), llvm::ConstantVector::get(offsets));
+    flat = b_.CreateAdd(b_.CreateVectorSplat(static_cast<unsigned>(how_->lanes), flat),
+                        llvm::ConstantVector::get(offsets));
   }
   Value* count = llvm::ConstantInt::get(flat->getType(), static_cast<uint64_t>(physical_elements(buffer)));
   Value* inside = b_.CreateICmpULT(flat, count);
@@ -236,15 +237,17 @@ FunctionEmitter::Place FunctionEmitter::dynamic_place(BodyKind kind, int slot, c
     }
     if (indirect || access.guarded) require(place, inside, vector);
     int64_t low = layout.padding.empty() ? 0 : layout.padding[i].low;
-    Value* part = b_.CreateMul(b_.CreateAdd(index, llvm::ConstantInt::get(index->getType(), static_cast<uint64_t>(low))),
-                               llvm::ConstantInt::get(index->getType(), static_cast<uint64_t>(strides[i])));
+    Value* part =
+        b_.CreateMul(b_.CreateAdd(index, llvm::ConstantInt::get(index->getType(), static_cast<uint64_t>(low))),
+                     llvm::ConstantInt::get(index->getType(), static_cast<uint64_t>(strides[i])));
     join(flat, part);
     flat = b_.CreateAdd(flat, part);
   }
   if (bad_index) raise_status(bad_index, Status::index_out_of_range, active_lanes(point));
   place.vector = flat->getType()->isVectorTy() || (place.condition && place.condition->getType()->isVectorTy());
   if (place.vector && !flat->getType()->isVectorTy()) flat = splat(flat);
-  (place.vector ? place.pointers : place.pointer) = b_.CreateGEP(memory_type(buffer.dtype), buffers_[access.buffer], flat);
+  (place.vector ? place.pointers : place.pointer) =
+      b_.CreateGEP(memory_type(buffer.dtype), buffers_[access.buffer], flat);
   return place;
 }
 
@@ -284,9 +287,9 @@ Emitted FunctionEmitter::load(BodyKind kind, int slot, const Sizes& point, DType
   PW_CHECK(dtype == loops_.kernel.buffers[access.buffer].dtype, "a load of another dtype than its buffer's");
   Place at = place(kind, slot, point);
   llvm::Type* element = memory_type(dtype);
-  Value* outside = is_floating(dtype) ? llvm::ConstantFP::get(element, access.outside)
-                                      : llvm::ConstantInt::get(element, static_cast<uint64_t>(
-                                                                            static_cast<int64_t>(access.outside)));
+  Value* outside = is_floating(dtype)
+                       ? llvm::ConstantFP::get(element, access.outside)
+                       : llvm::ConstantInt::get(element, static_cast<uint64_t>(static_cast<int64_t>(access.outside)));
   bool vector = at.vector || (at.condition && at.condition->getType()->isVectorTy());
   if (!vector) {
     Value* pointer = at.condition ? b_.CreateSelect(at.condition, at.pointer, spare_) : at.pointer;
@@ -340,8 +343,8 @@ void FunctionEmitter::store(BodyKind kind, const Store& store, const Sizes& poin
   Value* written = value.value;
   if (store.add) {
     Value* zero = llvm::Constant::getNullValue(FixedVectorType::get(element, static_cast<unsigned>(how_->lanes)));
-    Value* before = from_memory(load_vector(at, buffer.dtype, mask, active == how_->lanes && !at.condition, zero),
-                                buffer.dtype);
+    Value* before =
+        from_memory(load_vector(at, buffer.dtype, mask, active == how_->lanes && !at.condition, zero), buffer.dtype);
     written = arithmetic(ScalarOp::add, buffer.dtype, buffer.dtype, {before, written});
   }
   store_lanes(store, at, to_memory(written, buffer.dtype), mask, buffer.dtype, active);
@@ -377,8 +380,8 @@ void FunctionEmitter::store_lanes(const Store&, const Place& at, Value* value, V
   b_.CreateMaskedScatter(value, pointers, align, mask);
 }
 
-// Results whose lanes stand apart while another dimension of the tile is contiguous: tiles of T points are transposed in
-// registers, so that each lane stores T elements at once. False if the store is of another kind.
+// Results whose lanes stand apart while another dimension of the tile is contiguous: tiles of T points are transposed
+// in registers, so that each lane stores T elements at once. False if the store is of another kind.
 bool FunctionEmitter::store_transposed(BodyKind kind, const Store& store, const std::vector<Sizes>& points) {
   const Access& access = stage_->accesses[store.access];
   const KernelBuffer& buffer = loops_.kernel.buffers[access.buffer];

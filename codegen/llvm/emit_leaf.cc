@@ -245,14 +245,21 @@ std::vector<llvm::Value*> FunctionEmitter::combine(const std::vector<Value*>& le
 
 llvm::Value* FunctionEmitter::combine_one(Reduction::Kind kind, DType dtype, Value* left, Value* right) {
   switch (kind) {
-    case Reduction::Kind::sum: return arithmetic(ScalarOp::add, dtype, dtype, {left, right});
-    case Reduction::Kind::prod: return arithmetic(ScalarOp::mul, dtype, dtype, {left, right});
-    case Reduction::Kind::min: return arithmetic(ScalarOp::min, dtype, dtype, {left, right});
-    case Reduction::Kind::max: return arithmetic(ScalarOp::max, dtype, dtype, {left, right});
-    case Reduction::Kind::any: return arithmetic(ScalarOp::logical_or, dtype, dtype, {left, right});
-    case Reduction::Kind::all: return arithmetic(ScalarOp::logical_and, dtype, dtype, {left, right});
+    case Reduction::Kind::sum:
+      return arithmetic(ScalarOp::add, dtype, dtype, {left, right});
+    case Reduction::Kind::prod:
+      return arithmetic(ScalarOp::mul, dtype, dtype, {left, right});
+    case Reduction::Kind::min:
+      return arithmetic(ScalarOp::min, dtype, dtype, {left, right});
+    case Reduction::Kind::max:
+      return arithmetic(ScalarOp::max, dtype, dtype, {left, right});
+    case Reduction::Kind::any:
+      return arithmetic(ScalarOp::logical_or, dtype, dtype, {left, right});
+    case Reduction::Kind::all:
+      return arithmetic(ScalarOp::logical_and, dtype, dtype, {left, right});
     case Reduction::Kind::none:
-    case Reduction::Kind::custom: break;
+    case Reduction::Kind::custom:
+      break;
   }
   PW_CHECK(false, "no such reduction");
   return nullptr;

@@ -109,8 +109,9 @@ void FunctionEmitter::emit_loop(const LoopNode& node) {
   int64_t tail = extent % node.step;
   auto* known_high = llvm::dyn_cast<llvm::ConstantInt>(range.high);
   Value* full = range.high;
-  if (tail != 0) full = known_high ? i64(std::min(known_high->getSExtValue(), extent - tail))
-                                   : minimum(range.high, i64(extent - tail));
+  if (tail != 0)
+    full =
+        known_high ? i64(std::min(known_high->getSExtValue(), extent - tail)) : minimum(range.high, i64(extent - tail));
   make_loop(range.low, full, node.step, [&](Value* at) { run_tile(at, node.step); });
   if (tail == 0 || (known_high && known_high->getSExtValue() != extent)) return;
   if (known_high && llvm::isa<llvm::ConstantInt>(range.low)) {

@@ -157,16 +157,25 @@ FunctionEmitter::Value* FunctionEmitter::arithmetic(ScalarOp op, DType result, D
   auto unary = [&](ID id) { return b_.CreateUnaryIntrinsic(id, v[0]); };
   auto binary = [&](ID id) { return b_.CreateBinaryIntrinsic(id, v[0], v[1]); };
   switch (op) {
-    case ScalarOp::add: return floating ? b_.CreateFAdd(v[0], v[1]) : b_.CreateAdd(v[0], v[1]);
-    case ScalarOp::sub: return floating ? b_.CreateFSub(v[0], v[1]) : b_.CreateSub(v[0], v[1]);
-    case ScalarOp::mul: return floating ? b_.CreateFMul(v[0], v[1]) : b_.CreateMul(v[0], v[1]);
+    case ScalarOp::add:
+      return floating ? b_.CreateFAdd(v[0], v[1]) : b_.CreateAdd(v[0], v[1]);
+    case ScalarOp::sub:
+      return floating ? b_.CreateFSub(v[0], v[1]) : b_.CreateSub(v[0], v[1]);
+    case ScalarOp::mul:
+      return floating ? b_.CreateFMul(v[0], v[1]) : b_.CreateMul(v[0], v[1]);
     case ScalarOp::div:
-    case ScalarOp::rem: return divide(op, result, v[0], v[1]);
+    case ScalarOp::rem:
+      return divide(op, result, v[0], v[1]);
     case ScalarOp::min:
-      return binary(floating ? llvm::Intrinsic::minimum : is_signed(result) ? llvm::Intrinsic::smin : llvm::Intrinsic::umin);
+      return binary(floating            ? llvm::Intrinsic::minimum
+                    : is_signed(result) ? llvm::Intrinsic::smin
+                                        : llvm::Intrinsic::umin);
     case ScalarOp::max:
-      return binary(floating ? llvm::Intrinsic::maximum : is_signed(result) ? llvm::Intrinsic::smax : llvm::Intrinsic::umax);
-    case ScalarOp::neg: return floating ? b_.CreateFNeg(v[0]) : b_.CreateNeg(v[0]);
+      return binary(floating            ? llvm::Intrinsic::maximum
+                    : is_signed(result) ? llvm::Intrinsic::smax
+                                        : llvm::Intrinsic::umax);
+    case ScalarOp::neg:
+      return floating ? b_.CreateFNeg(v[0]) : b_.CreateNeg(v[0]);
     case ScalarOp::abs:
       if (floating) return unary(llvm::Intrinsic::fabs);
       return is_signed(result) ? b_.CreateBinaryIntrinsic(llvm::Intrinsic::abs, v[0], b_.getFalse()) : v[0];
@@ -181,41 +190,58 @@ FunctionEmitter::Value* FunctionEmitter::arithmetic(ScalarOp op, DType result, D
       Value* below = b_.CreateSelect(b_.CreateFCmpOLT(v[0], zero), like(type, -1), v[0]);
       return b_.CreateSelect(b_.CreateFCmpOGT(v[0], zero), like(type, 1), below);
     }
-    case ScalarOp::sqrt: return unary(llvm::Intrinsic::sqrt);
-    case ScalarOp::rsqrt: return b_.CreateFDiv(like(type, 1), unary(llvm::Intrinsic::sqrt));
-    case ScalarOp::floor: return floating ? unary(llvm::Intrinsic::floor) : v[0];
-    case ScalarOp::ceil: return floating ? unary(llvm::Intrinsic::ceil) : v[0];
-    case ScalarOp::round: return floating ? unary(llvm::Intrinsic::roundeven) : v[0];
-    case ScalarOp::trunc: return floating ? unary(llvm::Intrinsic::trunc) : v[0];
+    case ScalarOp::sqrt:
+      return unary(llvm::Intrinsic::sqrt);
+    case ScalarOp::rsqrt:
+      return b_.CreateFDiv(like(type, 1), unary(llvm::Intrinsic::sqrt));
+    case ScalarOp::floor:
+      return floating ? unary(llvm::Intrinsic::floor) : v[0];
+    case ScalarOp::ceil:
+      return floating ? unary(llvm::Intrinsic::ceil) : v[0];
+    case ScalarOp::round:
+      return floating ? unary(llvm::Intrinsic::roundeven) : v[0];
+    case ScalarOp::trunc:
+      return floating ? unary(llvm::Intrinsic::trunc) : v[0];
     case ScalarOp::equal:
     case ScalarOp::not_equal:
     case ScalarOp::less:
     case ScalarOp::less_equal:
     case ScalarOp::greater:
-    case ScalarOp::greater_equal: return compare(op, operand, v[0], v[1]);
-    case ScalarOp::is_nan: return b_.CreateFCmpUNO(v[0], v[0]);
+    case ScalarOp::greater_equal:
+      return compare(op, operand, v[0], v[1]);
+    case ScalarOp::is_nan:
+      return b_.CreateFCmpUNO(v[0], v[0]);
     case ScalarOp::is_finite:
       return b_.CreateFCmpOLT(unary(llvm::Intrinsic::fabs), llvm::ConstantFP::getInfinity(type));
-    case ScalarOp::logical_and: return b_.CreateAnd(v[0], v[1]);
-    case ScalarOp::logical_or: return b_.CreateOr(v[0], v[1]);
-    case ScalarOp::logical_xor: return b_.CreateXor(v[0], v[1]);
-    case ScalarOp::logical_not: return b_.CreateNot(v[0]);
-    case ScalarOp::shift_left: return b_.CreateShl(v[0], v[1]);
-    case ScalarOp::shift_right: return b_.CreateLShr(v[0], v[1]);
+    case ScalarOp::logical_and:
+      return b_.CreateAnd(v[0], v[1]);
+    case ScalarOp::logical_or:
+      return b_.CreateOr(v[0], v[1]);
+    case ScalarOp::logical_xor:
+      return b_.CreateXor(v[0], v[1]);
+    case ScalarOp::logical_not:
+      return b_.CreateNot(v[0]);
+    case ScalarOp::shift_left:
+      return b_.CreateShl(v[0], v[1]);
+    case ScalarOp::shift_right:
+      return b_.CreateLShr(v[0], v[1]);
     case ScalarOp::multiply_high: {
       unsigned bits = type->getScalarSizeInBits();
       llvm::Type* wide = type->getWithNewBitWidth(2 * bits);
       Value* product = b_.CreateMul(b_.CreateZExt(v[0], wide), b_.CreateZExt(v[1], wide));
       return b_.CreateTrunc(b_.CreateLShr(product, llvm::ConstantInt::get(wide, bits)), type);
     }
-    case ScalarOp::select: return b_.CreateSelect(v[0], v[1], v[2]);
-    case ScalarOp::cast: return convert(v[0], operand, result);
+    case ScalarOp::select:
+      return b_.CreateSelect(v[0], v[1], v[2]);
+    case ScalarOp::cast:
+      return convert(v[0], operand, result);
     case ScalarOp::bitcast: {
       llvm::Type* to = register_type(result);
       if (auto* vector = llvm::dyn_cast<FixedVectorType>(type)) to = FixedVectorType::get(to, vector->getNumElements());
       return b_.CreateBitCast(v[0], to);
     }
-    default: return emit_math(b_, op, v, target_.has_fma);
+    default:
+      return emit_math(b_, op, v, target_.has_fma);
   }
 }
 

@@ -1,13 +1,14 @@
-// Emits one phase of a scheduled kernel as an LLVM function. Walks loops (emit_loops.cc); at a leaf unrolls what parallel
-// dimensions remain (emit_leaf.cc), reads and writes buffers (emit_access.cc) and emits scalar nodes (emit_scalar.cc).
+// Emits one phase of a scheduled kernel as an LLVM function. Walks loops (emit_loops.cc); at a leaf unrolls what
+// parallel dimensions remain (emit_leaf.cc), reads and writes buffers (emit_access.cc) and emits scalar nodes
+// (emit_scalar.cc).
 #pragma once
-
-#include <llvm/IR/IRBuilder.h>
-#include <llvm/IR/Module.h>
 
 #include <functional>
 #include <map>
 #include <vector>
+
+#include <llvm/IR/IRBuilder.h>
+#include <llvm/IR/Module.h>
 
 #include "placewright/codegen/emitter.h"
 
@@ -64,10 +65,10 @@ class FunctionEmitter {
 
   // emit_access.cc
   struct Place {
-    Value* pointer = nullptr;          // of lane 0
+    Value* pointer = nullptr;           // of lane 0
     std::vector<int64_t> lane_offsets;  // elements from lane 0, one a lane; empty: scalar or dynamic
-    Value* pointers = nullptr;         // one a lane, where offsets are not static
-    Value* condition = nullptr;        // inside the buffer: i1, or one a lane; null: always
+    Value* pointers = nullptr;          // one a lane, where offsets are not static
+    Value* condition = nullptr;         // inside the buffer: i1, or one a lane; null: always
     bool vector = false;
   };
   Place place(BodyKind kind, int slot, const Sizes& point);
@@ -113,9 +114,9 @@ class FunctionEmitter {
   llvm::Function* function_ = nullptr;
   std::vector<Value*> buffers_;
   Value *status_ = nullptr, *begin_ = nullptr, *end_ = nullptr;
-  Value* spare_ = nullptr;  // a few bytes that refused scalar loads read
-  std::map<int, Range> ranges_;    // of dimensions that an outer loop has split
-  std::map<int, DimState> dims_;   // of dimensions whose innermost loop is open
+  Value* spare_ = nullptr;        // a few bytes that refused scalar loads read
+  std::map<int, Range> ranges_;   // of dimensions that an outer loop has split
+  std::map<int, DimState> dims_;  // of dimensions whose innermost loop is open
 
   // Of the leaf that is being emitted.
   const Stage* stage_ = nullptr;

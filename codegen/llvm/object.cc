@@ -1,4 +1,6 @@
 // From kernels to one ELF object: module, verification, TargetMachine; and the function that the library exports.
+#include <mutex>
+
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/Module.h>
 #include <llvm/IR/Verifier.h>
@@ -7,8 +9,6 @@
 #include <llvm/Support/TargetSelect.h>
 #include <llvm/Support/raw_ostream.h>
 #include <llvm/Target/TargetMachine.h>
-
-#include <mutex>
 
 #include "function_emitter.h"
 #include "placewright/base/error.h"

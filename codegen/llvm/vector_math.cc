@@ -170,8 +170,8 @@ Term log1p(Term x) {
 // f64 only, as all that follow: f32 is computed in f64 and rounded. Taylor; about 2 ulp.
 Term expm1(Term x) {
   auto [n, r] = reduce_by_ln2(x.at_most(40).at_least(-40));
-  Term tail = r.polynomial({1. / 2, 1. / 6, 1. / 24, 1. / 120, 1. / 720, 1. / 5040, 1. / 40320, 1. / 362880, 1. / 3628800,
-                            1. / 39916800, 1. / 479001600, 1. / 6227020800, 1. / 87178291200});
+  Term tail = r.polynomial({1. / 2, 1. / 6, 1. / 24, 1. / 120, 1. / 720, 1. / 5040, 1. / 40320, 1. / 362880,
+                            1. / 3628800, 1. / 39916800, 1. / 479001600, 1. / 6227020800, 1. / 87178291200});
   Term part = (r * r).times_plus(tail, r), scale = power_of_two(x, n);
   Term value = scale.times_plus(part, scale - 1.0);
   value = value.where(x.above(39), exp(x)).where(x.below(-39), -1.0);
@@ -200,18 +200,18 @@ Term cosh(Term x) {
 Term erf(Term x) {
   auto& b = x.builder();
   Term size = x.abs(), z = x * x;
-  Term near = x + x * (z.polynomial({1.28379167095512558561e-01, -3.25042107247001499370e-01, -2.84817495755985104766e-02,
-                                     -5.77027029648944159157e-03, -2.37630166566501626084e-05}) /
-                       z.polynomial({1, 3.97917223959155352819e-01, 6.50222499887672944485e-02, 5.08130628187576562776e-03,
-                                     1.32494738004321644526e-04, -3.96022827877536812320e-06}));
+  Term near =
+      x + x * (z.polynomial({1.28379167095512558561e-01, -3.25042107247001499370e-01, -2.84817495755985104766e-02,
+                             -5.77027029648944159157e-03, -2.37630166566501626084e-05}) /
+               z.polynomial({1, 3.97917223959155352819e-01, 6.50222499887672944485e-02, 5.08130628187576562776e-03,
+                             1.32494738004321644526e-04, -3.96022827877536812320e-06}));
   Term s = size - 1.0;
-  Term middle =
-      s.polynomial({-2.36211856075265944077e-03, 4.14856118683748331666e-01, -3.72207876035701323847e-01,
-                    3.18346619901161753674e-01, -1.10894694282396677476e-01, 3.54783043256182359371e-02,
-                    -2.16637559486879084300e-03}) /
-          s.polynomial({1, 1.06420880400844228286e-01, 5.40397917702171048937e-01, 7.18286544141962662868e-02,
-                        1.26171219808761642112e-01, 1.36370839120290507362e-02, 1.19844998467991074170e-02}) +
-      8.45062911510467529297e-01;
+  Term middle = s.polynomial({-2.36211856075265944077e-03, 4.14856118683748331666e-01, -3.72207876035701323847e-01,
+                              3.18346619901161753674e-01, -1.10894694282396677476e-01, 3.54783043256182359371e-02,
+                              -2.16637559486879084300e-03}) /
+                    s.polynomial({1, 1.06420880400844228286e-01, 5.40397917702171048937e-01, 7.18286544141962662868e-02,
+                                  1.26171219808761642112e-01, 1.36370839120290507362e-02, 1.19844998467991074170e-02}) +
+                8.45062911510467529297e-01;
   Term far_size = size.at_least(1.25).at_most(6);
   Term t = 1.0 / (far_size * far_size);
   Term ra = t.polynomial({-9.86494403484714822705e-03, -6.93858572707181764372e-01, -1.05586262253232909814e+01,
@@ -229,8 +229,7 @@ Term erf(Term x) {
   llvm::Value* farther = far_size.above(1 / 0.35);
   Term ratio = (ra / sa).where(farther, rb / sb);
   Term high = x.from_bits(b.CreateAnd(far_size.bits(), x.integer(0xffffffff00000000ull)));
-  Term complement =
-      exp(-(high * high) - 0.5625) * exp((high - far_size) * (high + far_size) + ratio) / far_size;
+  Term complement = exp(-(high * high) - 0.5625) * exp((high - far_size) * (high + far_size) + ratio) / far_size;
   Term value = (1.0 - complement).where(size.above(6), 1.0);
   value = value.where(size.below(1.25), middle).with_sign_of(x).where(size.below(0.84375), near);
   return value.where(x.is_nan(), x);
@@ -245,15 +244,15 @@ Term sine(Term x, bool cosine) {
   r = n.number.times_plus(-6.07710050630396597660e-11, r);
   r = n.number.times_plus(-2.02226624879595063154e-21, r);
   Term z = r * r;
-  Term sin = (z * r).times_plus(z.polynomial({-1.66666666666666324348e-01, 8.33333333332248946124e-03,
-                                              -1.98412698298579493134e-04, 2.75573137070700676789e-06,
-                                              -2.50507602534068634195e-08, 1.58969099521155010221e-10}),
-                                r);
+  Term sin = (z * r).times_plus(
+      z.polynomial({-1.66666666666666324348e-01, 8.33333333332248946124e-03, -1.98412698298579493134e-04,
+                    2.75573137070700676789e-06, -2.50507602534068634195e-08, 1.58969099521155010221e-10}),
+      r);
   Term half = z * 0.5, w = 1.0 - half;
-  Term cos = w + (((1.0 - w) - half) +
-                  z * z * z.polynomial({4.16666666666666019037e-02, -1.38888888888741095749e-03,
-                                        2.48015872894767294178e-05, -2.75573143513906633035e-07,
-                                        2.08757232129817482790e-09, -1.13596475577881948265e-11}));
+  Term cos = w + (((1.0 - w) - half) + z * z *
+                                           z.polynomial({4.16666666666666019037e-02, -1.38888888888741095749e-03,
+                                                         2.48015872894767294178e-05, -2.75573143513906633035e-07,
+                                                         2.08757232129817482790e-09, -1.13596475577881948265e-11}));
   llvm::Value* quadrant = cosine ? b.CreateAdd(n.integer, x.integer(1)) : n.integer;
   llvm::Value* odd = b.CreateICmpNE(b.CreateAnd(quadrant, x.integer(1)), x.integer(0));
   llvm::Value* negative = b.CreateICmpNE(b.CreateAnd(quadrant, x.integer(2)), x.integer(0));
@@ -318,8 +317,9 @@ Term remainder(Term a, Term b) {
   Term quotient = (a / b).call(llvm::Intrinsic::trunc);
   Term value = (-quotient).times_plus(b, a);
   // The quotient may have rounded over a whole number: one step back, or one more.
-  llvm::Value* passed = builder.CreateAnd(builder.CreateFCmpONE(value.value(), value.number(0).value()),
-                                          builder.CreateICmpSLT(builder.CreateXor(value.bits(), a.bits()), a.integer(0)));
+  llvm::Value* passed =
+      builder.CreateAnd(builder.CreateFCmpONE(value.value(), value.number(0).value()),
+                        builder.CreateICmpSLT(builder.CreateXor(value.bits(), a.bits()), a.integer(0)));
   value = value.where(passed, value + b.abs().with_sign_of(a));
   value = value.where(builder.CreateFCmpOGE(value.abs().value(), b.abs().value()), value - b.abs().with_sign_of(a));
   value = value.where(b.abs().equals(infinity), a).where(a.abs().equals(infinity), nan);
@@ -328,25 +328,44 @@ Term remainder(Term a, Term b) {
 
 Term emit(ScalarOp op, Term x, Term y) {
   switch (op) {
-    case ScalarOp::exp: return exp(x);
-    case ScalarOp::expm1: return expm1(x);
-    case ScalarOp::log: return log(x);
-    case ScalarOp::log1p: return log1p(x);
-    case ScalarOp::sin: return sine(x, false);
-    case ScalarOp::cos: return sine(x, true);
-    case ScalarOp::tan: return sine(x, false) / sine(x, true);
-    case ScalarOp::asin: return asin(x);
-    case ScalarOp::acos: return acos(x);
-    case ScalarOp::atan: return atan(x);
-    case ScalarOp::atan2: return atan2(x, y);
-    case ScalarOp::sinh: return sinh(x);
-    case ScalarOp::cosh: return cosh(x);
-    case ScalarOp::tanh: return tanh(x);
-    case ScalarOp::erf: return erf(x);
-    case ScalarOp::sigmoid: return sigmoid(x);
-    case ScalarOp::pow: return pow(x, y);
-    case ScalarOp::rem: return remainder(x, y);
-    default: break;
+    case ScalarOp::exp:
+      return exp(x);
+    case ScalarOp::expm1:
+      return expm1(x);
+    case ScalarOp::log:
+      return log(x);
+    case ScalarOp::log1p:
+      return log1p(x);
+    case ScalarOp::sin:
+      return sine(x, false);
+    case ScalarOp::cos:
+      return sine(x, true);
+    case ScalarOp::tan:
+      return sine(x, false) / sine(x, true);
+    case ScalarOp::asin:
+      return asin(x);
+    case ScalarOp::acos:
+      return acos(x);
+    case ScalarOp::atan:
+      return atan(x);
+    case ScalarOp::atan2:
+      return atan2(x, y);
+    case ScalarOp::sinh:
+      return sinh(x);
+    case ScalarOp::cosh:
+      return cosh(x);
+    case ScalarOp::tanh:
+      return tanh(x);
+    case ScalarOp::erf:
+      return erf(x);
+    case ScalarOp::sigmoid:
+      return sigmoid(x);
+    case ScalarOp::pow:
+      return pow(x, y);
+    case ScalarOp::rem:
+      return remainder(x, y);
+    default:
+      break;
   }
   PW_CHECK(false, "an op that is no elementary function");
   return x;

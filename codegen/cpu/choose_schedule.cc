@@ -1,0 +1,424 @@
+// A schedule by cost. Every candidate {vector dimension, register tile, packs} of a stage is priced in cycles of one
+// core: per reduction step the larger of arithmetic, loads and the latency of a chain; lanes that masks leave idle and
+// tails count; copies that packs make are added.
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#include "placewright/base/checked.h"
+#include "placewright/codegen/strategy.h"
+#include "placewright/ir/loops.h"
+
+namespace placewright {
+namespace {
+
+constexpr double latency = 4;            // cycles of a fused multiply-add, and about those of other arithmetic
+constexpr double copy_cycles = 0.35;     // an element of a pack
+constexpr double serial_cycles = 20000;  // below this a kernel is not worth a fork and join
+
+struct Candidate {
+  int vector_dim = -1;
+  int lanes = 1;
+  int64_t vectors = 1;                        // per tile, along the vector dimension
+  std::vector<std::pair<int, int64_t>> tile;  // other parallel dimensions and their steps
+  std::vector<Pack> packs;
+  double cycles = std::numeric_limits<double>::infinity();
+};
+
+class StagePlanner {
+ public:
+  StagePlanner(const StructuredKernel& kernel, const Stage& stage, const CpuTarget& target)
+      : kernel_(kernel), stage_(stage), target_(target) {}
+
+  Candidate best() {
+    Candidate best = price({});
+    for (int v = 0; v < stage_.rank(); ++v) {
+      if (stage_.extents[v] < 2 || is_sequential(v) || lanes_share_store(v)) continue;
+      bool reduced = stage_.reduced[v];
+      if (reduced && stage_.reduction.kind == Reduction::Kind::custom) continue;
+      for (bool pack : {false, true})
+        for (int64_t vectors : {1, 2, 3, 4}) {
+          Candidate base;
+          base.vector_dim = v;
+          base.lanes = lanes(v);
+          base.vectors = vectors;
+          if (vectors > 1 && vectors * base.lanes >= stage_.extents[v] + base.lanes) continue;
+          if (pack && !add_packs(base)) continue;
+          consider(best, base);
+          tiles(best, base, 0, stage_.has_reduction() ? (reduced ? 2 : 1) : 1);
+        }
+    }
+    return best;
+  }
+
+ private:
+  bool is_sequential(int d) const { return !stage_.sequential.empty() && stage_.sequential[d]; }
+
+  // A vector has one lane an element of every result, so each store must move with the dimension.
+  bool lanes_share_store(int v) const {
+    if (stage_.reduced[v]) return false;
+    for (const std::vector<Store>* stores : {&stage_.stores, &stage_.epilogue_stores})
+      for (const Store& store : *stores)
+        if (!depends(stage_.accesses[store.access], v)) return true;
+    return false;
+  }
+
+  int element_bits() const {
+    int bits = 0;
+    for (const ScalarBody* body : {&stage_.body, &stage_.epilogue})
+      for (const ScalarNode& node : *body)
+        if (is_floating(node.dtype)) bits = std::max(bits, info(node.dtype).bits);
+    for (DType dtype : stage_.reduction.dtypes)
+      if (is_floating(dtype)) bits = std::max(bits, info(dtype).bits);
+    if (bits == 0)
+      for (const std::vector<Store>* stores : {&stage_.stores, &stage_.epilogue_stores})
+        for (const Store& store : *stores)
+          bits = std::max(bits, info(kernel_.buffers[stage_.accesses[store.access].buffer].dtype).bits);
+    return std::max(bits, 8);
+  }
+
+  int lanes(int v) const {
+    auto extent = std::bit_ceil(static_cast<uint64_t>(stage_.extents[v]));
+    return static_cast<int>(std::min<uint64_t>(static_cast<uint64_t>(target_.vector_bits / element_bits()), extent));
+  }
+
+  void consider(Candidate& best, const Candidate& candidate) {
+    if (accumulators(candidate) > register_limit(candidate)) return;
+    Candidate priced = price(candidate);
+    if (priced.cycles < best.cycles) best = std::move(priced);
+  }
+
+  // One or two more parallel dimensions in the register tile.
+  void tiles(Candidate& best, const Candidate& base, int from, int depth) {
+    if (depth == 0) return;
+    for (int d = from; d < stage_.rank(); ++d) {
+      if (d == base.vector_dim || stage_.reduced[d] || is_sequential(d) || stage_.extents[d] < 2) continue;
+      for (int64_t step = 2; step <= std::min<int64_t>(stage_.extents[d], 16); ++step) {
+        Candidate candidate = base;
+        candidate.tile.emplace_back(d, step);
+        if (accumulators(candidate) > register_limit(candidate)) break;
+        consider(best, candidate);
+        tiles(best, candidate, d + 1, depth - 1);
+      }
+    }
+  }
+
+  static int64_t accumulators(const Candidate& candidate) {
+    int64_t count = candidate.vectors;
+    for (auto [dim, step] : candidate.tile) count *= step;
+    return count;
+  }
+  // Accumulators, one register a vector of the operand that stays, and one for the other operand.
+  int64_t register_limit(const Candidate& candidate) const {
+    int64_t states = std::max<int64_t>(static_cast<int64_t>(stage_.reduction.dtypes.size()), 1);
+    return (target_.vector_registers - 2 - candidate.vectors) / states;
+  }
+
+  int64_t stride(const Access& access, int d) const {
+    const KernelBuffer& buffer = kernel_.buffers[access.buffer];
+    Sizes origin(static_cast<size_t>(stage_.rank()), 0), moved = origin;
+    moved[d] = 1;
+    return flat_offset(buffer, access, moved) - flat_offset(buffer, access, origin);
+  }
+  static bool depends(const Access& access, int d) {
+    return std::any_of(access.index.begin(), access.index.end(),
+                       [&](const AffineExpr& expr) { return expr.coefficients[d] != 0; });
+  }
+  static bool is_dynamic(const Access& access) {
+    return !access.indirect.empty() || std::any_of(access.index.begin(), access.index.end(),
+                                                   [](const AffineExpr& expr) { return expr.divisor != 1; });
+  }
+  bool can_fail(const Access& access) const {
+    if (!access.guarded) return false;
+    for (size_t i = 0; i < access.index.size(); ++i) {
+      auto [low, high] = range(access.index[i]);
+      if (low < 0 || high >= kernel_.buffers[access.buffer].sizes[i]) return true;
+    }
+    return false;
+  }
+  std::pair<int64_t, int64_t> range(const AffineExpr& expr) const {
+    int64_t low = expr.constant, high = expr.constant;
+    for (int d = 0; d < stage_.rank(); ++d)
+      (expr.coefficients[d] < 0 ? low : high) += expr.coefficients[d] * std::max<int64_t>(stage_.extents[d] - 1, 0);
+    return {low, high};
+  }
+
+  bool is_loaded_in(const ScalarBody& body, int slot) const {
+    return std::any_of(body.begin(), body.end(),
+                       [&](const ScalarNode& node) { return node.op == ScalarOp::load && node.slot == slot; });
+  }
+
+  // Copies of what the body reads apart along the vector dimension, or under guards, if each element is read often.
+  bool add_packs(Candidate& candidate) const {
+    double points = 1;
+    for (int64_t extent : stage_.extents) points *= static_cast<double>(extent);
+    for (int slot = 0; slot < static_cast<int>(stage_.accesses.size()); ++slot) {
+      const Access& access = stage_.accesses[slot];
+      const KernelBuffer& buffer = kernel_.buffers[access.buffer];
+      if (!is_loaded_in(stage_.body, slot) || is_dynamic(access) || !buffer.layout.is_row_major()) continue;
+      int64_t apart = stride(access, candidate.vector_dim);
+      bool fails = can_fail(access);
+      if ((apart == 0 || apart == 1) && !fails) continue;
+      if (points < 4.0 * static_cast<double>(element_count(buffer.sizes))) continue;
+      Pack pack{slot, {}};
+      if (fails)
+        for (size_t i = 0; i < access.index.size(); ++i) {
+          auto [low, high] = range(access.index[i]);
+          pack.layout.padding.push_back({std::max<int64_t>(-low, 0), std::max<int64_t>(high + 1 - buffer.sizes[i], 0)});
+        }
+      if (apart != 0 && apart != 1) {
+        int dim = -1, rank = static_cast<int>(buffer.sizes.size());
+        for (int i = 0; i < rank; ++i)
+          if (access.index[i].coefficients[candidate.vector_dim] != 0) dim = dim < 0 ? i : rank;
+        if (dim < 0 || dim >= rank || access.index[dim].coefficients[candidate.vector_dim] != 1) return false;
+        for (int i = 0; i < rank; ++i)
+          if (i != dim) pack.layout.order.push_back(i);
+        pack.layout.order.push_back(dim);
+        // Blocks of one tile, so that a tile's operand is contiguous; only where the index is the dimension itself.
+        if (access.index[dim] == AffineExpr::dim(candidate.vector_dim, stage_.rank()) && !fails) {
+          pack.layout.order.insert(pack.layout.order.begin(), dim);
+          pack.layout.order.pop_back();
+          pack.layout.blocks = {{dim, candidate.vectors * candidate.lanes}};
+        }
+      }
+      candidate.packs.push_back(std::move(pack));
+    }
+    return !candidate.packs.empty();
+  }
+
+  const Pack* pack_of(const Candidate& candidate, int slot) const {
+    for (const Pack& pack : candidate.packs)
+      if (pack.access == slot) return &pack;
+    return nullptr;
+  }
+
+  // Cycles of one reduction step (or of the stage's points, without a reduction) for a tile of these sizes.
+  double step_cycles(const Candidate& candidate, int64_t vectors, const std::vector<int64_t>& steps) const {
+    double points = static_cast<double>(vectors);
+    for (int64_t step : steps) points *= static_cast<double>(step);
+    double arithmetic = 0, loads = 0;
+    auto count = [&](const ScalarBody& body, bool may_fuse) {
+      for (const ScalarNode& node : body) arithmetic += weight(node);
+      if (may_fuse && stage_.reduction.kind == Reduction::Kind::sum) arithmetic -= 1;
+    };
+    count(stage_.body, true);
+    if (stage_.has_reduction())
+      arithmetic +=
+          stage_.reduction.kind == Reduction::Kind::custom ? static_cast<double>(stage_.reduction.combine.size()) : 1;
+    arithmetic = std::max(arithmetic, 0.0) * points / target_.fma_per_cycle;
+    for (int slot = 0; slot < static_cast<int>(stage_.accesses.size()); ++slot) {
+      const Access& access = stage_.accesses[slot];
+      bool stored = !stage_.has_reduction() && is_stored(stage_.stores, slot);
+      if (!stored && !is_loaded_in(stage_.body, slot)) continue;
+      double times = 1;
+      for (size_t i = 0; i < steps.size(); ++i)
+        if (depends(access, candidate.tile[i].first)) times *= static_cast<double>(steps[i]);
+      loads += times * access_cycles(candidate, slot, static_cast<double>(vectors), stored);
+    }
+    double chain = stage_.has_reduction() ? latency : 0;
+    return std::max({arithmetic, loads, chain}) + 0.25;
+  }
+
+  double access_cycles(const Candidate& candidate, int slot, double vectors, bool stored) const {
+    const Access& access = stage_.accesses[slot];
+    const Pack* pack = pack_of(candidate, slot);
+    double guard = can_fail(access) && !pack ? 3 : 0;
+    double unit = stored ? 1 : 0.5;
+    if (is_dynamic(access)) return vectors * (4 + 1.5 * candidate.lanes);
+    if (candidate.vector_dim < 0) return unit + guard;
+    int64_t apart = pack && !pack->layout.order.empty() ? 1 : stride(access, candidate.vector_dim);
+    if (!depends(access, candidate.vector_dim)) return unit + guard;
+    if (apart == 1) return vectors * (unit + guard);
+    return vectors * (1.0 * candidate.lanes + guard);
+  }
+
+  static bool is_stored(const std::vector<Store>& stores, int slot) {
+    return std::any_of(stores.begin(), stores.end(), [&](const Store& store) { return store.access == slot; });
+  }
+
+  static double weight(const ScalarNode& node) {
+    switch (node.op) {
+      case ScalarOp::constant:
+      case ScalarOp::load:
+      case ScalarOp::reduced:
+      case ScalarOp::parameter:
+        return 0;
+      case ScalarOp::div:
+      case ScalarOp::sqrt:
+      case ScalarOp::rsqrt:
+        return 8;
+      case ScalarOp::exp:
+      case ScalarOp::log:
+      case ScalarOp::sigmoid:
+        return 16;
+      case ScalarOp::expm1:
+      case ScalarOp::log1p:
+      case ScalarOp::tanh:
+      case ScalarOp::sin:
+      case ScalarOp::cos:
+        return 60;
+      case ScalarOp::tan:
+      case ScalarOp::asin:
+      case ScalarOp::acos:
+      case ScalarOp::atan:
+      case ScalarOp::atan2:
+      case ScalarOp::sinh:
+      case ScalarOp::cosh:
+      case ScalarOp::erf:
+      case ScalarOp::pow:
+        return 120;
+      default:
+        return 1;
+    }
+  }
+
+  Candidate price(Candidate candidate) const {
+    double reduction_steps = 1, outer = 1;
+    for (int d = 0; d < stage_.rank(); ++d) {
+      double extent = static_cast<double>(stage_.extents[d]);
+      bool tiled = d == candidate.vector_dim;
+      for (auto [dim, step] : candidate.tile) tiled = tiled || dim == d;
+      if (tiled) continue;
+      (stage_.reduced[d] ? reduction_steps : outer) *= extent;
+    }
+    // Full tiles and tails: each dimension's pieces {size, how often}.
+    struct Piece {
+      int64_t size;
+      double times;
+    };
+    std::vector<std::vector<Piece>> pieces;
+    auto split = [](int64_t extent, int64_t step) {
+      std::vector<Piece> parts;
+      if (extent / step > 0) parts.push_back({step, static_cast<double>(extent / step)});
+      if (extent % step > 0) parts.push_back({extent % step, 1});
+      return parts;
+    };
+    for (auto [dim, step] : candidate.tile) pieces.push_back(split(stage_.extents[dim], step));
+    std::vector<Piece> along{{1, 1}};
+    if (candidate.vector_dim >= 0) {
+      along = split(stage_.extents[candidate.vector_dim], candidate.vectors * candidate.lanes);
+      for (Piece& piece : along) piece.size = ceil_div(piece.size, candidate.lanes);
+    }
+    bool vector_reduced = candidate.vector_dim >= 0 && stage_.reduced[candidate.vector_dim];
+    double cycles = 0;
+    auto visit = [&](auto&& self, size_t at, std::vector<int64_t> steps, double times) -> void {
+      if (at < pieces.size()) {
+        for (const Piece& piece : pieces[at]) {
+          steps.push_back(piece.size);
+          self(self, at + 1, steps, times * piece.times);
+          steps.pop_back();
+        }
+        return;
+      }
+      double points = 1;
+      for (int64_t step : steps) points *= static_cast<double>(step);
+      double inner = 0;
+      for (const Piece& piece : along) inner += piece.times * step_cycles(candidate, piece.size, steps);
+      cycles += times * inner * reduction_steps;
+      if (!stage_.has_reduction()) return;
+      // The epilogue: a horizontal tree, or results whose lanes stand apart.
+      double results =
+          points * (vector_reduced
+                        ? 1
+                        : static_cast<double>(ceil_div(
+                              candidate.vector_dim < 0 ? 1 : stage_.extents[candidate.vector_dim], candidate.lanes)));
+      double each =
+          2 + (vector_reduced ? 3.0 * std::log2(candidate.lanes) + static_cast<double>(candidate.vectors) : 0);
+      for (const Store& store : stage_.epilogue_stores)
+        if (candidate.vector_dim >= 0 && !vector_reduced) {
+          int64_t apart = stride(stage_.accesses[store.access], candidate.vector_dim);
+          each += apart == 1 ? 1 : transposes(candidate, store) ? 8 : 1.5 * candidate.lanes;
+        }
+      cycles += times * results * each;
+    };
+    visit(visit, 0, {}, outer);
+    for (const Pack& pack : candidate.packs) {
+      const KernelBuffer& buffer = kernel_.buffers[stage_.accesses[pack.access].buffer];
+      cycles += copy_cycles * static_cast<double>(element_count(buffer.sizes)) + 50;
+    }
+    candidate.cycles = cycles;
+    return candidate;
+  }
+
+ public:
+  // Whether a store whose lanes stand apart has another tile dimension with stride 1.
+  bool transposes(const Candidate& candidate, const Store& store) const {
+    const Access& access = stage_.accesses[store.access];
+    return std::any_of(candidate.tile.begin(), candidate.tile.end(),
+                       [&](const auto& part) { return part.second >= 4 && stride(access, part.first) == 1; });
+  }
+
+  StageSchedule schedule(const Candidate& candidate) const {
+    StageSchedule schedule;
+    schedule.vector_dim = candidate.vector_dim;
+    schedule.packs = candidate.packs;
+    auto tile_step = [&](int d) -> int64_t {
+      if (d == candidate.vector_dim) return candidate.vectors * candidate.lanes;
+      for (auto [dim, step] : candidate.tile)
+        if (dim == d) return step;
+      return 1;
+    };
+    auto is_tiled = [&](int d) {
+      return std::any_of(candidate.tile.begin(), candidate.tile.end(),
+                         [&](const auto& part) { return part.first == d; });
+    };
+    // Untiled dimensions outside, then the vector dimension, whose operand stays in cache while the rows pass by.
+    std::vector<int> order;
+    for (int d = 0; d < stage_.rank(); ++d)
+      if (!stage_.reduced[d] && d != candidate.vector_dim && !is_tiled(d)) order.push_back(d);
+    bool vector_inside = !stage_.has_reduction();
+    if (candidate.vector_dim >= 0 && !stage_.reduced[candidate.vector_dim] && !vector_inside)
+      order.push_back(candidate.vector_dim);
+    for (auto [dim, step] : candidate.tile) order.push_back(dim);
+    if (candidate.vector_dim >= 0 && !stage_.reduced[candidate.vector_dim] && vector_inside)
+      order.push_back(candidate.vector_dim);
+    for (int d : order) schedule.loops.push_back({d, tile_step(d), Loop::Binding::serial});
+    if (!schedule.loops.empty() && !is_sequential(schedule.loops[0].dim) && !collides())
+      schedule.loops[0].binding = Loop::Binding::thread;
+    for (int d = 0; d < stage_.rank(); ++d)
+      if (stage_.reduced[d]) schedule.loops.push_back({d, tile_step(d), Loop::Binding::serial});
+    if (candidate.vector_dim >= 0 && stage_.reduced[candidate.vector_dim])
+      schedule.partial_accumulators = static_cast<int>(candidate.vectors);
+    for (const std::vector<Store>* stores : {&stage_.stores, &stage_.epilogue_stores})
+      for (const Store& store : *stores)
+        schedule.transposed_store =
+            schedule.transposed_store ||
+            (candidate.vector_dim >= 0 && !stage_.reduced[candidate.vector_dim] &&
+             stride(stage_.accesses[store.access], candidate.vector_dim) != 1 && transposes(candidate, store));
+    return schedule;
+  }
+
+ private:
+  // Points of different iterations may meet in one element: such a stage stays on one thread.
+  bool collides() const {
+    return std::find(stage_.sequential.begin(), stage_.sequential.end(), true) != stage_.sequential.end();
+  }
+
+  const StructuredKernel& kernel_;
+  const Stage& stage_;
+  const CpuTarget& target_;
+};
+
+}  // namespace
+
+Schedule choose_schedule(const StructuredKernel& kernel, const CpuTarget& target) {
+  Schedule schedule;
+  double total = 0;
+  bool packs = false;
+  for (const Stage& stage : kernel.stages) {
+    StagePlanner planner(kernel, stage, target);
+    Candidate best = planner.best();
+    schedule.stages.push_back(planner.schedule(best));
+    total += best.cycles;
+    packs = packs || !best.packs.empty();
+    schedule.groups.push_back({1, {}});
+  }
+  if (total < serial_cycles && !packs)
+    schedule.phases = {Phase{static_cast<int>(kernel.stages.size())}};
+  else
+    schedule.phases.assign(kernel.stages.size(), Phase{1});
+  return schedule;
+}
+
+}  // namespace placewright

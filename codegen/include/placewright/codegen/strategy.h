@@ -1,0 +1,15 @@
+// Chooses schedules for CPUs by cost: vector dimension, register tile, packing, loop order, threads. A pure function of
+// kernel and target; the number of threads plays no part, so results do not depend on it.
+#pragma once
+
+#include "placewright/codegen/cpu_target.h"
+#include "placewright/ir/schedule.h"
+
+namespace placewright {
+
+// Rewrites a kernel into an equal one that schedules better: dimensions that all accesses walk together become one.
+StructuredKernel collapse_dimensions(StructuredKernel kernel);
+
+Schedule choose_schedule(const StructuredKernel& kernel, const CpuTarget& target);
+
+}  // namespace placewright
