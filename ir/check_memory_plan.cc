@@ -130,16 +130,18 @@ class Replay {
     for (Value result : function_.results) require(result, "result");
     if (plan_.updated_in_place.size() != function_.updates.size()) fail("an update is missing");
     std::vector<Value> updated;
-    for (size_t i = 0; i < function_.updates.size(); ++i) {
+    std::vector<bool> seen(function_.updates.size(), false);
+    for (int32_t i : plan_.update_order) {
+      if (i < 0 || i >= static_cast<int32_t>(seen.size()) || seen[i]) fail("the order of updates names one twice");
+      seen[i] = true;
       const Update& update = function_.updates[i];
       updated.push_back(update.state);
       require(update.value, "new value of a state");
       if (plan_.updated_in_place[i] && plan_.storage(update.value) != plan_.storage(update.state))
         fail("a state that is updated in place has its new value elsewhere");
-      if (!plan_.updated_in_place[i]) {  // the copy
-        holds_[plan_.storage(update.state)] = {};
-      }
+      if (!plan_.updated_in_place[i]) holds_[plan_.storage(update.state)] = {};  // the copy
     }
+    if (updated.size() != seen.size()) fail("the order of updates leaves one out");
     for (Value input : function_.inputs)
       if (std::find(updated.begin(), updated.end(), input) == updated.end()) require(input, "input");
   }

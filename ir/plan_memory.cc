@@ -38,7 +38,7 @@ class MemoryPlanner {
     for (int32_t op = 0; op < end_; ++op) assign(op);
     close_lives();
     for (const DeviceId& device : devices()) pack(device);
-    order_state_copies();
+    order_updates();
     return std::move(plan_);
   }
 
@@ -246,18 +246,21 @@ class MemoryPlanner {
                      [&](int32_t a, int32_t b) { return plan_.storages[a].bytes > plan_.storages[b].bytes; });
   }
 
-  // Copies at the end run in the order of the updates: none may read a state that an earlier one has overwritten.
-  void order_state_copies() const {
-    std::set<Value> overwritten;
-    for (size_t i = 0; i < function_.updates.size(); ++i) {
-      const Update& update = function_.updates[i];
-      if (root(update.value) == update.state) continue;
-      if (overwritten.contains(root(update.value)))
-        throw Error(
-            fmt::format("state '{}' takes the old value of state '{}', which an earlier update overwrites; "
-                        "give the old value to a computation, or put this update first",
-                        input_name(function_, update.state), input_name(function_, root(update.value))));
-      overwritten.insert(update.state);
+  // A copy at the end that reads another state's old value comes before that state is overwritten.
+  void order_updates() {
+    std::vector<int32_t> open;
+    for (int32_t i = 0; i < static_cast<int32_t>(function_.updates.size()); ++i) open.push_back(i);
+    while (!open.empty()) {
+      auto ready = std::find_if(open.begin(), open.end(), [&](int32_t i) {
+        return std::none_of(open.begin(), open.end(), [&](int32_t other) {
+          return other != i && root(function_.updates[other].value) == function_.updates[i].state;
+        });
+      });
+      if (ready == open.end())
+        throw Error(fmt::format("states '{}' and others swap their values, which is not supported: compute one anew",
+                                input_name(function_, function_.updates[open[0]].state)));
+      plan_.update_order.push_back(*ready);
+      open.erase(ready);
     }
   }
 

@@ -23,6 +23,8 @@ class Grouping {
     for (size_t i = 0; i < function_.ops.size(); ++i) {
       group_[i] = static_cast<int32_t>(i);
       members_.push_back({static_cast<int32_t>(i)});
+      order_.push_back(static_cast<int32_t>(i));
+      position_.push_back(static_cast<int32_t>(i));
       readers_.emplace_back();
       for (Value operand : function_.ops[i].operands) readers_[operand.op].push_back(static_cast<int32_t>(i));
       free_.push_back(is_free(function_.ops[i]));
@@ -77,35 +79,46 @@ class Grouping {
       if (!model->can_fuse(graph_, function_, joined, op)) return false;
       joined.insert(std::upper_bound(joined.begin(), joined.end(), op), op);
     }
-    if (passes_through_others(first, second) || passes_through_others(second, first)) return false;
+    if (!join_in_order(first, second)) return false;
     for (int32_t op : members_[second]) group_[op] = first;
     members_[first] = std::move(joined);
     members_[second].clear();
     return true;
   }
 
-  // Whether `to` depends on `from` by way of a third group, so that joining them would make that one wait for itself.
-  bool passes_through_others(int32_t from, int32_t to) const {
-    int32_t end = members_[to].back();
-    std::set<int32_t> seen{from, to};
-    std::vector<int32_t> open;
-    auto visit_readers = [&](int32_t group, bool direct) {
-      for (int32_t op : members_[group])
-        for (int32_t reader : readers_[op]) {
-          int32_t next = group_[reader];
-          if (next == to && !direct) return true;
-          // Groups run whole, so one that begins behind `to` cannot lead to it.
-          if (members_[next].front() <= end && seen.insert(next).second) open.push_back(next);
-        }
-      return false;
-    };
-    if (visit_readers(from, true)) return true;
+  // `order_` is a topological order of the groups, kept as they join (after Pearce and Kelly, "A Dynamic Topological
+  // Sort Algorithm for Directed Acyclic Graphs", 2006). Two groups may not join where the later one depends on the
+  // earlier one by way of a third, which would then wait for itself. If they may, what depends on the earlier one moves
+  // behind.
+  bool join_in_order(int32_t first, int32_t second) {
+    int32_t early = first, late = second;
+    if (position_[early] > position_[late]) std::swap(early, late);
+    std::vector<bool> depends(static_cast<size_t>(position_[late] - position_[early]), false);  // by position
+    std::vector<int32_t> open{early};
     while (!open.empty()) {
       int32_t group = open.back();
       open.pop_back();
-      if (visit_readers(group, false)) return true;
+      for (int32_t op : members_[group])
+        for (int32_t reader : readers_[op]) {
+          int32_t next = group_[reader];
+          if (next == late && group != early) return false;
+          if (next == group || position_[next] >= position_[late]) continue;
+          if (depends[position_[next] - position_[early]]) continue;
+          depends[position_[next] - position_[early]] = true;
+          open.push_back(next);
+        }
     }
-    return false;
+    std::vector<int32_t> before, behind{first};
+    for (int32_t at = position_[early] + 1; at < position_[late]; ++at)
+      if (order_[at] >= 0) (depends[at - position_[early]] ? behind : before).push_back(order_[at]);
+    before.insert(before.end(), behind.begin(), behind.end());
+    int32_t end = position_[late] + 1;
+    for (int32_t at = position_[early]; at < end; ++at) {
+      size_t i = static_cast<size_t>(at - (end - static_cast<int32_t>(before.size())));
+      order_[at] = i < before.size() ? before[i] : -1;
+      if (i < before.size()) position_[before[i]] = at;
+    }
+    return true;
   }
 
   // Groups that need not read one another: updates of several parameters, or a whole small step.
@@ -146,6 +159,7 @@ class Grouping {
   const PassContext& context_;
   std::vector<int32_t> group_;                 // of each op
   std::vector<std::vector<int32_t>> members_;  // of each group, ascending
+  std::vector<int32_t> order_, position_;      // groups by position, -1 where one has joined another; its inverse
   std::vector<std::vector<int32_t>> readers_;
   std::vector<bool> free_;
   std::vector<const TargetModel*> model_;

@@ -21,7 +21,7 @@ std::string read(const std::filesystem::path& path) {
 }
 
 bool bless() {
-  for (const std::string& argument : testing::internal::GetArgvs())
+  for (const std::string& argument : ::testing::internal::GetArgvs())
     if (argument == "--bless") return true;
   return false;
 }
@@ -47,7 +47,7 @@ std::string outcome(const std::string& input, const std::string& command) {
   }
 }
 
-class Golden : public testing::TestWithParam<std::filesystem::path> {};
+class Golden : public ::testing::TestWithParam<std::filesystem::path> {};
 
 TEST_P(Golden, Agrees) {
   std::string text = read(GetParam());
@@ -70,7 +70,7 @@ std::vector<std::filesystem::path> files() {
   return paths;
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, Golden, testing::ValuesIn(files()),
+INSTANTIATE_TEST_SUITE_P(Files, Golden, ::testing::ValuesIn(files()),
                          [](const auto& info) { return info.param.stem().string(); });
 
 }  // namespace

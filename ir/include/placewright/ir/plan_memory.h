@@ -46,7 +46,9 @@ struct MemoryPlan {
   std::vector<Storage> storages;
   std::vector<std::vector<int32_t>> storage_of;  // [op][result]
   std::vector<bool> updated_in_place;            // of each update; else the value is copied to the state at the end
-  std::vector<DeviceMemory> devices;             // sorted by device
+  // Updates in the order in which their copies must run: one that reads another state comes before that is overwritten.
+  std::vector<int32_t> update_order;
+  std::vector<DeviceMemory> devices;  // sorted by device
 
   int32_t storage(Value value) const { return storage_of[value.op][value.result]; }
 };
