@@ -47,6 +47,7 @@ struct Executable::Body {
   void find_devices(const DeviceSet& devices);
   void bind_blocks(const DeviceSet& devices);
   void load_constants();
+  void require_on_host(int condition) const;
   // Puts every state where the program wants it; the lines are for people.
   void put_states(const StateStore::Lease& lease, TransferCount* count, std::vector<std::string>* notes) const;
   bool states_in_place(const StateStore::Lease& lease) const;

@@ -73,9 +73,20 @@ void Executable::Body::bind_blocks(const DeviceSet& devices) {
         int& event = bound[static_cast<size_t>(wait->instruction)].event;
         if (event < 0) event = events++;
         bound[i].event = event;
+      } else if (const Branch* branch = std::get_if<Branch>(bound[i].instruction)) {
+        require_on_host(branch->condition);
+      } else if (const Repeat* repeat = std::get_if<Repeat>(bound[i].instruction); repeat && repeat->count < 0) {
+        require_on_host(repeat->condition);
       }
     }
   }
+}
+
+// The executor itself reads conditions.
+void Executable::Body::require_on_host(int condition) const {
+  if (buffer_devices[static_cast<size_t>(condition)]->is_host_memory()) return;
+  throw Error(fmt::format("program {}: condition {} is on {}, expected in the host's memory: copy it there",
+                          program().name, condition, buffer_devices[static_cast<size_t>(condition)]->id().to_string()));
 }
 
 void Executable::Body::load_constants() {

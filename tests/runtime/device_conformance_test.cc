@@ -1,0 +1,165 @@
+// What every device must do, whatever it is: one suite for all that this machine has.
+#include <array>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "program_fixture.h"
+
+namespace placewright {
+namespace {
+
+using namespace testing_runtime;
+using testing::ElementsAre;
+
+class DeviceConformance : public testing::TestWithParam<DeviceId> {
+ protected:
+  Machines m;
+  std::shared_ptr<Device> device = m.devices.find(GetParam());
+
+  DeviceMemory upload(const HostTensor& tensor) {
+    DeviceMemory memory(device, tensor.bytes(), 64, "test");
+    copy_now(memory.view(), {m.cpu.get(), const_cast<uint8_t*>(tensor.raw()), tensor.bytes()}, tensor.bytes(), "up");
+    return memory;
+  }
+  HostTensor download(const DeviceMemory& memory, DType dtype, Sizes sizes) {
+    HostTensor tensor(dtype, std::move(sizes));
+    copy_now({m.cpu.get(), tensor.raw(), tensor.bytes()}, memory.view(), tensor.bytes(), "down");
+    return tensor;
+  }
+};
+
+TEST_P(DeviceConformance, SpecNamesItAndRatesArePositive) {
+  EXPECT_EQ(device->id(), GetParam());
+  EXPECT_FALSE(device->spec().name.empty());
+  EXPECT_GT(device->spec().memory_bytes, 0);
+  EXPECT_GT(device->spec().memory_bandwidth, 0);
+  ASSERT_FALSE(device->spec().rates.empty());
+  for (const Rate& rate : device->spec().rates) EXPECT_GT(rate.per_second, 0);
+}
+
+TEST_P(DeviceConformance, AllocationsAreAlignedDistinctAndCounted) {
+  int64_t before = device->used_bytes();
+  {
+    std::vector<DeviceMemory> memories;
+    for (int64_t alignment : {1, 64, 256, 4096})
+      for (int64_t bytes : {0, 1, 1000, 70000}) memories.emplace_back(device, bytes, alignment, "test");
+    for (size_t i = 0; i < memories.size(); ++i) {
+      auto address = reinterpret_cast<uintptr_t>(memories[i].address());
+      EXPECT_EQ(address % (std::array{1, 64, 256, 4096})[i / 4], 0u);
+      for (size_t k = 0; k < i; ++k) EXPECT_NE(memories[i].address(), memories[k].address());
+    }
+    EXPECT_GE(device->used_bytes(), before + 4 * 71001);
+  }
+  EXPECT_EQ(device->used_bytes(), before);
+}
+
+TEST_P(DeviceConformance, TooMuchMemoryIsRefusedAndNothingIsLost) {
+  int64_t before = device->used_bytes();
+  EXPECT_EQ(device->try_allocate(int64_t{1} << 45, 64), nullptr);
+  EXPECT_EQ(device->try_allocate(INT64_MAX, 64), nullptr);
+  EXPECT_THROW(DeviceMemory(device, int64_t{1} << 45, 64, "test"), OutOfDeviceMemory);
+  EXPECT_EQ(device->used_bytes(), before);
+  DeviceMemory memory(device, 100, 64, "test");
+}
+
+TEST_P(DeviceConformance, CopiesThereAndBackAndWithin) {
+  std::vector<float> values;
+  for (int i = 0; i < 5000; ++i) values.push_back(static_cast<float>(i) * 0.5f);
+  DeviceMemory first = upload(vector_of(values));
+  DeviceMemory second(device, first.bytes(), 64, "test");
+  copy_now(second.view(), first.view(), first.bytes(), "within");
+  EXPECT_EQ(values_of(download(second, DType::f32, {5000})), values);
+  copy_now(second.view(), first.view(), 0, "nothing");
+}
+
+TEST_P(DeviceConformance, LaunchesInTheOrderOfTheStream) {
+  auto image = device->load(kernel_image({entry_of("add_f32", 4), entry_of("sgd_f32", 4)}));
+  DeviceMemory a = upload(vector_of({1, 2, 3, 4})), rate = upload(HostTensor::scalar<float>(-2));
+  DeviceMemory out(device, 16, 64, "out");
+  void* add[] = {a.address(), a.address(), out.address()};
+  void* step[] = {a.address(), rate.address(), out.address()};
+  int64_t bytes[] = {16, 16, 16}, step_bytes[] = {16, 4, 16};
+  uint64_t status = 0;
+  int stream = device->open_stream();
+  device->launch(stream, {image.get(), image->entry_index("add_f32"), add, bytes, 3, nullptr, &status, 4, 48, "add"});
+  device->launch(stream,
+                 {image.get(), image->entry_index("sgd_f32"), step, step_bytes, 3, nullptr, &status, 8, 48, "sgd"});
+  Event event = device->record(stream);
+  double seconds = device->finish(event);
+  EXPECT_GE(device->finish(device->record(stream)), seconds);
+  device->close_stream(stream);
+  EXPECT_EQ(status, 0u);
+  EXPECT_THAT(values_of(download(out, DType::f32, {4})), ElementsAre(4, 8, 12, 16));
+  EXPECT_THROW(image->entry_index("none"), Error);
+}
+
+TEST_P(DeviceConformance, AnEmptyLaunchTouchesNothing) {
+  auto image = device->load(kernel_image({entry_of("add_f32", 0)}));
+  DeviceMemory a(device, 0, 64, "a");
+  void* buffers[] = {a.address(), a.address(), a.address()};
+  int64_t bytes[] = {0, 0, 0};
+  uint64_t status = 0;
+  int stream = device->open_stream();
+  device->launch(stream, {image.get(), 0, buffers, bytes, 3, nullptr, &status, 0, 0, "empty"});
+  device->finish(device->record(stream));
+  device->close_stream(stream);
+  EXPECT_EQ(status, 0u);
+}
+
+TEST_P(DeviceConformance, StatusesArriveWithTheEvent) {
+  auto image = device->load(kernel_image({entry_of("gather_i64", 2)}));
+  DeviceMemory table = upload(HostTensor::from<int64_t>({1}, {5})),
+               index = upload(HostTensor::from<int64_t>({2}, {0, 9}));
+  DeviceMemory out(device, 16, 64, "out");
+  void* buffers[] = {table.address(), index.address(), out.address()};
+  int64_t bytes[] = {8, 16, 16}, scalars[] = {1};
+  uint64_t status = 0;
+  int stream = device->open_stream();
+  device->launch(stream, {image.get(), 0, buffers, bytes, 3, scalars, &status, 0, 0, "gather"});
+  device->finish(device->record(stream));
+  device->close_stream(stream);
+  EXPECT_EQ(status, static_cast<uint64_t>(Status::index_out_of_range));
+}
+
+TEST_P(DeviceConformance, AccumulatesEveryDtypeOfAllReduce) {
+  auto check = [&]<typename T>(T) {
+    DeviceMemory to = upload(HostTensor::from<T>({3}, {T(1), T(2), T(3)}));
+    DeviceMemory from = upload(HostTensor::from<T>({3}, {T(10), T(-20), T(30)}));
+    int stream = device->open_stream();
+    device->accumulate(stream, to.address(), from.address(), dtype_of<T>(), 3);
+    device->finish(device->record(stream));
+    device->close_stream(stream);
+    HostTensor sum = download(to, dtype_of<T>(), {3});
+    EXPECT_THAT(std::vector<T>(sum.data<T>().begin(), sum.data<T>().end()), ElementsAre(T(11), T(-18), T(33)));
+  };
+  check(float{});
+  check(double{});
+  check(int32_t{});
+  check(int64_t{});
+}
+
+TEST_P(DeviceConformance, DroppedStreamsDoNothingMore) {
+  if (device->is_host_memory()) GTEST_SKIP() << "work on the host's memory is done before it could be dropped";
+  DeviceMemory memory = upload(vector_of({1, 2, 3, 4}));
+  HostTensor out = vector_of({0, 0, 0, 0});
+  int stream = device->open_stream();
+  device->copy(stream, {m.cpu.get(), out.raw(), 16}, memory.view(), 16, "dropped");
+  device->close_stream(stream);
+  upload(vector_of({5}));
+  EXPECT_THAT(values_of(out), ElementsAre(0, 0, 0, 0));
+}
+
+TEST_P(DeviceConformance, DamagedImagesAreErrors) {
+  KernelImage image = kernel_image({entry_of("add_f32", 4)});
+  image.bytes.resize(image.bytes.size() / 2);
+  EXPECT_THROW(device->load(image), Error);
+  image.bytes.clear();
+  EXPECT_THROW(device->load(image), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceConformance, testing::Values(cpu0, sim(0), sim(1)),
+                         [](const auto& info) { return info.param.kind + std::to_string(info.param.ordinal); });
+
+}  // namespace
+}  // namespace placewright
