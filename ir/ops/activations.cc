@@ -120,28 +120,31 @@ OperandGradients differentiate_relu(GradientContext& context) {
 
 OperandGradients differentiate_leaky_relu(GradientContext& context) {
   Expr g = gradient(context);
-  return {select(operand(context, 0) < 0, g * attribute(context.view, "slope"), g)};
+  Expr below = g * attribute(context.view, "slope");
+  return {select(operand(context, 0) < 0, below, g)};
 }
 
 OperandGradients differentiate_elu(GradientContext& context) {
   Expr x = operand(context, 0), g = gradient(context);
-  return {select(x < 0, g * apply("exp", {x}) * attribute(context.view, "alpha"), g)};
+  Expr below = g * apply("exp", {x}) * attribute(context.view, "alpha");
+  return {select(x < 0, below, g)};
 }
 
 OperandGradients differentiate_hardtanh(GradientContext& context) {
-  Expr x = operand(context, 0), g = gradient(context);
-  return {select(x < attribute(context.view, "low"), g.number(0),
-                 select(x > attribute(context.view, "high"), g.number(0), g))};
+  Expr x = operand(context, 0);
+  Expr above_low = select(x < attribute(context.view, "low"), 0, gradient(context));
+  return {select(x > attribute(context.view, "high"), 0, above_low)};
 }
 
 OperandGradients differentiate_softplus(GradientContext& context) {
   Expr g = gradient(context), z = operand(context, 0) * attribute(context.view, "beta");
-  return {select(z > attribute(context.view, "threshold"), g, g * apply("sigmoid", {z}))};
+  Expr smooth = g * apply("sigmoid", {z});
+  return {select(z > attribute(context.view, "threshold"), g, smooth)};
 }
 
 OperandGradients differentiate_silu(GradientContext& context) {
   Expr x = operand(context, 0), s = apply("sigmoid", {x});
-  return {gradient(context) * (s * (x * (s.number(1) - s) + 1))};
+  return {gradient(context) * (s * (x * (1 - s) + 1))};
 }
 
 OperandGradients differentiate_gelu(GradientContext& context) {
@@ -149,7 +152,8 @@ OperandGradients differentiate_gelu(GradientContext& context) {
   if (is_tanh_gelu(context.view)) {
     Expr t = apply("tanh", {x * ((square * gelu_cubic + 1) * root_two_by_pi)});
     Expr slope = (square * (3 * gelu_cubic) + 1) * root_two_by_pi;
-    return {gradient(context) * ((t + 1) * 0.5 + x * 0.5 * (t.number(1) - t * t) * slope)};
+    Expr distribution = (t + 1) * 0.5, curvature = 1 - t * t;
+    return {gradient(context) * (distribution + x * curvature * slope * 0.5)};
   }
   Expr distribution = (apply("erf", {x * root_half}) + 1) * 0.5;
   Expr density = apply("exp", {square * -0.5}) * root_inverse_two_pi;

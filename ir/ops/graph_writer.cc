@@ -72,7 +72,7 @@ Expr count(const Expr& a, const Sizes& dims) {
   double known = 1;
   std::optional<Expr> symbols;
   for (int64_t dim : dims) {
-    const Dim& size = a.shape()[dim];
+    const Dim size = a.shape()[dim];
     if (size.is_number()) {
       known *= static_cast<double>(size.number());
       continue;

@@ -12,7 +12,7 @@ class Expr {
   Expr(FunctionBuilder& builder, Value value) : builder_(&builder), value_(value) {}
   operator Value() const { return value_; }  // implicit: an Expr is a value that knows its builder
   FunctionBuilder& builder() const { return *builder_; }
-  const Shape& shape() const { return builder_->shape(value_); }
+  Shape shape() const { return builder_->shape(value_); }
   DType dtype() const { return builder_->dtype(value_); }
   int rank() const { return static_cast<int>(shape().size()); }
   Expr number(double value) const;  // a scalar constant of this dtype
@@ -40,6 +40,7 @@ inline Expr operator<(const Expr& a, double b) { return apply("less", {a, a.numb
 inline Expr equal(const Expr& a, const Expr& b) { return apply("equal", {a, b}); }
 inline Expr select(const Expr& condition, const Expr& a, const Expr& b) { return apply("select", {condition, a, b}); }
 inline Expr select(const Expr& condition, const Expr& a, double b) { return select(condition, a, a.number(b)); }
+inline Expr select(const Expr& condition, double a, const Expr& b) { return select(condition, b.number(a), b); }
 
 Expr cast(const Expr& a, DType dtype);
 Expr reshape(const Expr& a, const Shape& shape);

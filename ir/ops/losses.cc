@@ -81,7 +81,8 @@ OperandGradients differentiate_mse(GradientContext& context) {
 
 OperandGradients differentiate_l1(GradientContext& context) {
   Expr difference = operand(context, 0) - operand(context, 1);
-  return opposite_gradients(context, apply("sign", {difference}) * distance_weight(context, 1));
+  Expr sign = apply("sign", {difference});
+  return opposite_gradients(context, sign * distance_weight(context, 1));
 }
 
 std::vector<Sample> distance_samples() {
@@ -156,7 +157,7 @@ struct Targets {
 };
 Targets read_targets(const Expr& target, const OpView& view) {
   Expr ignored = equal(target, target.number(static_cast<double>(ignored_index(view))));
-  return {apply("logical_not", {ignored}), select(ignored, target.number(0), target)};
+  return {apply("logical_not", {ignored}), select(ignored, 0, target)};
 }
 
 Value reduce_classes(const OpView& view, const Expr& losses, const Expr& valid) {
@@ -191,8 +192,12 @@ std::vector<Value> decompose_cross_entropy(FunctionBuilder& builder, const OpVie
   Exponentials parts = exponentials(input, dims);
   // From the input, not from `shifted`: so that no intermediate is read at places that only the targets know.
   Expr picked = pick(input, targets.labels, class_dim(view)) - parts.largest;
-  Expr losses = apply("log", {parts.total}) - (smoothing == 0 ? picked : picked * (1 - smoothing));
-  if (smoothing != 0) losses = losses - sum(parts.shifted, dims) / count(parts.shifted, dims) * smoothing;
+  if (smoothing != 0) {
+    Expr total = sum(parts.shifted, dims), mean = total / count(parts.shifted, dims);
+    picked = picked * (1 - smoothing);
+    picked = picked + mean * smoothing;
+  }
+  Expr losses = apply("log", {parts.total}) - picked;
   return {reduce_classes(view, losses, targets.valid)};
 }
 
@@ -222,7 +227,10 @@ OperandGradients differentiate_cross_entropy(GradientContext& context) {
   double smoothing = smoothing_of(context.view);
   Exponentials parts = exponentials(operand(context, 0), dims);
   Expr excess = parts.values / spread(parts.total, parts.values.shape(), dims);
-  if (smoothing != 0) excess = excess - excess.number(smoothing) / count(excess, dims);
+  if (smoothing != 0) {
+    Expr share = excess.number(smoothing);
+    excess = excess - share / count(excess, dims);
+  }
   return {select(chosen, excess - (1 - smoothing), excess) * weight, {}};
 }
 

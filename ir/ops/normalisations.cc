@@ -84,7 +84,8 @@ OperandGradients differentiate_softmax(GradientContext& context) {
 OperandGradients differentiate_log_softmax(GradientContext& context) {
   Expr y = result(context), g = gradient(context);
   Sizes dims = softmax_dims(context.view);
-  return {g - apply("exp", {y}) * spread(sum(g, dims), y.shape(), dims)};
+  Expr total = spread(sum(g, dims), y.shape(), dims);
+  return {g - apply("exp", {y}) * total};
 }
 
 std::vector<Sample> softmax_samples() {
@@ -137,7 +138,8 @@ void evaluate_variance(const OpView& view, std::span<const HostTensor> operands,
 
 std::vector<Value> decompose_mean(FunctionBuilder& builder, const OpView& view, std::span<const Value> operands) {
   Expr x{builder, operands[0]};
-  return {sum(x, dims_of(view), keeps_dims(view)) / count(x, dims_of(view))};
+  Expr total = sum(x, dims_of(view), keeps_dims(view));
+  return {total / count(x, dims_of(view))};
 }
 
 std::vector<Value> decompose_variance(FunctionBuilder& builder, const OpView& view, std::span<const Value> operands) {
@@ -145,7 +147,7 @@ std::vector<Value> decompose_variance(FunctionBuilder& builder, const OpView& vi
   Expr centred = x - spread(sum(x, dims_of(view)) / elements, x.shape(), dims_of(view));
   Expr freedom = elements - static_cast<double>(view.attributes.get<int64_t>("correction"));
   Expr squares = sum(centred * centred, dims_of(view), keeps_dims(view));
-  return {squares / select(freedom < 0, freedom.number(0), freedom)};
+  return {squares / select(freedom < 0, 0, freedom)};
 }
 
 std::vector<Sample> reduction_samples() {
@@ -226,7 +228,8 @@ OperandGradients differentiate_layer_norm(GradientContext& context) {
     Expr scaled = context.operands.size() > 1 ? g * operand(context, 1) : g, elements = count(x, dims);
     Expr mean = spread(sum(scaled, dims) / elements, x.shape(), dims);
     Expr slope = spread(sum(scaled * normalised.value, dims) / elements, x.shape(), dims);
-    gradients[0] = normalised.factor * (scaled - mean - normalised.value * slope);
+    Expr along = normalised.value * slope, centred = scaled - mean;
+    gradients[0] = normalised.factor * (centred - along);
   }
   if (context.operands.size() > 1 && context.needed[1]) gradients[1] = sum(g * normalised.value, others);
   if (context.operands.size() > 2 && context.needed[2]) gradients[2] = sum(g, others);
