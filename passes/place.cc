@@ -28,6 +28,10 @@ class Planner {
     list_loads();
     for (const Movement& movement : find_movements(function_, places_)) add_movement(movement);
     list_reductions();
+    give_hints();
+    if (context_.machine)
+      for (const AbsentDevice& absent : context_.machine->absent)
+        plan_.absent.push_back(fmt::format("{}: {}; {}", absent.kind, absent.cause, absent.fix));
     sum_up(has_costs);
     check_options();
     return std::move(plan_);
@@ -53,9 +57,6 @@ class Planner {
       auto at = decision.rejected.find(device);
       placement.rejected.push_back({device, at != decision.rejected.end() ? at->second : reason(op)});
     }
-    if (context_.machine)
-      for (const AbsentDevice& absent : context_.machine->absent)
-        placement.rejected.push_back({{absent.kind, 0}, fmt::format("{}; {}", absent.cause, absent.fix)});
     return placement;
   }
 
@@ -99,6 +100,22 @@ class Planner {
       add_transfer({input, what(input.op), solver_.host(), device, bytes(input), true,
                     std::string(name(kind)) + " kept on " + device.to_string(), site_of(input.op), 0});
     }
+  }
+
+  // An argument that is copied in every step could live where it is read.
+  void give_hints() {
+    std::vector<const PlannedTransfer*> copies;
+    for (const PlannedTransfer& transfer : plan_.transfers)
+      if (!transfer.at_load && transfer.from == solver_.host() && function_.op(transfer.value).is("input") &&
+          function_.tensor(transfer.value).rank() > 0)
+        copies.push_back(&transfer);
+    std::stable_sort(copies.begin(), copies.end(), [](const auto* a, const auto* b) { return a->bytes > b->bytes; });
+    for (const PlannedTransfer* copy : copies)
+      plan_.hints.push_back(
+          fmt::format("{} is copied to {} in every step ({} bytes{}); keep the data it comes from on {} "
+                      "and no step copies it",
+                      copy->what, copy->to.to_string(), copy->bytes,
+                      copy->seconds > 0 ? ", " + duration_text(copy->seconds) : "", copy->to.to_string()));
   }
 
   // Every member's summand travels to the sum and the sum back, once for each member but the first.
@@ -261,16 +278,21 @@ Graph place(Graph graph, const PassContext& context) {
 
 std::string print_plan(const PlacementPlan& plan) {
   std::string text = fmt::format("objective: {}\n", plan.objective);
-  if (plan.seconds > 0) text += fmt::format("a step: {:.3g} us\n", plan.seconds * 1e6);
+  if (plan.seconds > 0) text += fmt::format("a step: {}\n", duration_text(plan.seconds));
   for (const OpPlacement& op : plan.ops) {
     text += fmt::format("{}{} on {}: {}", op.what, at_site(op.site), op.where.devices.front().to_string(), op.reason);
-    text += op.seconds > 0 ? fmt::format(" ({:.3g} us)\n", op.seconds * 1e6) : "\n";
+    text += op.seconds > 0 ? fmt::format(" ({})\n", duration_text(op.seconds)) : "\n";
+    bool was_chosen = op.cause == PlacementCause::cheapest || op.cause == PlacementCause::only_device;
+    for (size_t i = 0; was_chosen && i < op.rejected.size(); ++i)
+      text += fmt::format("  not {}: {}\n", op.rejected[i].device.to_string(), op.rejected[i].cause);
   }
   text += fmt::format("transfers: {} bytes a step, {} bytes at load\n", plan.bytes_per_step, plan.bytes_at_load);
   for (const PlannedTransfer& transfer : plan.transfers)
     text += fmt::format("{} {} -> {} {} bytes {}: {}{}\n", transfer.what, transfer.from.to_string(),
                         transfer.to.to_string(), transfer.bytes, transfer.at_load ? "once" : "every step", transfer.why,
                         at_site(transfer.site));
+  for (const std::string& hint : plan.hints) text += "hint: " + hint + "\n";
+  for (const std::string& absent : plan.absent) text += "absent: " + absent + "\n";
   for (const PinConflict& conflict : plan.conflicts) text += "conflict: " + conflict.message + "\n";
   return text;
 }

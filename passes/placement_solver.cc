@@ -31,6 +31,11 @@ bool is_input_of_kind(const Op& op, InputKind kind) {
 
 }  // namespace
 
+std::string duration_text(double seconds) {
+  if (seconds >= 1) return fmt::format("{:.3g} s", seconds);
+  return seconds >= 1e-3 ? fmt::format("{:.3g} ms", seconds * 1e3) : fmt::format("{:.3g} us", seconds * 1e6);
+}
+
 PlacementSolver::PlacementSolver(const Graph& graph, const PassContext& context)
     : graph_(graph), function_(graph.main()), context_(context) {
   for (const auto& [device, model] : context.targets) devices_.push_back(device);
@@ -130,8 +135,10 @@ void PlacementSolver::fix_pins() {
       if (before && before->firm && before->device != *device)
         throw Error(fmt::format("{}: {} is placed on {}, but must stay with {} on {}", site, describe(number),
                                 device->to_string(), describe(decided_op_[root(number)]), before->device.to_string()));
-      // An argument that simply lies in host memory is no wish of the user's.
-      bool firm = op.pin || !is_input_of_kind(op, InputKind::argument) || *device != host_;
+      // An argument that simply lies in host memory is no wish of the user's, nor is what `shard` did.
+      bool is_moved =
+          op.is("transfer") || (op.is("input") && (*device != host_ || !is_input_of_kind(op, InputKind::argument)));
+      bool firm = op.pin || (is_moved && graph_.origins[op.origin].role != Role::transfer);
       decide(number, {*device, PlacementCause::pinned, -1, firm, {}});
     } else if (is_input_of_kind(op, InputKind::argument) && !decided(number)) {
       decide(number, {host_, PlacementCause::argument_home, -1, false, {}});
@@ -287,7 +294,7 @@ void PlacementSolver::choose_island(const std::vector<int32_t>& island) {
     rejected[device] = seconds[device] == unrunnable ? "cannot run all ops that belong together here"
                        : seconds[device] == seconds[best]
                            ? "costs the same"
-                           : fmt::format("dearer by {:.3g} us", (seconds[device] - seconds[best]) * 1e6);
+                           : "dearer by " + duration_text(seconds[device] - seconds[best]);
   }
   for (int32_t op : island)
     if (!decided(op)) decide(op, {best, PlacementCause::cheapest, -1, false, rejected});

@@ -19,6 +19,8 @@ struct Decision {
   std::map<DeviceId, std::string> rejected;
 };
 
+std::string duration_text(double seconds);  // "12.3 us"
+
 class PlacementSolver {
  public:
   PlacementSolver(const Graph& graph, const PassContext& context);

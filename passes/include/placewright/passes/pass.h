@@ -57,8 +57,8 @@ struct PassHooks {
   std::vector<PassTime>* times = nullptr;
 };
 
-// The passes of passes.def in order, from `first` to the next `last` behind it, both included; empty: from the start, to
-// the end. Error if a pass breaks a graph: it names the pass.
+// The passes of passes.def in order, from `first` to the next `last` behind it, both included; empty: from the start,
+// to the end. Error if a pass breaks a graph: it names the pass.
 Graph run_passes(Graph graph, const PassContext& context, const PassHooks& hooks = {}, std::string_view first = {},
                  std::string_view last = {});
 Graph run_pass(const Pass& pass, Graph graph, const PassContext& context, const PassHooks& hooks = {});

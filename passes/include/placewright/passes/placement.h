@@ -66,8 +66,10 @@ struct PlacementPlan {
   std::vector<OpPlacement> ops;  // one for each op of the entry function
   std::vector<PlannedTransfer> transfers;
   std::vector<PinConflict> conflicts;
-  std::string objective;  // what `seconds` sums
-  double seconds = 0;     // of one step; 0 without a cost model
+  std::vector<std::string> hints;   // what would save most, one line each, largest saving first
+  std::vector<std::string> absent;  // devices that are not here: cause and fix
+  std::string objective;            // what `seconds` sums
+  double seconds = 0;               // of one step; 0 without a cost model
   int64_t bytes_per_step = 0;
   int64_t bytes_at_load = 0;
 };
