@@ -59,7 +59,7 @@ class Replay {
   void check_arena(const Storage& home) const {
     if (home.offset < 0 || home.offset % options_.alignment != 0) fail("the offset is not aligned");
     auto memory = std::find_if(plan_.devices.begin(), plan_.devices.end(),
-                               [&](const DeviceMemory& candidate) { return candidate.device == home.device; });
+                               [&](const DeviceMemoryPlan& candidate) { return candidate.device == home.device; });
     if (memory == plan_.devices.end() || home.offset > memory->arena_bytes - home.bytes)
       fail("the storage leaves its arena");
   }

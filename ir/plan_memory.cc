@@ -186,7 +186,7 @@ class MemoryPlanner {
   // Largest first, each into the smallest gap that fits among those that live at the same time (Pisarchyk and Lee,
   // "Efficient Memory Management for Deep Neural Net Inference", 2020: greedy by size).
   void pack(const DeviceId& device) {
-    DeviceMemory memory{device, 0, 0, 0, 0, {}};
+    DeviceMemoryPlan memory{device, 0, 0, 0, 0, {}};
     std::vector<Storage*> open;
     for (Storage& storage : plan_.storages) {
       if (storage.device != device) continue;
@@ -222,7 +222,7 @@ class MemoryPlanner {
     return best >= 0 ? best : end;
   }
 
-  void find_peak(DeviceMemory& memory) const {
+  void find_peak(DeviceMemoryPlan& memory) const {
     std::map<int32_t, int64_t> changes;
     for (const Storage& storage : plan_.storages) {
       if (storage.device != memory.device) continue;
@@ -361,7 +361,7 @@ MemoryPlan plan_memory(const Graph& graph, FunctionId function, const MemoryOpti
 std::string describe_memory(const Graph& graph, FunctionId id, const MemoryPlan& plan) {
   const Function& function = graph.functions.at(id);
   std::string text;
-  for (const DeviceMemory& memory : plan.devices) {
+  for (const DeviceMemoryPlan& memory : plan.devices) {
     text += fmt::format("{}: peak {} bytes at op {}, arena {} bytes, other {} bytes\n", memory.device.to_string(),
                         memory.peak_bytes, memory.peak_at, memory.arena_bytes, memory.other_bytes);
     for (size_t i = 0; i < std::min<size_t>(memory.holders.size(), 5); ++i) {

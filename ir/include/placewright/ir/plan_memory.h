@@ -33,7 +33,7 @@ struct Storage {
   std::vector<Value> values;  // that live here, one after the other or as views of each other
 };
 
-struct DeviceMemory {
+struct DeviceMemoryPlan {
   DeviceId device;
   int64_t arena_bytes = 0;
   int64_t other_bytes = 0;       // arguments, states, constants and results
@@ -48,7 +48,7 @@ struct MemoryPlan {
   std::vector<bool> updated_in_place;            // of each update; else the value is copied to the state at the end
   // Updates in the order in which their copies must run: one that reads another state comes before that is overwritten.
   std::vector<int32_t> update_order;
-  std::vector<DeviceMemory> devices;  // sorted by device
+  std::vector<DeviceMemoryPlan> devices;  // sorted by device
 
   int32_t storage(Value value) const { return storage_of[value.op][value.result]; }
 };

@@ -1,0 +1,389 @@
+#include "placewright/codegen/compile_program.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "placewright/base/checked.h"
+#include "placewright/codegen/apply_schedule.h"
+#include "placewright/codegen/lower.h"
+#include "placewright/codegen/strategy.h"
+#include "placewright/ir/op_table.h"
+#include "placewright/ir/plan_memory.h"
+
+namespace placewright {
+namespace {
+
+// Which instructions touched which bytes last: what later ones on other streams have to wait for.
+class Hazards {
+ public:
+  struct Range {
+    int space = 0;  // an arena, or a buffer with memory of its own
+    int64_t begin = 0, end = 0;
+  };
+
+  // Instruction numbers that `stream` must wait for before it touches the range, by stream.
+  void collect(const Range& range, bool writes, int stream, std::map<int, int>& waits) const {
+    for (const Touch& touch : touches_)
+      if (touch.stream != stream && (writes || touch.writes) && touch.range.space == range.space &&
+          touch.range.begin < range.end && range.begin < touch.range.end)
+        waits[touch.stream] = std::max(waits.contains(touch.stream) ? waits[touch.stream] : -1, touch.instruction);
+  }
+  void add(const Range& range, bool writes, int stream, int instruction) {
+    touches_.push_back({range, writes, stream, instruction});
+  }
+
+ private:
+  struct Touch {
+    Range range;
+    bool writes;
+    int stream, instruction;
+  };
+  std::vector<Touch> touches_;
+};
+
+// The instructions of one block, with waits between its streams.
+class BlockWriter {
+ public:
+  BlockWriter(Block& block, const Program& program) : block_(block), program_(program) {}
+
+  template <typename Made>
+  void add(Made instruction, int stream, std::span<const int> reads, std::span<const int> writes) {
+    std::map<int, int> waits;
+    for (int buffer : reads) hazards_.collect(range(buffer), false, stream, waits);
+    for (int buffer : writes) hazards_.collect(range(buffer), true, stream, waits);
+    for (auto [other, number] : waits) {
+      int& seen = seen_[{stream, other}];  // numbers are kept one higher: 0 is none
+      if (seen > number) continue;
+      seen = number + 1;
+      block_.instructions.emplace_back(Wait{stream, number});
+    }
+    int number = static_cast<int>(block_.instructions.size());
+    block_.instructions.emplace_back(std::move(instruction));
+    if (program_.streams.size() == 1) return;
+    for (int buffer : reads) hazards_.add(range(buffer), false, stream, number);
+    for (int buffer : writes) hazards_.add(range(buffer), true, stream, number);
+  }
+
+ private:
+  Hazards::Range range(int index) const {
+    const ProgramBuffer& buffer = program_.buffers[index];
+    int64_t bytes = std::max<int64_t>(buffer.bytes, 1);
+    if (buffer.kind == BufferKind::temporary && buffer.arena >= 0)
+      return {-1 - buffer.arena, buffer.offset, buffer.offset + bytes};
+    return {index, 0, bytes};
+  }
+
+  Block& block_;
+  const Program& program_;
+  Hazards hazards_;
+  std::map<std::pair<int, int>, int> seen_;
+};
+
+class ProgramMaker {
+ public:
+  ProgramMaker(const Graph& graph, const CompileProgramOptions& options)
+      : graph_(graph), function_(graph.main()), options_(options) {}
+
+  CompiledProgram make() {
+    program().name = function_.name;
+    lower_launches();
+    MemoryOptions memory;
+    memory.in_place = [this](const Op& op, int operand, int result) { return in_place(op, operand, result); };
+    plan_ = plan_memory(graph_, 0, memory);
+    make_streams();
+    make_buffers();
+    program().blocks = {Block{"step", {}}, Block{"load", {}}};
+    write_load();
+    write_step();
+    if (program().blocks[1].instructions.empty()) program().blocks.pop_back();
+    program().load = program().blocks.size() > 1 ? 1 : -1;
+    emit();
+    verify_program(program());
+    return std::move(compiled_);
+  }
+
+ private:
+  struct Lowered {
+    StructuredKernel kernel;
+    KernelCost cost;
+    size_t number = 0;  // in kernels_
+  };
+
+  Program& program() { return compiled_.program; }
+
+  static bool is_input(const Op& op) { return op.is("input") || op.is("constant"); }
+  static bool is_copy(const Op& op) { return op.is("transfer"); }
+  bool is_alias(int32_t op) const {
+    const Op& made = function_.ops[op];
+    return made.entry->traits.view && !is_copy(made) && plan_.storage_of[op][0] == plan_.storage(made.operands[0]);
+  }
+
+  std::string where_from(const Op& op) const {
+    const Origin& origin = graph_.origins[op.origin];
+    return fmt::format("{} ({})", origin.name(), origin.site());
+  }
+
+  const DeviceId& device(const Op& op) const {
+    const Where& where = op.results.at(0).tensor().where;
+    if (!where.is_single())
+      throw Error(fmt::format("{} is not on one device ({})", op.name(), graph_.origins[op.origin].site()));
+    return where.devices[0];
+  }
+
+  // --- kernels
+
+  void lower_launches() {
+    lowered_.resize(function_.ops.size());
+    for (size_t i = 0; i < function_.ops.size(); ++i) {
+      const Op& op = function_.ops[i];
+      if (is_input(op) || is_copy(op)) continue;
+      StructuredKernel kernel = lower_launch(graph_, function_, op);
+      KernelCost cost = count_cost(kernel);
+      kernel.name.clear();
+      for (Stage& stage : kernel.stages) stage.name.clear();  // equal kernels are emitted once
+      size_t number = static_cast<size_t>(std::find(kernels_.begin(), kernels_.end(), kernel) - kernels_.begin());
+      if (number == kernels_.size()) kernels_.push_back(kernel);
+      lowered_[i] = Lowered{std::move(kernel), cost, number};
+    }
+  }
+
+  static std::string entry_name(size_t number) { return fmt::format("k{}", number); }
+
+  bool in_place(const Op& op, int operand, int result) const {
+    size_t index = static_cast<size_t>(&op - function_.ops.data());
+    if (is_input(op) || is_copy(op)) return false;
+    const StructuredKernel& kernel = lowered_.at(index).kernel;
+    return may_run_in_place(kernel, operand, static_cast<int>(op.operands.size()) + result);
+  }
+
+  void emit() {
+    std::vector<LoopKernel> loops;
+    for (size_t number : used_) {
+      StructuredKernel kernel = collapse_dimensions(kernels_[number]);
+      kernel.name = entry_name(number);
+      Schedule schedule = choose_schedule(kernel, options_.target);
+      loops.push_back(apply_schedule(kernel, std::move(schedule), options_.target.vector_bits, kernel.name));
+    }
+    if (!loops.empty()) compiled_.images.push_back(emit_cpu_image(loops, options_.target, options_.emit));
+  }
+
+  // --- streams and buffers
+
+  void make_streams() {
+    auto add = [&](const DeviceId& id) {
+      if (stream_of_.try_emplace(id, static_cast<int>(program().streams.size())).second)
+        program().streams.push_back({id, "compute"});
+    };
+    add(options_.host);
+    for (const Op& op : function_.ops) add(device(op));
+  }
+
+  void make_buffers() {
+    std::map<DeviceId, int> arena_of;
+    for (const DeviceMemoryPlan& memory : plan_.devices) {
+      if (memory.arena_bytes == 0) continue;
+      arena_of[memory.device] = static_cast<int>(program().arenas.size());
+      program().arenas.push_back({memory.device, memory.arena_bytes});
+    }
+    buffer_of_.assign(plan_.storages.size(), -1);
+    for (Value input : function_.inputs)
+      add_buffer(plan_.storage(input), input, input_name(function_, input), kind_of(input));
+    for (size_t i = 0; i < function_.ops.size(); ++i) {
+      const Op& op = function_.ops[i];
+      for (size_t r = 0; r < op.results.size(); ++r) {
+        Value value{static_cast<int32_t>(i), static_cast<int32_t>(r)};
+        int32_t storage = plan_.storage(value);
+        if (buffer_of_[storage] >= 0) continue;
+        const Storage& planned = plan_.storages[storage];
+        if (planned.kind == StorageKind::constant) {
+          add_constant(storage, value);
+        } else if (planned.kind == StorageKind::temporary) {
+          int buffer = add_buffer(storage, value, fmt::format("t{}", storage), BufferKind::temporary);
+          program().buffers[buffer].arena = arena_of.at(planned.device);
+          program().buffers[buffer].offset = planned.offset;
+          program().buffers[buffer].bytes = planned.bytes;
+        } else {
+          add_buffer(storage, value, fmt::format("result{}", result_count_++), BufferKind::result);
+        }
+      }
+    }
+    for (Value input : function_.inputs)
+      if (input_kind(function_, input) == InputKind::argument) program().arguments.push_back(buffer(input));
+    make_results();
+  }
+
+  // A result that is an input, a constant or another result gets memory of its own, filled at the end of the step.
+  void make_results() {
+    for (Value result : function_.results) {
+      int source = buffer(result);
+      bool taken = std::find(program().results.begin(), program().results.end(), source) != program().results.end();
+      if (program().buffers[source].kind == BufferKind::result && !taken) {
+        program().results.push_back(source);
+        program().buffers[source].sizes = function_.tensor(result).sizes();
+        continue;
+      }
+      ProgramBuffer copy = program().buffers[source];
+      copy.name = fmt::format("result{}", result_count_++);
+      copy.kind = BufferKind::result;
+      copy.arena = -1;
+      copy.offset = 0;
+      copy.bytes = function_.tensor(result).bytes();
+      program().results.push_back(static_cast<int>(program().buffers.size()));
+      copied_results_.emplace_back(source, program().results.back());
+      program().buffers.push_back(std::move(copy));
+    }
+  }
+
+  BufferKind kind_of(Value input) const {
+    switch (input_kind(function_, input)) {
+      case InputKind::argument:
+        return BufferKind::argument;
+      case InputKind::state:
+        return BufferKind::state;
+      case InputKind::constant:
+        return BufferKind::constant;
+    }
+    return BufferKind::argument;
+  }
+
+  int add_buffer(int32_t storage, Value value, std::string name, BufferKind kind) {
+    const TensorType& type = function_.tensor(value);
+    ProgramBuffer made;
+    made.name = std::move(name);
+    made.kind = kind;
+    made.device = plan_.storages[storage].device;
+    made.dtype = type.dtype;
+    made.sizes = type.sizes();
+    made.layout = type.layout;
+    made.bytes = type.bytes();
+    buffer_of_[storage] = static_cast<int>(program().buffers.size());
+    program().buffers.push_back(std::move(made));
+    return buffer_of_[storage];
+  }
+
+  // A `constant` op, or its copy on another device: both are filled from the tensor.
+  void add_constant(int32_t storage, Value value) {
+    const Op* op = &function_.op(value);
+    while (!op->is("constant") && !op->operands.empty()) op = &function_.op(op->operands[0]);
+    std::string name = fmt::format("constant{}", compiled_.constants.size());
+    add_buffer(storage, value, name, BufferKind::constant);
+    HostTensor tensor = op->is("constant") ? op->attributes.get<HostTensor>("value") : HostTensor();
+    compiled_.constants.emplace(name, tensor.reshaped(function_.tensor(value).sizes()));
+  }
+
+  int buffer(Value value) const { return buffer_of_[plan_.storage(value)]; }
+  int stream(const DeviceId& id) const { return stream_of_.at(id); }
+
+  // Copies run on the stream of the device that is not the host's.
+  int copy_stream(const DeviceId& from, const DeviceId& to) const { return stream(to == options_.host ? from : to); }
+
+  // --- blocks
+
+  void write_load() {
+    BlockWriter load(program().blocks[1], program());
+    for (size_t b = 0; b < program().buffers.size(); ++b) {
+      const ProgramBuffer& buffer = program().buffers[b];
+      bool is_constant = buffer.kind == BufferKind::constant;
+      if (!is_constant && buffer.kind != BufferKind::state) continue;
+      Copy copy;
+      copy.stream = stream(buffer.device);
+      copy.destination = static_cast<int>(b);
+      bool moves = buffer.device != options_.host;
+      copy.facts = {options_.host,
+                    buffer.device,
+                    moves ? buffer.bytes : 0,
+                    buffer.name,
+                    {},
+                    is_constant ? "a constant, loaded once" : "a state, loaded once"};
+      const int written[] = {copy.destination};
+      load.add(copy, copy.stream, {}, written);
+    }
+  }
+
+  void write_step() {
+    BlockWriter step(program().blocks[0], program());
+    for (size_t i = 0; i < function_.ops.size(); ++i) {
+      const Op& op = function_.ops[i];
+      auto index = static_cast<int32_t>(i);
+      if (is_input(op) || is_alias(index)) continue;
+      if (is_copy(op))
+        write_copy(step, op, index);
+      else
+        write_launch(step, op, index);
+    }
+    for (auto [source, destination] : copied_results_) {
+      const DeviceId& on = program().buffers[source].device;
+      const int reads[] = {source}, writes[] = {destination};
+      step.add(Copy{stream(on), source, destination, {on, on, 0, program().buffers[source].name, {}, "a result"}},
+               stream(on), reads, writes);
+    }
+    for (int32_t number : plan_.update_order) {
+      const Update& update = function_.updates[number];
+      program().updates.push_back({buffer(update.state), buffer(update.value)});
+    }
+  }
+
+  void write_copy(BlockWriter& step, const Op& op, int32_t index) {
+    int source = buffer(op.operands[0]), destination = buffer({index, 0});
+    if (source == destination || program().buffers[destination].kind == BufferKind::constant) return;
+    const DeviceId &from = program().buffers[source].device, &to = program().buffers[destination].device;
+    if (program().buffers[destination].kind == BufferKind::temporary) {
+      program().buffers[destination].sizes = program().buffers[source].sizes;
+      program().buffers[destination].bytes = program().buffers[source].bytes;
+    }
+    const Op& producer = function_.op(op.operands[0]);
+    std::string value = producer.is("input") ? input_name(function_, op.operands[0]) : std::string(producer.name());
+    TransferFacts facts{from,
+                        to,
+                        from == to ? 0 : program().buffers[destination].bytes,
+                        std::move(value),
+                        where_from(op),
+                        op.attributes.get<std::string>("why")};
+    int on = copy_stream(from, to);
+    const int reads[] = {source}, writes[] = {destination};
+    step.add(Copy{on, source, destination, std::move(facts)}, on, reads, writes);
+  }
+
+  void write_launch(BlockWriter& step, const Op& op, int32_t index) {
+    const Lowered& lowered = lowered_[index];
+    used_.insert(lowered.number);
+    Launch launch;
+    launch.stream = stream(device(op));
+    launch.entry = entry_name(lowered.number);
+    std::vector<int> reads, writes;
+    for (Value operand : op.operands) reads.push_back(buffer(operand));
+    for (size_t r = 0; r < op.results.size(); ++r) writes.push_back(buffer({index, static_cast<int32_t>(r)}));
+    launch.buffers = reads;
+    launch.buffers.insert(launch.buffers.end(), writes.begin(), writes.end());
+    launch.written = static_cast<int>(writes.size());
+    launch.flops = lowered.cost.flops;
+    launch.bytes = lowered.cost.bytes;
+    launch.origin = where_from(op);
+    int on = launch.stream;
+    step.add(std::move(launch), on, reads, writes);
+  }
+
+  const Graph& graph_;
+  const Function& function_;
+  const CompileProgramOptions& options_;
+  CompiledProgram compiled_;
+  MemoryPlan plan_;
+  std::vector<Lowered> lowered_;  // by op
+  std::vector<StructuredKernel> kernels_;
+  std::set<size_t> used_;  // kernels that something launches
+  std::map<DeviceId, int> stream_of_;
+  std::vector<int> buffer_of_;  // by storage
+  std::vector<std::pair<int, int>> copied_results_;
+  int result_count_ = 0;
+};
+
+}  // namespace
+
+CompiledProgram compile_program(const Graph& graph, const CompileProgramOptions& options) {
+  return ProgramMaker(graph, options).make();
+}
+
+}  // namespace placewright

@@ -1,0 +1,22 @@
+// Graph after the passes -> Program and kernel images: lowers each launch, chooses and applies its schedule, emits the
+// code, plans memory, and orders the work on streams with the waits that it needs.
+#pragma once
+
+#include "placewright/codegen/cpu_target.h"
+#include "placewright/codegen/emitter.h"
+#include "placewright/ir/graph.h"
+#include "placewright/ir/program.h"
+
+namespace placewright {
+
+struct CompileProgramOptions {
+  CpuTarget target;
+  DeviceId host{"cpu", 0};  // whose memory is the host's
+  EmitOptions emit;
+};
+
+// `graph` is placed, with its transfers, and every op of main is one launch, one copy, or nothing to run. Error if an
+// op cannot be run as it stands.
+CompiledProgram compile_program(const Graph& graph, const CompileProgramOptions& options);
+
+}  // namespace placewright

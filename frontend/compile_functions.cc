@@ -1,0 +1,143 @@
+// The ways to make an executable: from a function, from a module, as a training step.
+#include <fmt/format.h>
+
+#include "compiled.h"
+#include "optim_body.h"
+#include "placewright/compile.h"
+#include "placewright/passes/placement.h"
+
+namespace placewright {
+
+using capture::At;
+using capture::Compiled;
+using capture::Traced;
+
+namespace {
+
+constexpr std::source_location inherited{};
+
+class TracedFunction final : public Compiled {
+ public:
+  using Function = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
+  TracedFunction(Function function, CompileOptions options)
+      : Compiled(std::move(options)), function_(std::move(function)) {}
+
+ protected:
+  Traced trace(std::span<const Tensor> stand_ins, std::span<const Tensor>) override {
+    return {function_({stand_ins.begin(), stand_ins.end()}), {}};
+  }
+
+ private:
+  Function function_;
+};
+
+class CompiledModule final : public Compiled {
+ public:
+  CompiledModule(nn::Module& module, CompileOptions options) : Compiled(std::move(options)), module_(module) {}
+
+ protected:
+  Traced trace(std::span<const Tensor> stand_ins, std::span<const Tensor>) override {
+    if (stand_ins.size() != 1) throw Error(fmt::format("a module takes 1 argument, found {}", stand_ins.size()));
+    module_.named_parameters();
+    return {{module_({stand_ins[0], inherited})}, {}};
+  }
+  std::string argument_name(size_t) const override { return "input"; }
+  std::string structure() const override { return module_.is_training() ? "train" : "eval"; }
+
+ private:
+  nn::Module& module_;
+};
+
+class CompiledStep final : public Compiled {
+ public:
+  CompiledStep(nn::Module& model, Loss loss, optim::Optimizer& optimizer, CompileOptions options)
+      : Compiled(std::move(options)), model_(model), loss_(std::move(loss)), optimizer_(optimizer) {}
+
+  capture::Site site;  // of the call that is traced
+
+ protected:
+  Traced trace(std::span<const Tensor> stand_ins, std::span<const Tensor> scalars) override {
+    if (stand_ins.size() != 2)
+      throw Error(fmt::format("a training step takes an input and a target, found {} arguments", stand_ins.size()));
+    capture::Scope here(site, "");
+    model_.named_parameters();
+    Tensor loss = loss_({model_({stand_ins[0], inherited}), inherited}, {stand_ins[1], inherited});
+    std::vector<Tensor> trainable = optim::trainable(optimizer_);
+    std::vector<Tensor> results = At(inherited).gradients({loss}, trainable);
+    return {{results.front()},
+            optim::capture_updates(optimizer_, std::span(results).subspan(1),
+                                   {std::vector<Tensor>(scalars.begin(), scalars.end())}, {})};
+  }
+  std::string argument_name(size_t i) const override { return i == 0 ? "input" : "target"; }
+  std::vector<Tensor> make_scalars() override { return optim::capture_hypers(optimizer_).arguments; }
+  size_t scalar_count() const override { return optim::hyper_count(optimizer_); }
+  void scalar_values(std::span<double> values) const override { optim::hyper_values(optimizer_, values); }
+  std::string structure() const override {
+    return optim::structure(optimizer_) + (model_.is_training() ? "train" : "eval");
+  }
+
+ private:
+  nn::Module& model_;
+  Loss loss_;
+  optim::Optimizer& optimizer_;
+};
+
+}  // namespace
+
+std::vector<Tensor> CompiledFunction::call(std::span<const Tensor> arguments, Here where) const {
+  return compiled_->call(arguments, where);
+}
+Graph CompiledFunction::capture(std::span<const Tensor> arguments) const { return compiled_->capture(arguments).graph; }
+std::vector<const Specialisation*> CompiledFunction::specialisations() const { return compiled_->specialisations(); }
+
+CompiledFunction compile(std::function<std::vector<Tensor>(const std::vector<Tensor>&)> function,
+                         CompileOptions options) {
+  return CompiledFunction(std::make_shared<TracedFunction>(std::move(function), std::move(options)));
+}
+
+CompiledFunction compile(std::function<Tensor(const Tensor&)> function, CompileOptions options) {
+  return compile(
+      [function = std::move(function)](const std::vector<Tensor>& arguments) {
+        if (arguments.size() != 1)
+          throw Error(fmt::format("the function takes 1 argument, found {}", arguments.size()));
+        return std::vector<Tensor>{function(arguments[0])};
+      },
+      std::move(options));
+}
+
+CompiledFunction compile(std::function<Tensor(const Tensor&, const Tensor&)> function, CompileOptions options) {
+  return compile(
+      [function = std::move(function)](const std::vector<Tensor>& arguments) {
+        if (arguments.size() != 2)
+          throw Error(fmt::format("the function takes 2 arguments, found {}", arguments.size()));
+        return std::vector<Tensor>{function(arguments[0], arguments[1])};
+      },
+      std::move(options));
+}
+
+CompiledFunction compile(nn::Module& module, CompileOptions options) {
+  return CompiledFunction(std::make_shared<CompiledModule>(module, std::move(options)));
+}
+
+TrainingStep compile_training_step(nn::Module& model, Loss loss, optim::Optimizer& optimizer, CompileOptions options,
+                                   Here where) {
+  auto compiled = std::make_shared<CompiledStep>(model, std::move(loss), optimizer, std::move(options));
+  compiled->site = capture::site_of(where);
+  return TrainingStep(CompiledFunction(std::move(compiled)));
+}
+
+const Specialisation& CompiledFunction::last() const { return compiled_->last(); }
+
+std::string placement_report(const Specialisation& specialisation) { return print_plan(specialisation.placement()); }
+
+Tensor TrainingStep::operator()(const Tensor& x, const Tensor& target, Here where) {
+  const Tensor arguments[] = {x, target};
+  return function_.call(arguments, where).front();
+}
+
+Graph TrainingStep::capture(const Tensor& x, const Tensor& target) {
+  const Tensor arguments[] = {x, target};
+  return function_.capture(arguments);
+}
+
+}  // namespace placewright

@@ -1,0 +1,88 @@
+#include "compiled.h"
+
+#include <fmt/format.h>
+
+#include "load_graph.h"
+
+namespace placewright::capture {
+
+namespace {
+constexpr int64_t constant_limit_bytes = int64_t{1} << 20;  // of a tensor that a compiled function captures
+}
+
+Captured Compiled::capture(std::span<const Tensor> arguments) {
+  std::vector<Tensor> stand_ins;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const Node& given = *arguments[i].node();
+    std::optional<Pin> pin = given.pin;
+    if (!pin && !given.device_reason.empty() && !given.frames.empty())
+      pin = Pin{given.device, to_source_site(given.frames.front())};
+    stand_ins.push_back(At(given.frames.empty() ? Site{} : given.frames.front())
+                            .argument(argument_name(i), Type(arguments[i].dtype(), arguments[i].shape()),
+                                      arguments[i].device(), std::move(pin)));
+  }
+  std::vector<Tensor> scalars = make_scalars();
+  Traced traced = trace(stand_ins, scalars);
+  std::vector<Tensor> inputs = stand_ins;
+  inputs.insert(inputs.end(), scalars.begin(), scalars.end());
+  return make_graph(options_.name, inputs, traced.results, traced.updates, constant_limit_bytes);
+}
+
+namespace {
+// Whether the tensor is what an entry was compiled for. Types of arguments carry no layout or place of their own.
+bool matches(const Tensor& tensor, const Type& type, const DeviceId& device) {
+  return tensor.dtype() == type.tensor().dtype && tensor.shape() == type.tensor().shape && tensor.device() == device;
+}
+}  // namespace
+
+const Compiled::Entry& Compiled::find_or_load(std::span<const Tensor> arguments) {
+  std::string now = structure();
+  for (size_t e = entries_.size(); e-- > 0;) {
+    const Entry& entry = *entries_[e];
+    bool same = entry.types.size() == arguments.size() && entry.structure == now;
+    for (size_t i = 0; same && i < arguments.size(); ++i)
+      same = matches(arguments[i], entry.types[i], entry.devices[i]);
+    if (same) return entry;
+  }
+  auto entry = std::make_unique<Entry>();
+  for (const Tensor& argument : arguments) {
+    entry->types.emplace_back(argument.dtype(), argument.shape());
+    entry->devices.push_back(argument.device());
+  }
+  entry->structure = std::move(now);
+  entry->loaded = LoadedGraph::load(capture(arguments), Session::current());
+  entry->scalars = scalar_count();
+  entries_.push_back(std::move(entry));
+  return *entries_.back();
+}
+
+std::vector<Tensor> Compiled::call(std::span<const Tensor> arguments, std::source_location where) {
+  std::lock_guard lock(mutex_);
+  for (const Tensor& argument : arguments)
+    if (!argument.is_defined() || argument.node()->depends_on_argument)
+      throw Error(
+          fmt::format("{}: found {}, expected tensors with values ({})", options_.name,
+                      argument.is_defined() ? "a tensor of a function that is being compiled" : "an undefined tensor",
+                      to_source_site(site_of(where)).to_string()));
+  const Entry& entry = find_or_load(arguments);
+  last_ = entry.loaded.get();
+  double scalars[64];
+  PW_CHECK(entry.scalars <= std::size(scalars), "too many hyper-parameters");
+  scalar_values(std::span(scalars, entry.scalars));
+  return entry.loaded->run(arguments, std::span(scalars, entry.scalars));
+}
+
+std::vector<const Specialisation*> Compiled::specialisations() const {
+  std::lock_guard lock(mutex_);
+  std::vector<const Specialisation*> all;
+  for (const std::unique_ptr<Entry>& entry : entries_) all.push_back(entry->loaded.get());
+  return all;
+}
+
+const Specialisation& Compiled::last() const {
+  std::lock_guard lock(mutex_);
+  if (!last_) throw Error(fmt::format("{} was not called yet: there is no specialisation to look at", options_.name));
+  return *last_;
+}
+
+}  // namespace placewright::capture

@@ -1,0 +1,11 @@
+// Everything that users of Placewright need.
+#pragma once
+
+#include "placewright/compile.h"
+#include "placewright/nn.h"
+#include "placewright/ops.h"
+#include "placewright/optim.h"
+#include "placewright/session.h"
+#include "placewright/tensor.h"
+
+namespace pw = placewright;

@@ -1,0 +1,66 @@
+// One specialisation: a captured graph, compiled (or found in the cache) and bound to the session's devices and states.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "capture/node.h"
+#include "placewright/compile.h"
+#include "placewright/passes/placement.h"
+#include "placewright/runtime/executable.h"
+#include "session_body.h"
+
+namespace placewright::capture {
+
+class LoadedGraph final : public Specialisation, public std::enable_shared_from_this<LoadedGraph> {
+ public:
+  // The one function that chains the stages: passes, placement's report, cache or code generation, binding.
+  static std::shared_ptr<LoadedGraph> load(Captured captured, std::shared_ptr<Session> session);
+
+  // `arguments` and then `scalars` stand for the graph's arguments that are the caller's; values that the graph was
+  // captured with are its own. Results are tensors that are read when somebody asks.
+  std::vector<Tensor> run(std::span<const Tensor> arguments, std::span<const double> scalars);
+  HostTensor read_result(int i, uint64_t run);
+  // Values come with each call instead: lazy graphs of equal text share one specialisation.
+  void drop_own_values() { own_values_.clear(); }
+
+  const Graph& captured() const override { return captured_; }
+  const Graph& placed() const override { return placed_; }
+  const PlacementPlan& placement() const override { return plan_; }
+  double compile_seconds() const override { return compile_seconds_; }
+  bool from_cache() const override { return from_cache_; }
+  const std::vector<std::string>& notices() const override { return notices_; }
+  const Program& program() const { return executable_->program(); }
+  int64_t step_transfer_bytes() const override { return context_->transfers().bytes + argument_bytes_; }
+  int64_t load_transfer_bytes() const override { return executable_->load_transfers().bytes; }
+  int64_t read_back_bytes() const override { return context_->read_back().bytes; }
+
+ private:
+  LoadedGraph() = default;
+  BufferView view_of_argument(const Tensor& tensor, const ProgramBuffer& buffer);
+  void keep_unread_results();
+
+  std::shared_ptr<Session> session_;
+  Graph captured_, placed_;
+  PlacementPlan plan_;
+  double compile_seconds_ = 0;
+  bool from_cache_ = false;
+  std::vector<std::string> notices_;
+  std::vector<Tensor> own_values_;  // arguments of the graph that it was captured with
+  std::vector<std::shared_ptr<State>> states_;
+  std::shared_ptr<const placewright::Executable> executable_;
+
+  std::mutex mutex_;
+  std::unique_ptr<Context> context_;
+  std::vector<BufferView> views_;
+  HostTensor scalars_;
+  std::vector<HostTensor> held_;  // host values that views_ point into, for the time of a run
+  std::vector<std::weak_ptr<Node>> unread_;
+  uint64_t runs_ = 0;
+  int64_t argument_bytes_ = 0;  // uploaded by the last run for tensors whose device the user named
+};
+
+}  // namespace placewright::capture

@@ -1,0 +1,37 @@
+// An optimizer's captured side: its state tensors, its hyper-parameters as arguments, its updates as nodes.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "capture/node.h"
+#include "placewright/optim.h"
+
+namespace placewright::optim {
+
+struct Optimizer::Body {
+  std::map<std::string, Tensor> state;  // by name: "fc1.weight.momentum", "step"
+
+  Tensor find_or_make(const std::string& name, const Type& type);
+};
+
+// The trainable parameters, in the order of the groups.
+std::vector<Tensor> trainable(const Optimizer& optimizer);
+
+struct CapturedHypers {
+  std::vector<Tensor> arguments;  // f64 scalars, in the order of hyper_values
+};
+CapturedHypers capture_hypers(const Optimizer& optimizer);
+// What the arguments are worth now: into as many doubles as there are arguments.
+void hyper_values(const Optimizer& optimizer, std::span<double> values);
+size_t hyper_count(const Optimizer& optimizer);
+
+// The updates of all trainable parameters, given their gradients in the order of trainable().
+std::vector<capture::CapturedUpdate> capture_updates(const Optimizer& optimizer, std::span<const Tensor> gradients,
+                                                     const CapturedHypers& hypers, capture::Site site);
+
+// Changes when the captured updates would: frozen parameters, groups, clipping switched on or off.
+std::string structure(const Optimizer& optimizer);
+
+}  // namespace placewright::optim

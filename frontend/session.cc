@@ -1,0 +1,186 @@
+#include "placewright/session.h"
+
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include "load_graph.h"
+#include "placewright/codegen/cpu_target.h"
+#include "placewright/codegen/cpu_target_model.h"
+#include "placewright/ir/machine.h"
+#include "placewright/passes/pass.h"
+#include "placewright/runtime/byte_cache.h"
+#include "placewright/runtime/cpu/cpu_device.h"
+#include "placewright/runtime/sim/sim_device.h"
+#include "placewright/runtime/state_store.h"
+#include "session_body.h"
+
+namespace placewright {
+
+namespace {
+// The one global of the library.
+struct Current {
+  std::mutex mutex;
+  std::shared_ptr<Session> session;
+};
+Current& current() {
+  static Current current;
+  return current;
+}
+}  // namespace
+
+struct Session::Opened {
+  DeviceSet devices;
+  Machine machine;
+  std::shared_ptr<StateStore> states;
+  std::map<DeviceId, std::unique_ptr<TargetModel>> models;
+  std::unique_ptr<ByteCache> cache;
+};
+
+namespace {
+
+constexpr int64_t sim_memory_bytes = int64_t{8} << 30;
+constexpr int most_devices = 64;
+
+struct Wanted {
+  std::string kind;
+  int count = 1;
+};
+
+// "cpu,sim:2"
+std::vector<Wanted> parse_wanted(const std::string& text) {
+  std::vector<Wanted> all;
+  size_t begin = 0;
+  while (begin <= text.size()) {
+    size_t end = std::min(text.find(',', begin), text.size());
+    DeviceId part = parse_device(text.substr(begin, end - begin));
+    bool counted = text.substr(begin, end - begin).find(':') != std::string::npos;
+    all.push_back({part.kind, counted ? part.ordinal : 1});
+    begin = end + 1;
+  }
+  return all;
+}
+
+// The registry of device kinds: a new one is a line here.
+DeviceSet open_devices(const SessionOptions& options, std::vector<Link>& links) {
+  DeviceSpec host = CpuDevice::probe();
+  if (options.threads > 0) host.threads = options.threads;
+  auto cpu = std::make_shared<CpuDevice>(host);
+  std::vector<std::shared_ptr<Device>> devices{cpu};
+  for (const Wanted& wanted : parse_wanted(options.devices)) {
+    if (wanted.kind == host.id.kind && wanted.count == 1) continue;
+    if (wanted.kind != "sim" || wanted.count < 0 || wanted.count > most_devices)
+      throw Error(fmt::format("devices '{}': found {}:{}, expected cpu and sim:N with N up to {}", options.devices,
+                              wanted.kind, wanted.count, most_devices));
+    links = SimDevice::default_links(host.id, wanted.count);
+    auto machine = std::make_shared<SimMachine>(links);
+    auto pool = std::make_shared<ThreadPool>(host.threads);
+    for (int i = 0; i < wanted.count; ++i)
+      devices.push_back(std::make_shared<SimDevice>(SimDevice::default_spec(i, sim_memory_bytes), machine, pool));
+  }
+  return DeviceSet(std::move(devices), {});
+}
+
+}  // namespace
+
+Session::Session(SessionOptions options) : options_(std::move(options)), seed_(options_.seed) {}
+Session::~Session() = default;
+
+Session::Opened& Session::opened() {
+  std::lock_guard lock(mutex_);
+  if (opened_) return *opened_;
+  auto made = std::make_unique<Opened>();
+  std::vector<Link> links;
+  made->devices = open_devices(options_, links);
+  made->machine = made->devices.machine(std::move(links));
+  made->states = std::make_shared<StateStore>(made->devices.host());
+  for (const DeviceSpec& spec : made->machine.devices)
+    made->models[spec.id] = make_cpu_target_model(host_cpu_target(), spec);
+  if (options_.use_cache) try {
+      made->cache = std::make_unique<ByteCache>(
+          options_.cache_directory.empty() ? default_cache_folder() : std::filesystem::path(options_.cache_directory));
+    } catch (const Error& error) {
+      notice(fmt::format("compiled programs are not kept: {}", error.what()));
+    }
+  opened_ = std::move(made);
+  return *opened_;
+}
+
+const DeviceSet& Session::devices() { return opened().devices; }
+const std::shared_ptr<StateStore>& Session::states() { return opened().states; }
+const Machine& Session::machine() { return opened().machine; }
+const ByteCache* Session::cache() { return opened().cache.get(); }
+
+PassContext Session::pass_context() {
+  Opened& all = opened();
+  PassContext context;
+  for (const auto& [id, model] : all.models) context.targets[id] = model.get();
+  context.machine = &all.machine;
+  context.options.strict = options_.strict;
+  return context;
+}
+
+std::shared_ptr<Session> Session::current() {
+  Current& here = placewright::current();
+  std::lock_guard lock(here.mutex);
+  if (!here.session) here.session = std::make_shared<Session>(SessionOptions{});
+  return here.session;
+}
+
+void Session::replace(std::shared_ptr<Session> session) {
+  Current& here = placewright::current();
+  std::lock_guard lock(here.mutex);
+  here.session.swap(session);
+}
+
+std::string Session::claim_name(const std::string& wanted) {
+  std::lock_guard lock(mutex_);
+  std::string name = wanted;
+  for (int i = 2; !names_.insert(name).second; ++i) name = fmt::format("{}_{}", wanted, i);
+  return name;
+}
+
+void Session::release_name(const std::string& name) {
+  std::lock_guard lock(mutex_);
+  names_.erase(name);
+}
+
+void Session::set_seed(uint64_t seed) {
+  seed_ = seed;
+  stream_ = 0;
+}
+
+void Session::notice(const std::string& line) {
+  if (options_.notice)
+    options_.notice(line);
+  else
+    std::fprintf(stderr, "placewright: %s\n", line.c_str());
+}
+
+void configure(const SessionOptions& options) { Session::replace(std::make_shared<Session>(options)); }
+const SessionOptions& session_options() { return Session::current()->options(); }
+void manual_seed(uint64_t seed) { Session::current()->set_seed(seed); }
+
+std::vector<DeviceId> devices() {
+  std::vector<DeviceId> ids;
+  for (const DeviceSpec& spec : machine().devices) ids.push_back(spec.id);
+  return ids;
+}
+
+int device_count(std::string_view kind) {
+  int count = 0;
+  for (const DeviceId& id : devices()) count += id.kind == kind;
+  return count;
+}
+
+const Machine& machine() { return Session::current()->machine(); }
+
+Availability is_available(std::string_view kind) {
+  if (device_count(kind) > 0) return {true, {}};
+  for (const AbsentDevice& absent : machine().absent)
+    if (absent.kind == kind) return {false, fmt::format("{}; {}", absent.cause, absent.fix)};
+  return {false, fmt::format("this build has no devices of kind {}, or the session was not given any; it has {}", kind,
+                             session_options().devices)};
+}
+
+}  // namespace placewright
