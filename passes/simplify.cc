@@ -45,6 +45,12 @@ bool has_symbol(const Op& op) {
   return false;
 }
 
+// An op that has no place yet may be replaced by a value that has one.
+bool may_stand_for(const TensorType& value, const TensorType& result) {
+  return value.dtype == result.dtype && value.shape == result.shape && value.layout == result.layout &&
+         (value.where == result.where || !result.where.is_placed());
+}
+
 }  // namespace
 
 std::optional<Value> Simplifier::run() {
@@ -106,7 +112,8 @@ Graph simplify(Graph graph, const PassContext&) {
           op.results[0].tensor().layout.is_row_major()) {
         op.operands = rewriter.operands(op);
         simpler = Simplifier(rewriter.builder, op).run();
-        if (simpler && rewriter.builder.type(*simpler) != op.results[0]) simpler.reset();
+        if (simpler && !may_stand_for(rewriter.builder.type(*simpler).tensor(), op.results[0].tensor()))
+          simpler.reset();
       }
       if (simpler)
         rewriter.replace(i, {*simpler});

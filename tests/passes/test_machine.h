@@ -1,5 +1,5 @@
 // A machine of one host and two accelerators, with a target model that is simple enough to reason about: what the
-// tests of passes place and fuse on. "tiny" devices take any group, as a target may for a small step.
+// tests of passes place and fuse on. With `fuses_all` it takes any group, as a target may for a small step.
 #pragma once
 
 #include <algorithm>
