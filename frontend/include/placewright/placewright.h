@@ -2,6 +2,8 @@
 #pragma once
 
 #include "placewright/compile.h"
+#include "placewright/data.h"
+#include "placewright/npy.h"
 #include "placewright/nn.h"
 #include "placewright/ops.h"
 #include "placewright/optim.h"
