@@ -12,7 +12,7 @@ namespace {
 // For each stream, how many of its instructions are known to be complete.
 using Clock = std::vector<int64_t>;
 
-struct Access {
+struct Touch {
   int stream = 0;
   int64_t tick = 0;  // on that stream
   bool is_write = false;
@@ -21,8 +21,8 @@ struct Access {
 // What is known of a buffer while the program is replayed.
 struct Holding {
   bool valid = false;
-  std::string overwritten;       // who wrote over it last
-  std::vector<Access> accesses;  // the last one, or the last write and the reads since
+  std::string overwritten;     // who wrote over it last
+  std::vector<Touch> touches;  // the last one, or the last write and the reads since
 };
 
 bool overlap(const ProgramBuffer& a, const ProgramBuffer& b) {
@@ -48,7 +48,7 @@ class Replay {
     }
     if (program_.load >= 0) {
       run_block(program_.load);
-      for (Holding& holding : holdings_) holding.accesses.clear();
+      for (Holding& holding : holdings_) holding.touches.clear();
       // Only what outlives the load may be used by the step.
       for (size_t i = 0; i < program_.buffers.size(); ++i)
         if (program_.buffers[i].kind == BufferKind::temporary || program_.buffers[i].kind == BufferKind::result)
@@ -77,26 +77,26 @@ class Replay {
     fail(fmt::format("{} is read, but {}", describe(buffer), holding.overwritten));
   }
 
-  void require_ordered(int buffer, int stream, bool is_write, const std::vector<Access>& accesses) const {
-    for (const Access& access : accesses) {
-      if (!is_write && !access.is_write) continue;
-      if (clocks_[static_cast<size_t>(stream)][static_cast<size_t>(access.stream)] >= access.tick) continue;
-      fail(fmt::format("{} is used by streams {} and {} with no wait between them", describe(buffer), access.stream,
+  void require_ordered(int buffer, int stream, bool is_write, const std::vector<Touch>& touches) const {
+    for (const Touch& touch : touches) {
+      if (!is_write && !touch.is_write) continue;
+      if (clocks_[static_cast<size_t>(stream)][static_cast<size_t>(touch.stream)] >= touch.tick) continue;
+      fail(fmt::format("{} is used by streams {} and {} with no wait between them", describe(buffer), touch.stream,
                        stream));
     }
   }
 
   void read(int buffer, int stream) {
     require_valid(buffer);
-    require_ordered(buffer, stream, false, holdings_[static_cast<size_t>(buffer)].accesses);
+    require_ordered(buffer, stream, false, holdings_[static_cast<size_t>(buffer)].touches);
     note(buffer, stream, false);
   }
 
   void write(int buffer, int stream) {
-    require_ordered(buffer, stream, true, holdings_[static_cast<size_t>(buffer)].accesses);
+    require_ordered(buffer, stream, true, holdings_[static_cast<size_t>(buffer)].touches);
     for (int rival : rivals_[static_cast<size_t>(buffer)]) {
       Holding& other = holdings_[static_cast<size_t>(rival)];
-      require_ordered(rival, stream, true, other.accesses);
+      require_ordered(rival, stream, true, other.touches);
       if (other.valid) other.overwritten = fmt::format("{} wrote {} over it", where_, describe(buffer));
       other.valid = false;
     }
@@ -105,10 +105,10 @@ class Replay {
   }
 
   void note(int buffer, int stream, bool is_write) {
-    std::vector<Access>& accesses = holdings_[static_cast<size_t>(buffer)].accesses;
+    std::vector<Touch>& touches = holdings_[static_cast<size_t>(buffer)].touches;
     // Earlier ones are ordered before this write, so whoever is behind it is behind them.
-    if (is_write) accesses.clear();
-    accesses.push_back({stream, clocks_[static_cast<size_t>(stream)][static_cast<size_t>(stream)], is_write});
+    if (is_write) touches.clear();
+    touches.push_back({stream, clocks_[static_cast<size_t>(stream)][static_cast<size_t>(stream)], is_write});
   }
 
   void tick(int stream) { ++clocks_[static_cast<size_t>(stream)][static_cast<size_t>(stream)]; }

@@ -17,6 +17,7 @@ namespace {
 constexpr uint64_t address_base = 0x5100'0000'0000'0000;
 constexpr uint64_t address_stride = 0x0000'0100'0000'0000;  // between devices
 constexpr int64_t page = 4096;                              // an unused one lies behind each allocation
+constexpr size_t remembered_events = 65536;                 // of a stream
 constexpr int poison = 0xff;                                // NaN as f32 and f64, -1 as an integer
 
 }  // namespace
@@ -184,7 +185,8 @@ double SimDevice::complete(const Event& event) {
   require_alive();
   Stream& stream = stream_at(event.stream);
   while (stream.completed < event.number) PW_CHECK(run_next(stream, true));
-  return stream.times.at(event.number);
+  auto found = stream.times.find(event.number);
+  return found == stream.times.end() ? stream.seconds : found->second;  // long past: its exact time is forgotten
 }
 
 // Runs the stream's next command. False if there is none, or if it waits for an event that is not complete and must not
@@ -208,18 +210,17 @@ bool SimDevice::run_next(Stream& stream, bool may_wait) {
   if (const auto* record = std::get_if<RecordCommand>(&command)) {
     stream.completed = record->number;
     stream.times[record->number] = stream.seconds;
-    // Whoever still asks for one of the events long past was not going to wait anyway.
-    if (stream.times.size() > 4096) stream.times.erase(stream.times.begin());
+    if (stream.times.size() > remembered_events) stream.times.erase(stream.times.begin());
   }
   return true;
 }
 
 void SimDevice::run(Stream& stream, const LaunchCommand& command) {
   const KernelLaunch& given = command.launch;
-  count_command(fmt::format("kernel {}", given.name));
+  count_command("kernel", given.name);
   std::vector<void*> buffers(command.buffers.size());
   for (size_t i = 0; i < buffers.size(); ++i)
-    buffers[i] = translate(command.buffers[i], command.bytes[i], fmt::format("kernel {}, buffer {}", given.name, i));
+    buffers[i] = translate(command.buffers[i], command.bytes[i], "kernel", given.name);
   KernelLaunch launch = given;
   launch.buffers = buffers.data();
   static_cast<const HostImage*>(launch.image)->run(launch, *pool_);
@@ -231,14 +232,13 @@ void SimDevice::run(Stream& stream, const LaunchCommand& command) {
 }
 
 void SimDevice::run(Stream& stream, const CopyCommand& command) {
-  count_command(fmt::format("copy {}", command.name));
-  auto host_address = [&](const BufferView& view, const char* side) {
+  count_command("copy", command.name);
+  auto host_address = [&](const BufferView& view) {
     if (view.device->is_host_memory()) return static_cast<uint8_t*>(view.address);
-    return static_cast<SimDevice*>(view.device)
-        ->translate(view.address, command.bytes, fmt::format("copy {}, {}", command.name, side));
+    return static_cast<SimDevice*>(view.device)->translate(view.address, command.bytes, "copy", command.name);
   };
-  uint8_t* to = host_address(command.destination, "destination");
-  const uint8_t* from = host_address(command.source, "source");
+  uint8_t* to = host_address(command.destination);
+  const uint8_t* from = host_address(command.source);
   if (command.bytes > 0) std::memmove(to, from, static_cast<size_t>(command.bytes));
   double& free = machine_->link_free_[{command.source.device->id(), command.destination.device->id()}];
   free = std::max(free, stream.seconds) + link_seconds(command) * faults_.link_factor;
@@ -246,10 +246,10 @@ void SimDevice::run(Stream& stream, const CopyCommand& command) {
 }
 
 void SimDevice::run(Stream& stream, const AccumulateCommand& command) {
-  count_command("accumulate");
+  count_command("accumulate", "of an all-reduce");
   int64_t bytes = byte_size(command.dtype, command.count);
-  accumulate_on_host(translate(command.destination, bytes, "accumulate, destination"),
-                     translate(command.source, bytes, "accumulate, source"), command.dtype, command.count);
+  accumulate_on_host(translate(command.destination, bytes, "accumulate", "destination"),
+                     translate(command.source, bytes, "accumulate", "source"), command.dtype, command.count);
   busy_until_ = std::max(busy_until_, stream.seconds) +
                 (spec_.launch_seconds + 3 * static_cast<double>(bytes) / std::max(spec_.memory_bandwidth, 1.0)) *
                     faults_.launch_factor;
@@ -265,9 +265,9 @@ double SimDevice::link_seconds(const CopyCommand& command) const {
   throw Error(fmt::format("copy {}: there is no link from {} to {}", command.name, from.to_string(), to.to_string()));
 }
 
-void SimDevice::count_command(const std::string& what) {
+void SimDevice::count_command(const char* what, const char* name) {
   if (faults_.lose_at_command > 0 && --faults_.lose_at_command == 0)
-    lost_ = fmt::format("{} was lost while it ran {}", id().to_string(), what);
+    lost_ = fmt::format("{} was lost while it ran {} {}", id().to_string(), what, name);
   require_alive();
 }
 
@@ -275,17 +275,21 @@ void SimDevice::require_alive() const {
   if (!lost_.empty()) throw DeviceLost(lost_);
 }
 
-uint8_t* SimDevice::translate(const void* address, int64_t bytes, const std::string& what) const {
+uint8_t* SimDevice::try_translate(const void* address, int64_t bytes) const {
   auto wanted = reinterpret_cast<uint64_t>(address);
   auto next = allocations_.upper_bound(wanted);
-  if (next != allocations_.begin()) {
-    const auto& [begin, allocation] = *std::prev(next);
-    uint64_t offset = wanted - begin;
-    if (offset <= static_cast<uint64_t>(allocation.bytes) && bytes <= allocation.bytes - static_cast<int64_t>(offset))
-      return allocation.memory.get() + offset;
-  }
-  throw Error(fmt::format("{}: {} bytes at {} are no memory of {}: was a transfer forgotten, or the memory freed?",
-                          what, bytes, fmt::ptr(address), id().to_string()));
+  if (next == allocations_.begin()) return nullptr;
+  const auto& [begin, allocation] = *std::prev(next);
+  uint64_t offset = wanted - begin;
+  bool inside =
+      offset <= static_cast<uint64_t>(allocation.bytes) && bytes <= allocation.bytes - static_cast<int64_t>(offset);
+  return inside ? allocation.memory.get() + offset : nullptr;
+}
+
+uint8_t* SimDevice::translate(const void* address, int64_t bytes, const char* what, const char* name) const {
+  if (uint8_t* found = try_translate(address, bytes)) return found;
+  throw Error(fmt::format("{} {}: {} bytes at {} are no memory of {}: was a transfer forgotten, or the memory freed?",
+                          what, name, bytes, fmt::ptr(address), id().to_string()));
 }
 
 }  // namespace placewright

@@ -116,9 +116,10 @@ class SimDevice : public Device {
   void run(Stream& stream, const LaunchCommand& command);
   void run(Stream& stream, const CopyCommand& command);
   void run(Stream& stream, const AccumulateCommand& command);
-  void count_command(const std::string& what);
+  void count_command(const char* what, const char* name);
   void require_alive() const;
-  uint8_t* translate(const void* address, int64_t bytes, const std::string& what) const;
+  uint8_t* try_translate(const void* address, int64_t bytes) const;
+  uint8_t* translate(const void* address, int64_t bytes, const char* what, const char* name) const;
   double link_seconds(const CopyCommand& command) const;
 
   DeviceSpec spec_;
