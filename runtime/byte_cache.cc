@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <tuple>
 #include <unistd.h>
 #define XXH_INLINE_ALL  // header-only: nothing to link
 #include <xxhash.h>
@@ -170,8 +171,10 @@ void ByteCache::trim() const {
     return !has_suffix(file.path);
   });
   if (total <= max_bytes_) return;
-  auto age = [](const File& file) { return std::pair(file.status.st_mtim.tv_sec, file.status.st_mtim.tv_nsec); };
-  std::stable_sort(files.begin(), files.end(), [&](const File& a, const File& b) { return age(a) < age(b); });
+  auto age = [](const File& file) {
+    return std::tuple(file.status.st_mtim.tv_sec, file.status.st_mtim.tv_nsec, file.path.native());
+  };
+  std::sort(files.begin(), files.end(), [&](const File& a, const File& b) { return age(a) < age(b); });
   for (const File& file : files) {
     if (total <= max_bytes_) break;
     if (::unlink(file.path.c_str()) == 0) total -= file.status.st_size;

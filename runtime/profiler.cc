@@ -73,8 +73,10 @@ std::vector<Profiler::Summary> Profiler::summary() const {
     summaries.push_back(
         {device, name, origin, static_cast<int64_t>(seconds.size()), total, seconds[seconds.size() / 2]});
   }
-  std::stable_sort(summaries.begin(), summaries.end(),
-                   [](const Summary& a, const Summary& b) { return a.total > b.total; });
+  auto rank = [](const Summary& summary) { return std::tie(summary.device, summary.name, summary.origin); };
+  std::sort(summaries.begin(), summaries.end(), [&](const Summary& a, const Summary& b) {
+    return a.total != b.total ? a.total > b.total : rank(a) < rank(b);
+  });
   return summaries;
 }
 
