@@ -94,6 +94,7 @@ class StagePlanner {
     if (depth == 0) return;
     for (int d = from; d < stage_.rank(); ++d) {
       if (d == base.vector_dim || stage_.reduced[d] || is_sequential(d) || stage_.extents[d] < 2) continue;
+      if (!tile_pays(d)) continue;
       for (int64_t step = 2; step <= std::min<int64_t>(stage_.extents[d], 16); ++step) {
         Candidate candidate = base;
         candidate.tile.emplace_back(d, step);
@@ -102,6 +103,22 @@ class StagePlanner {
         tiles(best, candidate, d + 1, depth - 1);
       }
     }
+  }
+
+  // A tile pays by what its points share, by rows that a transposed store writes, or, in a reduction, by chains that
+  // run side by side; but points that share nothing should not be pages apart.
+  bool tile_pays(int d) const {
+    bool near = stage_.has_reduction();
+    for (int slot = 0; slot < static_cast<int>(stage_.accesses.size()); ++slot) {
+      const Access& access = stage_.accesses[slot];
+      bool loaded = is_loaded_in(stage_.body, slot);
+      if (loaded && !depends(access, d)) return true;
+      if (is_dynamic(access)) continue;
+      int64_t apart = std::abs(stride(access, d));
+      if (!loaded && apart == 1) return true;
+      near = near && apart * info(kernel_.buffers[access.buffer].dtype).bits / 8 < 4096;
+    }
+    return near;
   }
 
   static int64_t accumulators(const Candidate& candidate) {
@@ -230,7 +247,11 @@ class StagePlanner {
     int64_t apart = pack && !pack->layout.order.empty() ? 1 : stride(access, candidate.vector_dim);
     if (!depends(access, candidate.vector_dim)) return unit + guard;
     if (apart == 1) return vectors * (unit + guard);
-    return vectors * (1.0 * candidate.lanes + guard);
+    // Lanes that stand apart: one element at a time; each in a cache line, or a page, of its own where they are far
+    // apart.
+    int64_t bytes = std::abs(apart) * info(kernel_.buffers[access.buffer].dtype).bits / 8;
+    double lane = bytes < 64 ? 1 : bytes < 4096 ? 2 : 6;
+    return vectors * (lane * candidate.lanes + guard);
   }
 
   static bool is_stored(const std::vector<Store>& stores, int slot) {
