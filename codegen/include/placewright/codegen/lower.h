@@ -1,4 +1,4 @@
-// What one launch computes: the structured kernel of an op of a placed graph.
+// From Graph ops to structured kernels: one launch is one kernel.
 #pragma once
 
 #include "placewright/ir/graph.h"
@@ -6,7 +6,13 @@
 
 namespace placewright {
 
-// Operands' buffers first, then results. Error if the op has no lowering.
+// The kernel of a `fused` op's function: the structured kernels of its ops joined into few stages. What only moves
+// elements is composed into the accesses of its readers, elementwise ops join the stage that made their operand (its
+// body, or the epilogue of a reduction), and what remains are stages over local buffers. Each op keeps its rounding.
+// Inputs of the function come first among the buffers, then its results. Error if an op has no lowering.
+StructuredKernel lower_function(const Graph& graph, FunctionId function);
+
+// The kernel of an op that is one launch: `fused`, or any op with a lowering.
 StructuredKernel lower_launch(const Graph& graph, const Function& function, const Op& op);
 
 }  // namespace placewright
