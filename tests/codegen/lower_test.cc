@@ -1,0 +1,93 @@
+// lower_function: joined kernels mean what the ops mean, through the interpreter and through LLVM.
+#include "placewright/codegen/lower.h"
+
+#include <gtest/gtest.h>
+
+#include "derived_cases.h"
+#include "placewright/ir/builder.h"
+#include "placewright/ir/evaluate.h"
+#include "placewright/ir/interpret_kernel.h"
+#include "placewright/ir/op_table.h"
+#include "placewright/passes/pass.h"
+#include "random_graph.h"
+#include "run_kernel.h"
+
+namespace placewright::testing {
+namespace {
+
+// The main function as the body of one launch: updates become results.
+Graph as_launch(Graph graph) {
+  for (const Update& update : graph.main().updates) graph.main().results.push_back(update.value);
+  graph.main().updates.clear();
+  return graph;
+}
+
+bool can_be_one_launch(const Graph& graph) {
+  for (const Op& op : graph.main().ops) {
+    if (op.is("input")) continue;
+    if (op.is("constant")) {
+      if (op.results[0].tensor().elements() != 1) return false;
+    } else if (!can_lower(*op.entry)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+std::vector<HostTensor> make_buffers(const Graph& graph, const std::vector<HostTensor>& inputs) {
+  std::vector<HostTensor> buffers;
+  for (const HostTensor& input : inputs) buffers.push_back(input.clone());
+  for (Value result : graph.main().results)
+    buffers.emplace_back(graph.main().tensor(result).dtype, graph.main().tensor(result).sizes());
+  return buffers;
+}
+
+TEST(LowerFunction, RandomGraphsThroughInterpreterAndLlvm) {
+  int tried = 0;
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    RandomGraph random = make_random_graph(seed, {.ops = 10, .floating = seed % 2 ? DType::f32 : DType::f64});
+    Graph graph = as_launch(decompose(random.graph, PassContext{}));
+    if (!can_be_one_launch(graph)) continue;
+    ++tried;
+    std::vector<HostTensor> expected = evaluate(graph, random.inputs).results;
+    StructuredKernel kernel = lower_function(graph, 0);
+    double tolerance = random_graph_tolerance(seed % 2 ? DType::f32 : DType::f64);
+    auto check = [&](const std::vector<HostTensor>& buffers, std::string_view how) {
+      for (size_t r = 0; r < expected.size(); ++r)
+        ASSERT_EQ(mismatch(buffers[random.inputs.size() + r], expected[r], tolerance), "")
+            << "seed " << seed << " result " << r << " by " << how << "\n"
+            << print_graph(graph);
+    };
+    std::vector<HostTensor> buffers = make_buffers(graph, random.inputs);
+    ASSERT_EQ(interpret_kernel(kernel, buffers), Status::ok) << seed;
+    check(buffers, "interpreter");
+    if (HasFatalFailure()) return;
+    buffers = make_buffers(graph, random.inputs);
+    KernelImage image = compile_kernels({kernel}, host_cpu_target());
+    ASSERT_EQ(run_entry(image, 0, buffers), Status::ok) << seed;
+    check(buffers, "LLVM");
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(tried, 20);
+}
+
+// Builds y = relu(x w + b) as one launch: a single stage, whose epilogue adds and clips.
+TEST(LowerFunction, BiasAndReluJoinTheContraction) {
+  Graph graph;
+  add_function(graph, "main");
+  FunctionBuilder b(graph, 0);
+  Value x = b.input("x", InputKind::argument, Type(DType::f32, {8, 12}));
+  Value w = b.input("w", InputKind::argument, Type(DType::f32, {12, 20}));
+  Value bias = b.input("b", InputKind::argument, Type(DType::f32, {20}));
+  Value product = b("dot_general", {x, w}, {{"lhs_contracting", Sizes{1}}, {"rhs_contracting", Sizes{0}}});
+  Value sum = b("add", {product, b.broadcast_to(bias, {8, 20})});
+  Value zero = b.full(DType::f32, {8, 20}, 0);
+  b.function().results = {b("max", {sum, zero})};
+  StructuredKernel kernel = lower_function(graph, 0);
+  ASSERT_EQ(kernel.stages.size(), 1u);
+  EXPECT_EQ(kernel.buffers.size(), 4u);
+  EXPECT_EQ(kernel.stages[0].epilogue_stores.size(), 1u);
+}
+
+}  // namespace
+}  // namespace placewright::testing
