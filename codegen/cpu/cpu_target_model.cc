@@ -1,41 +1,113 @@
 #include "placewright/codegen/cpu_target_model.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
-#include "placewright/codegen/lower.h"
 #include "placewright/ir/op_table.h"
 
 namespace placewright {
 namespace {
+
+constexpr double small_seconds = 4e-6;        // launches up to this join whatever they do: their overhead is most of them
+constexpr double heavy_flops_per_result = 24; // a reduction of more than this is worth tiles of its own
+constexpr int longest_epilogue = 6;           // elementwise ops behind a contraction
+
+// What one op computes, told by its lowering.
+struct Work {
+  double seconds = 0;
+  double results = 0;     // elements
+  double operands = 0;    // elements of the largest operand
+  bool heavy = false;     // a contraction, or another reduction with much work a result
+  bool reduces = false;
+  bool moves_only = false;  // no arithmetic: broadcasts, transposes, reshapes
+};
 
 class CpuTargetModel final : public TargetModel {
  public:
   explicit CpuTargetModel(const DeviceSpec& spec) : spec_(spec) {}
 
   std::string refuses(const Graph&, const Function&, const Op& op) const override {
-    if (op.entry->is_structural() || can_lower(*op.entry)) return {};
-    return "no kernel for " + std::string(op.name());
+    if (can_lower(*op.entry) || op.entry->is_structural() || op.entry->realised_as<Host>()) return "";
+    return fmt::format("{} is a composite: the CPU runs its parts", op.name());
   }
 
-  bool can_fuse(const Graph&, const Function&, const std::vector<int32_t>&, int32_t) const override { return false; }
+  bool can_fuse(const Graph& graph, const Function& function, const std::vector<int32_t>& group,
+                int32_t consumer) const override {
+    Work added = work_of(graph, function, consumer);
+    std::vector<Work> members;
+    double seconds = added.seconds;
+    for (int32_t op : group) {
+      members.push_back(work_of(graph, function, op));
+      seconds += members.back().seconds;
+    }
+    if (seconds <= small_seconds) return true;
+    bool has_heavy = std::any_of(members.begin(), members.end(), [](const Work& work) { return work.heavy; });
+    bool moves_only = std::all_of(members.begin(), members.end(), [](const Work& work) { return work.moves_only; });
+    if (added.heavy) return moves_only;
+    auto role = [&](int32_t op) { return graph.origins[function.ops[op].origin].role; };
+    if (!has_heavy) {
+      // Elementwise chains, and reductions with what they read; never a reader behind a reduction of large operands.
+      bool reduced = std::any_of(members.begin(), members.end(), [](const Work& work) { return work.reduces; });
+      if (reduced) return !added.reduces && same_size(members, added.results);
+      double largest = 0;
+      for (const Work& work : members) largest = std::max(largest, work.results);
+      return added.reduces ? added.operands >= largest : added.results >= largest || same_size(members, added.results);
+    }
+    if (added.reduces || role(consumer) == Role::update) return false;
+    int behind = 0;
+    double contracted = 0;
+    for (size_t i = 0; i < members.size(); ++i) {
+      if (members[i].heavy) contracted = members[i].results;
+      if (!members[i].heavy && !members[i].moves_only) ++behind;
+    }
+    return added.results == contracted && behind < longest_epilogue;
+  }
 
   double cost(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const override {
-    double flops = 0, bytes = 0;
-    for (int32_t number : group) {
-      const Op& op = function.ops[number];
-      if (!can_lower(*op.entry)) continue;
-      KernelCost cost = count_cost(lower_launch(graph, function, op));
-      flops += cost.flops;
-      bytes += cost.bytes;
-    }
-    double rate = spec_.rate("contraction", DType::f32);
-    return spec_.launch_seconds +
-           std::max(rate > 0 ? flops / rate : 0, spec_.memory_bandwidth > 0 ? bytes / spec_.memory_bandwidth : 0);
+    double seconds = spec_.launch_seconds;
+    for (int32_t op : group) seconds += work_of(graph, function, op).seconds;
+    return seconds;
   }
 
-  int64_t workspace(const Graph&, const Function&, const std::vector<int32_t>&) const override { return 0; }
+  int64_t workspace(const Graph&, const Function& function, const std::vector<int32_t>& group) const override {
+    int64_t bytes = 0;
+    for (int32_t op : group)
+      for (const Type& type : function.ops[op].results) bytes = std::max(bytes, type.tensor().bytes());
+    return bytes;
+  }
 
  private:
+  static bool same_size(const std::vector<Work>& members, double results) {
+    return std::any_of(members.begin(), members.end(), [&](const Work& work) { return work.results == results; });
+  }
+
+  Work work_of(const Graph& graph, const Function& function, int32_t number) const {
+    const Op& op = function.ops[number];
+    Work work;
+    for (const Type& type : op.results) work.results += static_cast<double>(type.tensor().elements());
+    std::vector<Type> operands;
+    for (Value operand : op.operands) {
+      operands.push_back(function.type(operand));
+      work.operands = std::max(work.operands, static_cast<double>(operands.back().tensor().elements()));
+    }
+    if (op.entry->traits.view) {
+      work.moves_only = true;
+      return work;
+    }
+    if (!can_lower(*op.entry)) return work;
+    StructuredKernel kernel = lower_op({*op.entry, operands, op.results, op.attributes, &graph, op.functions});
+    KernelCost cost = count_cost(kernel);
+    double rate = spec_.rate("contraction", DType::f32);
+    work.seconds = std::max(rate > 0 ? cost.flops / rate : 0,
+                            spec_.memory_bandwidth > 0 ? cost.bytes / spec_.memory_bandwidth : 0);
+    for (const Stage& stage : kernel.stages) work.reduces = work.reduces || stage.has_reduction();
+    work.heavy = work.reduces && cost.flops > heavy_flops_per_result * work.results &&
+                 cost.flops > 4 * (work.operands + work.results);
+    work.moves_only = !work.reduces && cost.flops == 0;
+    return work;
+  }
+
   DeviceSpec spec_;
 };
 
