@@ -51,6 +51,25 @@ class BlockWriter {
 
   template <typename Made>
   void add(Made instruction, int stream, std::span<const int> reads, std::span<const int> writes) {
+    wait(stream, reads, writes);
+    int number = static_cast<int>(block_.instructions.size());
+    block_.instructions.emplace_back(std::move(instruction));
+    note(number, stream, reads, writes);
+  }
+
+  void add_collective(Collective instruction) {
+    const Collective made = instruction;
+    auto one = [](const int& buffer) { return std::span<const int>(&buffer, 1); };
+    for (size_t m = 0; m < made.streams.size(); ++m)
+      wait(made.streams[m], one(made.sources[m]), one(made.destinations[m]));
+    int number = static_cast<int>(block_.instructions.size());
+    block_.instructions.emplace_back(std::move(instruction));
+    for (size_t m = 0; m < made.streams.size(); ++m)
+      note(number, made.streams[m], one(made.sources[m]), one(made.destinations[m]));
+  }
+
+ private:
+  void wait(int stream, std::span<const int> reads, std::span<const int> writes) {
     std::map<int, int> waits;
     for (int buffer : reads) hazards_.collect(range(buffer), false, stream, waits);
     for (int buffer : writes) hazards_.collect(range(buffer), true, stream, waits);
@@ -60,14 +79,14 @@ class BlockWriter {
       seen = number + 1;
       block_.instructions.emplace_back(Wait{stream, number});
     }
-    int number = static_cast<int>(block_.instructions.size());
-    block_.instructions.emplace_back(std::move(instruction));
+  }
+
+  void note(int number, int stream, std::span<const int> reads, std::span<const int> writes) {
     if (program_.streams.size() == 1) return;
     for (int buffer : reads) hazards_.add(range(buffer), false, stream, number);
     for (int buffer : writes) hazards_.add(range(buffer), true, stream, number);
   }
 
- private:
   Hazards::Range range(int index) const {
     const ProgramBuffer& buffer = program_.buffers[index];
     int64_t bytes = std::max<int64_t>(buffer.bytes, 1);
@@ -116,6 +135,7 @@ class ProgramMaker {
 
   static bool is_input(const Op& op) { return op.is("input") || op.is("constant"); }
   static bool is_copy(const Op& op) { return op.is("transfer"); }
+  static bool is_collective(const Op& op) { return op.is("all_reduce"); }
   bool is_alias(int32_t op) const {
     const Op& made = function_.ops[op];
     return made.entry->traits.view && !is_copy(made) && plan_.storage_of[op][0] == plan_.storage(made.operands[0]);
@@ -139,7 +159,7 @@ class ProgramMaker {
     lowered_.resize(function_.ops.size());
     for (size_t i = 0; i < function_.ops.size(); ++i) {
       const Op& op = function_.ops[i];
-      if (is_input(op) || is_copy(op)) continue;
+      if (is_input(op) || is_copy(op) || is_collective(op)) continue;
       StructuredKernel kernel = lower_launch(graph_, function_, op);
       KernelCost cost = count_cost(kernel);
       kernel.name.clear();
@@ -155,6 +175,7 @@ class ProgramMaker {
   bool in_place(const Op& op, int operand, int result) const {
     size_t index = static_cast<size_t>(&op - function_.ops.data());
     if (is_input(op) || is_copy(op)) return false;
+    if (is_collective(op)) return operand == result;
     const StructuredKernel& kernel = lowered_.at(index).kernel;
     return may_run_in_place(kernel, operand, static_cast<int>(op.operands.size()) + result);
   }
@@ -178,7 +199,8 @@ class ProgramMaker {
         program().streams.push_back({id, "compute"});
     };
     add(options_.host);
-    for (const Op& op : function_.ops) add(device(op));
+    for (const Op& op : function_.ops)
+      for (const Type& type : op.results) add(type.tensor().where.devices.at(0));
   }
 
   void make_buffers() {
@@ -311,6 +333,8 @@ class ProgramMaker {
       if (is_input(op) || is_alias(index)) continue;
       if (is_copy(op))
         write_copy(step, op, index);
+      else if (is_collective(op))
+        write_collective(step, op, index);
       else
         write_launch(step, op, index);
     }
@@ -345,6 +369,32 @@ class ProgramMaker {
     int on = copy_stream(from, to);
     const int reads[] = {source}, writes[] = {destination};
     step.add(Copy{on, source, destination, std::move(facts)}, on, reads, writes);
+  }
+
+  // The executor orders the members' streams before and after it, so each member answers for its own buffers.
+  void write_collective(BlockWriter& step, const Op& op, int32_t index) {
+    Collective made;
+    for (size_t m = 0; m < op.operands.size(); ++m) {
+      made.sources.push_back(buffer(op.operands[m]));
+      made.destinations.push_back(buffer({index, static_cast<int32_t>(m)}));
+      made.streams.push_back(stream(program().buffers[made.sources[m]].device));
+    }
+    ProgramBuffer scratch = program().buffers[made.sources[0]];
+    scratch.name = fmt::format("sum{}", index);
+    scratch.kind = BufferKind::temporary;
+    scratch.arena = -1;
+    scratch.offset = 0;
+    made.scratch = static_cast<int>(program().buffers.size());
+    program().buffers.push_back(scratch);
+    step.add(Allocate{made.streams[0], made.scratch}, made.streams[0], {}, {});
+    int64_t copies = 2 * (static_cast<int64_t>(op.operands.size()) - 1);
+    made.facts = {program().buffers[made.sources.front()].device,
+                  program().buffers[made.sources.back()].device,
+                  checked_mul(copies, scratch.bytes),
+                  std::string(function_.op(op.operands[0]).name()),
+                  where_from(op),
+                  fmt::format("sum over {} devices", op.operands.size())};
+    step.add_collective(std::move(made));
   }
 
   void write_launch(BlockWriter& step, const Op& op, int32_t index) {

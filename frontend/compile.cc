@@ -40,6 +40,19 @@ CompiledProgram compile_or_find(const Graph& placed, Session& session, bool& fro
   return compiled;
 }
 
+// Replicas of states begin with their state's value.
+void fill_replicas(const Function& function, StateStore& states) {
+  for (Value input : function.inputs) {
+    const std::string& name = input_name(function, input);
+    std::string primary(primary_name(name));
+    if (input_kind(function, input) != InputKind::state || name == primary) continue;
+    if (states.has(name))
+      states.write(name, states.read(primary));
+    else
+      states.add(name, states.read(primary));
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_ptr<Session> session) {
@@ -55,14 +68,14 @@ std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_pt
   }
 
   PassContext context = session->pass_context();
-  Graph graph = run_passes(loaded->captured_, context, {}, {}, "fold_constants");
-  graph = run_passes(std::move(graph), context, {}, "eliminate_common", "eliminate_dead");
+  Graph graph = run_passes(loaded->captured_, context, {}, {}, "shard");
   loaded->plan_ = plan_placement(graph, context);  // in strict mode an unasked-for transfer ends here
   for (const PinConflict& conflict : loaded->plan_.conflicts) {
     loaded->notices_.push_back(conflict.message);
     session->notice(conflict.message);
   }
   loaded->placed_ = run_passes(apply_placement(std::move(graph), loaded->plan_), context, {}, "insert_transfers");
+  fill_replicas(loaded->placed_.main(), *session->states());
   CompiledProgram compiled = compile_or_find(loaded->placed_, *session, loaded->from_cache_);
   placewright::Executable::Options options;
   options.check_memory = session->options().check_memory;
