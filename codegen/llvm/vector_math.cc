@@ -15,6 +15,7 @@ class Term {
   Term(llvm::IRBuilderBase& b, llvm::Value* value, bool has_fma) : b_(&b), value_(value), has_fma_(has_fma) {}
 
   llvm::Value* value() const { return value_; }
+  bool has_fma() const { return has_fma_; }
   llvm::Type* type() const { return value_->getType(); }
   bool is_double() const { return type()->getScalarType()->isDoubleTy(); }
   Term with(llvm::Value* value) const { return {*b_, value, has_fma_}; }
@@ -183,7 +184,11 @@ Term tanh(Term x) {
   return (t / (t + 2.0)).with_sign_of(x).where(x.is_nan(), x);
 }
 
-Term sigmoid(Term x) { return 1.0 / (exp(-x) + 1.0); }
+// By exp(-|x|), which keeps the small results of very negative x.
+Term sigmoid(Term x) {
+  Term e = exp(-x.abs());
+  return x.number(1).where(x.below(0.0), e) / (e + 1.0);
+}
 
 Term sinh(Term x) {
   Term size = x.abs(), t = expm1(size), half = exp(size * 0.5);
@@ -236,23 +241,27 @@ Term erf(Term x) {
 }
 
 // fdlibm's kernels after a reduction by pi/2 in three parts: below 1 ulp for |x| up to about 1e6, and no accuracy is
-// promised beyond 1e8.
-Term sine(Term x, bool cosine) {
+// promised beyond 1e8. `precise` keeps what the reduced argument lost (f32 does not need it).
+Term sine(Term x, bool cosine, bool precise) {
   auto& b = x.builder();
+  constexpr double part1 = 1.57079632673412561417e+00, part2 = 6.07710050630396597660e-11;
+  constexpr double part3 = 2.02226624879595063154e-21;
   Nearest n = nearest(x * (2 / std::numbers::pi));
-  Term r = n.number.times_plus(-1.57079632673412561417e+00, x);
-  r = n.number.times_plus(-6.07710050630396597660e-11, r);
-  r = n.number.times_plus(-2.02226624879595063154e-21, r);
+  Term first = n.number.times_plus(-part1, x);  // exact, as the product is
+  Term second = first - n.number * part2;
+  Term lost = (first - second) - n.number * part2;
+  Term third = n.number * part3 - lost;
+  Term r = second - third;
+  Term rest = precise ? (second - r) - third : x.number(0);
   Term z = r * r;
-  Term sin = (z * r).times_plus(
-      z.polynomial({-1.66666666666666324348e-01, 8.33333333332248946124e-03, -1.98412698298579493134e-04,
-                    2.75573137070700676789e-06, -2.50507602534068634195e-08, 1.58969099521155010221e-10}),
-      r);
+  Term v = z * r;
+  Term p = z.polynomial({8.33333333332248946124e-03, -1.98412698298579493134e-04, 2.75573137070700676789e-06,
+                         -2.50507602534068634195e-08, 1.58969099521155010221e-10});
+  Term sin = r - ((z * (rest * 0.5 - v * p) - rest) - v * -1.66666666666666324348e-01);
   Term half = z * 0.5, w = 1.0 - half;
-  Term cos = w + (((1.0 - w) - half) + z * z *
-                                           z.polynomial({4.16666666666666019037e-02, -1.38888888888741095749e-03,
-                                                         2.48015872894767294178e-05, -2.75573143513906633035e-07,
-                                                         2.08757232129817482790e-09, -1.13596475577881948265e-11}));
+  Term q = z.polynomial({4.16666666666666019037e-02, -1.38888888888741095749e-03, 2.48015872894767294178e-05,
+                         -2.75573143513906633035e-07, 2.08757232129817482790e-09, -1.13596475577881948265e-11});
+  Term cos = w + (((1.0 - w) - half) + (z * z * q - r * rest));
   llvm::Value* quadrant = cosine ? b.CreateAdd(n.integer, x.integer(1)) : n.integer;
   llvm::Value* odd = b.CreateICmpNE(b.CreateAnd(quadrant, x.integer(1)), x.integer(0));
   llvm::Value* negative = b.CreateICmpNE(b.CreateAnd(quadrant, x.integer(2)), x.integer(0));
@@ -294,11 +303,63 @@ Term atan2(Term y, Term x) {
   return angle.where(x.is_nan(), x).where(y.is_nan(), y);
 }
 
-// exp(y log |x|) with C's special cases; the relative error grows as 2^-53 |y log x|.
-Term pow(Term x, Term y) {
+// A number in two parts: high is the sum rounded.
+struct Pair {
+  Term high, low;
+};
+
+// a * b exactly (Dekker, where there is no fused multiply-add).
+Pair exact_product(Term a, Term b) {
+  Term product = a * b;
+  if (a.has_fma()) return {product, a.times_plus(b, -product)};
+  auto upper = [](Term x) { return x.from_bits(x.builder().CreateAnd(x.bits(), x.integer(0xfffffffff8000000ull))); };
+  Term ah = upper(a), bh = upper(b), al = a - ah, bl = b - bh;
+  return {product, ((ah * bh - product) + ah * bl + al * bh) + al * bl};
+}
+
+// log x for positive normal or subnormal x with an error of about 2^-61, so that pow's exponent stays exact enough.
+Pair log_pair(Term x) {
+  auto& b = x.builder();
+  llvm::Value* tiny = x.below(0x1p-1022);
+  Term scaled = x.where(tiny, x * 0x1p54);
+  llvm::Value* exponent = b.CreateAShr(b.CreateSub(scaled.bits(), x.integer(0x3fe6a09e667f3bcdull)), x.integer(52));
+  Term m = x.from_bits(b.CreateSub(scaled.bits(), b.CreateShl(exponent, x.integer(52))));
+  Term e = x.with(b.CreateSIToFP(exponent, x.type()));
+  e = e.where(tiny, e - 54.0);
+  // log m = 2 atanh(s), s = f / (f + 2) in two parts.
+  Term f = m - 1.0, sum = f + 2.0, sum_low = f - (sum - 2.0), s = f / sum;
+  Pair product = exact_product(s, sum);
+  Term s_low = (((f - product.high) - product.low) - s * sum_low) / sum;
+  Term z = s * s;
+  Term series = s * z *
+                z.polynomial({6.666666666666735130e-01, 3.999999999940941908e-01, 2.857142874366239149e-01,
+                              2.222219843214978396e-01, 1.818357216161805012e-01, 1.531383769920937332e-01,
+                              1.479819860511658591e-01});
+  Term whole = e * 6.93147180369123816490e-01, twice = s * 2.0;  // exact
+  Term high = whole + twice;
+  Term low = (twice - (high - whole)) + (s_low * 2.0 + series + e * 1.90821492927058770002e-10);
+  Term rounded = high + low;
+  return {rounded, (high - rounded) + low};
+}
+
+// exp(y log |x|) with C's special cases. `precise` takes the logarithm and the product in two parts: a few ulp; without
+// it, which is enough for f32, the relative error grows as 2^-53 |y log x|.
+Term pow(Term x, Term y, bool precise) {
   auto& b = x.builder();
   Term size = x.abs();
-  Term value = exp(y * log(size));
+  Term value = x;
+  if (precise) {
+    Pair log_size = log_pair(size);
+    llvm::Value* ordinary = b.CreateAnd(size.above(0.0), size.below(infinity));
+    Term extreme = x.number(infinity).where(size.equals(0.0), -infinity);
+    Pair product = exact_product(y, extreme.where(ordinary, log_size.high));
+    Term rest = y.times_plus(log_size.low, product.low);
+    rest = x.number(0).where(b.CreateAnd(ordinary, product.high.abs().below(1e4)), rest);
+    Term power = exp(product.high);
+    value = power.where(power.below(infinity), power.times_plus(rest, power));
+  } else {
+    value = exp(y * log(size));
+  }
   Term half = y * 0.5;
   llvm::Value* whole = y.call(llvm::Intrinsic::rint).equals(y);
   llvm::Value* odd = b.CreateAnd(whole, b.CreateNot(half.call(llvm::Intrinsic::rint).equals(half)));
@@ -316,6 +377,11 @@ Term remainder(Term a, Term b) {
   auto& builder = a.builder();
   Term quotient = (a / b).call(llvm::Intrinsic::trunc);
   Term value = (-quotient).times_plus(b, a);
+  if (!a.has_fma()) {
+    Term scale = a.number(1).where(a.abs().above(0x1p1000), 0x1p-8);  // keeps the product from overflowing
+    Pair product = exact_product(quotient, b * scale);
+    value = ((a * scale - product.high) - product.low) / scale;
+  }
   // The quotient may have rounded over a whole number: one step back, or one more.
   llvm::Value* passed =
       builder.CreateAnd(builder.CreateFCmpONE(value.value(), value.number(0).value()),
@@ -326,7 +392,8 @@ Term remainder(Term a, Term b) {
   return value.with_sign_of(a).where(b.equals(0.0), nan).where(a.is_nan(), a).where(b.is_nan(), b);
 }
 
-Term emit(ScalarOp op, Term x, Term y) {
+// `precise`: results are f64, not rounded to f32 afterwards.
+Term emit(ScalarOp op, Term x, Term y, bool precise) {
   switch (op) {
     case ScalarOp::exp:
       return exp(x);
@@ -337,11 +404,11 @@ Term emit(ScalarOp op, Term x, Term y) {
     case ScalarOp::log1p:
       return log1p(x);
     case ScalarOp::sin:
-      return sine(x, false);
+      return sine(x, false, precise);
     case ScalarOp::cos:
-      return sine(x, true);
+      return sine(x, true, precise);
     case ScalarOp::tan:
-      return sine(x, false) / sine(x, true);
+      return sine(x, false, precise) / sine(x, true, precise);
     case ScalarOp::asin:
       return asin(x);
     case ScalarOp::acos:
@@ -361,7 +428,7 @@ Term emit(ScalarOp op, Term x, Term y) {
     case ScalarOp::sigmoid:
       return sigmoid(x);
     case ScalarOp::pow:
-      return pow(x, y);
+      return pow(x, y, precise);
     case ScalarOp::rem:
       return remainder(x, y);
     default:
@@ -384,7 +451,7 @@ llvm::Value* emit_math(llvm::IRBuilderBase& builder, ScalarOp op, llvm::ArrayRef
   std::vector<Term> terms;
   for (llvm::Value* operand : operands)
     terms.emplace_back(builder, through_f64 ? builder.CreateFPExt(operand, wide) : operand, has_fma);
-  Term result = emit(op, terms[0], terms.back());
+  Term result = emit(op, terms[0], terms.back(), !through_f64);
   return through_f64 ? builder.CreateFPTrunc(result.value(), type) : result.value();
 }
 
