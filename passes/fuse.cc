@@ -15,6 +15,9 @@ namespace {
 
 // An op joins no group that stands further back than this many groups, unless it reads it: keeps the pass linear.
 constexpr size_t sibling_reach = 8;
+// Groups that do not read each other join only where that saves this part of their time: otherwise they would but keep
+// each other's memory alive.
+constexpr double sibling_gain = 0.05;
 
 class Grouping {
  public:
@@ -121,6 +124,15 @@ class Grouping {
     return true;
   }
 
+  bool gains(int32_t first, int32_t second) const {
+    const TargetModel* model = model_[members_[first][0]];
+    std::vector<int32_t> joined = members_[first];
+    joined.insert(joined.end(), members_[second].begin(), members_[second].end());
+    std::sort(joined.begin(), joined.end());
+    double apart = model->cost(graph_, function_, members_[first]) + model->cost(graph_, function_, members_[second]);
+    return apart - model->cost(graph_, function_, joined) >= sibling_gain * apart;
+  }
+
   // Groups that need not read one another: updates of several parameters, or a whole small step.
   void join_siblings() {
     std::map<DeviceId, std::vector<int32_t>> recent;
@@ -130,7 +142,8 @@ class Grouping {
       if (members_[group].size() == 1 && function_.ops[op].entry->traits.view) continue;
       std::vector<int32_t>& candidates = recent[device(group)];
       bool joined = false;
-      for (size_t i = candidates.size(); i-- > 0 && !joined;) joined = try_join(candidates[i], group);
+      for (size_t i = candidates.size(); i-- > 0 && !joined;)
+        joined = gains(candidates[i], group) && try_join(candidates[i], group);
       if (joined) continue;
       candidates.push_back(group);
       if (candidates.size() > sibling_reach) candidates.erase(candidates.begin());
