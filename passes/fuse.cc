@@ -28,6 +28,7 @@ class Grouping {
       members_.push_back({static_cast<int32_t>(i)});
       order_.push_back(static_cast<int32_t>(i));
       position_.push_back(static_cast<int32_t>(i));
+      seconds_.push_back(-1);
       readers_.emplace_back();
       for (Value operand : function_.ops[i].operands) readers_[operand.op].push_back(static_cast<int32_t>(i));
       free_.push_back(is_free(function_.ops[i]));
@@ -86,6 +87,7 @@ class Grouping {
     for (int32_t op : members_[second]) group_[op] = first;
     members_[first] = std::move(joined);
     members_[second].clear();
+    seconds_[first] = -1;
     return true;
   }
 
@@ -124,12 +126,17 @@ class Grouping {
     return true;
   }
 
-  bool gains(int32_t first, int32_t second) const {
+  double seconds(int32_t group) {
+    if (seconds_[group] < 0) seconds_[group] = model_[members_[group][0]]->cost(graph_, function_, members_[group]);
+    return seconds_[group];
+  }
+
+  bool gains(int32_t first, int32_t second) {
     const TargetModel* model = model_[members_[first][0]];
     std::vector<int32_t> joined = members_[first];
     joined.insert(joined.end(), members_[second].begin(), members_[second].end());
     std::sort(joined.begin(), joined.end());
-    double apart = model->cost(graph_, function_, members_[first]) + model->cost(graph_, function_, members_[second]);
+    double apart = seconds(first) + seconds(second);
     return apart - model->cost(graph_, function_, joined) >= sibling_gain * apart;
   }
 
@@ -173,6 +180,7 @@ class Grouping {
   std::vector<int32_t> group_;                 // of each op
   std::vector<std::vector<int32_t>> members_;  // of each group, ascending
   std::vector<int32_t> order_, position_;      // groups by position, -1 where one has joined another; its inverse
+  std::vector<double> seconds_;                // of each group; -1: not asked yet
   std::vector<std::vector<int32_t>> readers_;
   std::vector<bool> free_;
   std::vector<const TargetModel*> model_;
