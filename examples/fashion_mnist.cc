@@ -1,11 +1,11 @@
 // Trains a convolutional network (or an MLP) on Fashion-MNIST and says where everything ran and what was copied.
-#include <unistd.h>
-
-#include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 #include <placewright/placewright.h>
 
@@ -41,8 +41,7 @@ class Network : public pw::nn::Module {
 
 pw::nn::Sequential make_layers(const std::string& model) {
   using namespace pw::nn;
-  if (model == "mlp")
-    return Sequential(Flatten(), Linear(784, 512), ReLU(), Linear(512, 512), ReLU(), Linear(512, 10));
+  if (model == "mlp") return Sequential(Flatten(), Linear(784, 512), ReLU(), Linear(512, 512), ReLU(), Linear(512, 10));
   return Sequential(Conv2d(1, 32, 3), ReLU(), Conv2d(32, 64, 3), ReLU(), MaxPool2d(2), Flatten(), Linear(9216, 128),
                     ReLU(), Linear(128, 10));
 }
@@ -85,7 +84,8 @@ void run(const Options& options) {
   session.strict = options.strict;
   pw::configure(session);
 
-  pw::data::TensorDataset train = load(options.data, "train", options.limit), test = load(options.data, "t10k", options.limit);
+  pw::data::TensorDataset train = load(options.data, "train", options.limit),
+                          test = load(options.data, "t10k", options.limit);
   Network model(make_layers(options.model));
   if (!options.place.empty()) model.to(options.place);
   pw::optim::Adam optimizer(model.named_parameters(), {.lr = options.lr});
@@ -123,7 +123,8 @@ void run(const Options& options) {
       right += count_correct(placed(batch.input), placed(batch.target)).item();
     epoch.accuracy = right / static_cast<double>(test.size());
     epoch.seconds = seconds_since(begin);
-    std::printf("epoch %d: loss %.6f, test accuracy %.2f%%, %.1f s\n", number, epoch.loss, 100 * epoch.accuracy, epoch.seconds);
+    std::printf("epoch %d: loss %.6f, test accuracy %.2f%%, %.1f s\n", number, epoch.loss, 100 * epoch.accuracy,
+                epoch.seconds);
     std::fflush(stdout);
     epochs.push_back(epoch);
   }
@@ -136,8 +137,8 @@ void run(const Options& options) {
   if (!options.csv.empty()) {
     std::string text = "epoch,loss,test_accuracy,seconds\n";
     for (size_t i = 0; i < epochs.size(); ++i)
-      text += std::to_string(i + 1) + "," + std::to_string(epochs[i].loss) + "," + std::to_string(epochs[i].accuracy) + "," +
-              std::to_string(epochs[i].seconds) + "\n";
+      text += std::to_string(i + 1) + "," + std::to_string(epochs[i].loss) + "," + std::to_string(epochs[i].accuracy) +
+              "," + std::to_string(epochs[i].seconds) + "\n";
     pw::write_file_atomically(options.csv, text);
   }
   if (!options.json.empty()) {

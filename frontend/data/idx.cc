@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <zlib.h>
 
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include "placewright/base/checked.h"
 #include "placewright/base/file.h"
@@ -79,10 +79,14 @@ class ByteSource {
 
 DType element_dtype(const std::filesystem::path& path, uint8_t code) {
   switch (code) {
-    case 0x08: return DType::u8;
-    case 0x0c: return DType::i32;
-    case 0x0d: return DType::f32;
-    case 0x0e: return DType::f64;
+    case 0x08:
+      return DType::u8;
+    case 0x0c:
+      return DType::i32;
+    case 0x0d:
+      return DType::f32;
+    case 0x0e:
+      return DType::f64;
     default:
       throw Error(fmt::format("{}: element code 0x{:02x}, expected 0x08 (u8), 0x0c (i32), 0x0d (f32) or 0x0e (f64)",
                               path.string(), code));
@@ -112,7 +116,8 @@ HostTensor read_idx(const std::filesystem::path& path) {
                             to_string(sizes), source.most_left()));
   HostTensor tensor(dtype, std::move(sizes));
   source.read(tensor.raw(), bytes, "elements");
-  if (!source.is_at_end()) throw Error(fmt::format("{}: found bytes after the {} of its elements", path.string(), bytes));
+  if (!source.is_at_end())
+    throw Error(fmt::format("{}: found bytes after the {} of its elements", path.string(), bytes));
   int64_t width = info(dtype).bits / 8;
   if (width > 1)
     for (int64_t i = 0; i < bytes; i += width) std::reverse(tensor.raw() + i, tensor.raw() + i + width);

@@ -46,7 +46,8 @@ struct DataLoader::Iterator::Pass {
     if (count <= 0 || (options.drop_last && count < options.batch_size)) return std::nullopt;
     const int64_t* rows = order.data() + next;
     next += count;
-    return Batch{Tensor(take_rows(dataset.inputs(), rows, count), {}), Tensor(take_rows(dataset.targets(), rows, count), {})};
+    return Batch{Tensor(take_rows(dataset.inputs(), rows, count), {}),
+                 Tensor(take_rows(dataset.targets(), rows, count), {})};
   }
 
   std::optional<Batch> take() {

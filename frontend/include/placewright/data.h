@@ -34,9 +34,9 @@ struct Batch {
 struct LoaderOptions {
   int64_t batch_size = 1;
   bool shuffle = false;
-  bool drop_last = false;   // otherwise the last batch may be smaller: a second specialisation of the step
-  uint64_t seed = 0;        // of the order; each pass over the loader has another one, the same in every run
-  bool prefetch = true;     // a thread makes the next batch while this one is used
+  bool drop_last = false;  // otherwise the last batch may be smaller: a second specialisation of the step
+  uint64_t seed = 0;       // of the order; each pass over the loader has another one, the same in every run
+  bool prefetch = true;    // a thread makes the next batch while this one is used
 };
 
 // for (const Batch& batch : loader) ...: one pass over the data set, which must outlive the loader.
