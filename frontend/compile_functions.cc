@@ -33,11 +33,13 @@ class TracedFunction final : public Compiled {
 
 class CompiledModule final : public Compiled {
  public:
-  CompiledModule(nn::Module& module, CompileOptions options) : Compiled(std::move(options)), module_(module) {}
+  CompiledModule(nn::Module& module, CompileOptions options, capture::Site site)
+      : Compiled(std::move(options)), module_(module), site_(site) {}
 
  protected:
   Traced trace(std::span<const Tensor> stand_ins, std::span<const Tensor>) override {
     if (stand_ins.size() != 1) throw Error(fmt::format("a module takes 1 argument, found {}", stand_ins.size()));
+    capture::Scope here(site_, "");
     module_.named_parameters();
     return {{module_({stand_ins[0], inherited})}, {}};
   }
@@ -46,6 +48,7 @@ class CompiledModule final : public Compiled {
 
  private:
   nn::Module& module_;
+  capture::Site site_;
 };
 
 class CompiledStep final : public Compiled {
@@ -115,8 +118,8 @@ CompiledFunction compile(std::function<Tensor(const Tensor&, const Tensor&)> fun
       std::move(options));
 }
 
-CompiledFunction compile(nn::Module& module, CompileOptions options) {
-  return CompiledFunction(std::make_shared<CompiledModule>(module, std::move(options)));
+CompiledFunction compile(nn::Module& module, CompileOptions options, Here where) {
+  return CompiledFunction(std::make_shared<CompiledModule>(module, std::move(options), capture::site_of(where)));
 }
 
 TrainingStep compile_training_step(nn::Module& model, Loss loss, optim::Optimizer& optimizer, CompileOptions options,

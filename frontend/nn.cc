@@ -116,6 +116,7 @@ std::vector<Tensor> Module::parameters() const {
 const std::vector<Module::Child>& Module::children() const { return body_->children; }
 
 Module& Module::to(const DeviceId& device, Here where) {
+  capture::require_device(device, capture::site_of(where));
   for (const Tensor& each : parameters())
     state_of(each).pin = Pin{device, capture::to_source_site(capture::site_of(where))};
   return *this;

@@ -6,7 +6,8 @@
 
 #include <fmt/format.h>
 
-#include "placewright/base/checked.h"
+#include "placewright/ir/machine.h"
+#include "placewright/session.h"
 
 namespace placewright::capture {
 namespace {
@@ -50,6 +51,14 @@ Scope::Scope(Site site, std::string name) { trace().frames.push_back({site, std:
 Scope::~Scope() { trace().frames.pop_back(); }
 RoleScope::RoleScope(Role role) : before_(std::exchange(trace().role, role)) {}
 RoleScope::~RoleScope() { trace().role = before_; }
+
+void require_device(const DeviceId& device, Site site) {
+  try {
+    machine().find(device);
+  } catch (const Error& error) {
+    throw Error(fmt::format("{} ({})", error.what(), site ? to_source_site(site).to_string() : "unknown line"));
+  }
+}
 
 NodePtr At::make(Node::Kind kind) const {
   auto node = std::make_shared<Node>();
@@ -152,6 +161,7 @@ Tensor At::state(std::shared_ptr<State> state, Type type) const {
 
 Tensor At::transfer(const Tensor& x, const DeviceId& device) const {
   NodePtr node = make(Node::Kind::op);
+  require_device(device, site_);
   node->entry = &find_op("transfer");
   node->attributes = complete_attributes(*node->entry, {});
   node->results = {Type(x.dtype(), x.shape())};

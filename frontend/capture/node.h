@@ -110,6 +110,9 @@ struct Node {
 
 using NodePtr = std::shared_ptr<Node>;
 
+// Error, with the line, unless the session has the device: says which it has, and why this one is absent.
+void require_device(const DeviceId& device, Site site);
+
 // Makes nodes at a line of the user's code; the library's own functions are written with it.
 class At {
  public:

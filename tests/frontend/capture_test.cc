@@ -135,6 +135,7 @@ TEST(Capture, ErrorTwoModulesDeepNamesPathAndLines) {
 }
 
 TEST(Capture, ShapesAndDtypesAreKnownWithoutRunning) {
+  configure({.devices = "cpu,sim:1"});
   Tensor a = zeros({3, 1}), b = ones({4}, DType::f64), i = arange(4);
   EXPECT_EQ((a + b).sizes(), (Sizes{3, 4}));
   EXPECT_EQ((a + b).dtype(), DType::f64);
@@ -146,6 +147,8 @@ TEST(Capture, ShapesAndDtypesAreKnownWithoutRunning) {
   EXPECT_EQ((a.to("sim:0") * 2 + b).device().to_string(), "sim:0");
   EXPECT_EQ(a.reshape({-1}).sizes(), (Sizes{3}));
   EXPECT_THROW(a + zeros({2, 2}), Error);
+  EXPECT_THROW(a.to("sim:1"), Error);
+  configure({});
 }
 
 TEST(Capture, FrozenParametersAreNotUpdated) {

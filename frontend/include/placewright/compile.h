@@ -68,7 +68,7 @@ CompiledFunction compile(std::function<std::vector<Tensor>(const std::vector<Ten
 CompiledFunction compile(std::function<Tensor(const Tensor&)> function, CompileOptions options = {});
 CompiledFunction compile(std::function<Tensor(const Tensor&, const Tensor&)> function, CompileOptions options = {});
 // The module's forward pass; parameters are state, nothing is updated.
-CompiledFunction compile(nn::Module& module, CompileOptions options = {});
+CompiledFunction compile(nn::Module& module, CompileOptions options = {}, Here where = Here::current());
 
 using Loss = std::function<Tensor(const Operand& output, const Operand& target)>;
 

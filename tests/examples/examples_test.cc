@@ -1,0 +1,186 @@
+// Runs each example as its users do and checks what it prints.
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <regex>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "placewright/base/file.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+struct Outcome {
+  std::string text;  // both streams, each in its own order
+  int status = -1;
+};
+
+Outcome run(const std::string& command) {
+  fs::path folder = fs::read_symlink("/proc/self/exe").parent_path() / "examples";
+  Outcome outcome;
+  FILE* pipe = ::popen(("timeout 200 " + (folder / command).string() + " 2>&1").c_str(), "r");
+  if (!pipe) return outcome;
+  std::array<char, 4096> buffer;
+  while (size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe)) outcome.text.append(buffer.data(), got);
+  int status = ::pclose(pipe);
+  outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return outcome;
+}
+
+std::string ok(const std::string& command) {
+  Outcome outcome = run(command);
+  EXPECT_EQ(outcome.status, 0) << command << "\n" << outcome.text;
+  return outcome.text;
+}
+
+std::string fails(const std::string& command) {
+  Outcome outcome = run(command);
+  EXPECT_EQ(outcome.status, 1) << command << "\n" << outcome.text;
+  return outcome.text;
+}
+
+int count(const std::string& text, const std::string& what) {
+  int found = 0;
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++found;
+  return found;
+}
+
+std::vector<double> numbers_after(const std::string& text, const std::string& what) {
+  std::vector<double> found;
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1))
+    found.push_back(std::atof(text.c_str() + at + what.size()));
+  return found;
+}
+
+TEST(Examples, AddOnCpu) {
+  std::string text = ok("01_add_on_cpu");
+  EXPECT_THAT(text, AllOf(HasSubstr("a: cpu:0"), HasSubstr("b: cpu:0"), HasSubstr("a + b: cpu:0"), HasSubstr("f32")));
+}
+
+TEST(Examples, PickDevice) {
+  std::string text = ok("02_pick_device");
+  if (text.find("device: cpu") != std::string::npos) {
+    EXPECT_THAT(text, HasSubstr("no cuda: "));
+  }
+  EXPECT_THAT(text, HasSubstr("sum of all elements: 24"));
+}
+
+TEST(Examples, MixedDevices) {
+  std::string text = ok("03_mixed_devices --devices cpu,sim:1");
+  EXPECT_EQ(count(text, "placewright: "), 1);
+  EXPECT_THAT(text,
+              AllOf(HasSubstr("03_mixed_devices.cc:9: add reads"), HasSubstr("cpu:0 (examples/03_mixed_devices.cc:7)"),
+                    HasSubstr("placed at examples/03_mixed_devices.cc:8"), HasSubstr("48 bytes"),
+                    HasSubstr("write .to(\"sim:0\")"), HasSubstr("sum of all elements: 24")));
+  std::string strict = fails("03_mixed_devices --strict");
+  EXPECT_THAT(strict, AllOf(HasSubstr("error: "), HasSubstr("03_mixed_devices.cc:7"),
+                            HasSubstr("03_mixed_devices.cc:8"), Not(HasSubstr("sum of all"))));
+}
+
+TEST(Examples, LinearUnmoved) {
+  EXPECT_THAT(ok("04_linear_unmoved"),
+              AllOf(HasSubstr("output: cpu:0"), HasSubstr("linear"), HasSubstr(" on cpu:0: ")));
+}
+
+TEST(Examples, LinearMoved) {
+  EXPECT_THAT(ok("05_linear_moved"), AllOf(HasSubstr("output: sim:0"), HasSubstr("bytes at load: 88"),
+                                           HasSubstr("bytes in the second step: 0"), Not(HasSubstr("placewright: "))));
+}
+
+TEST(Examples, ForgottenBatches) {
+  std::string text = ok("06_forgotten_batches");
+  EXPECT_EQ(count(text, "placewright: "), 1);
+  EXPECT_THAT(text, AllOf(HasSubstr("10 batches, 4000 bytes copied"), HasSubstr("400 bytes every step"),
+                          HasSubstr("hint: "), HasSubstr("06_forgotten_batches.cc:")));
+  EXPECT_THAT(fails("06_forgotten_batches --strict"), HasSubstr("error: "));
+}
+
+TEST(Examples, MovedBatches) {
+  std::string text = ok("07_moved_batches --strict");
+  EXPECT_THAT(text, AllOf(HasSubstr("unexplained copies: 0"), Not(HasSubstr("placewright: "))));
+}
+
+TEST(Examples, TrainingFallsTheSameWhereverItRuns) {
+  std::vector<double> here = numbers_after(ok("08_train_unmoved"), "loss ");
+  ASSERT_EQ(here.size(), 10u);
+  EXPECT_LT(here.back(), here.front());
+  std::string half = ok("09_train_model_moved");
+  EXPECT_EQ(numbers_after(half, "loss "), here);
+  EXPECT_GE(count(half, "placewright: "), 1);
+  EXPECT_THAT(fails("09_train_model_moved --strict"), AllOf(HasSubstr("error: "), Not(HasSubstr("epoch"))));
+  std::string moved = ok("10_train_all_moved --strict");
+  EXPECT_EQ(numbers_after(moved, "loss "), here);
+  EXPECT_THAT(moved, AllOf(HasSubstr("bytes at load: 88"), Not(HasSubstr("placewright: "))));
+}
+
+TEST(Examples, Doctor) {
+  std::string text = ok("11_doctor");
+  EXPECT_THAT(text, AllOf(HasSubstr("cuda: "), HasSubstr("found: cpu:0"), HasSubstr("found: sim:0")));
+}
+
+TEST(Examples, TensorToCuda) {
+  Outcome outcome = run("12_tensor_to_cuda");
+  if (outcome.status != 0) {
+    EXPECT_THAT(outcome.text, AllOf(HasSubstr("error: no device cuda:0"), HasSubstr("12_tensor_to_cuda.cc:6"),
+                                    Not(HasSubstr("sum"))));
+  }
+}
+
+TEST(Examples, NoGradForward) {
+  EXPECT_THAT(ok("14_no_grad_forward"), AllOf(HasSubstr("x: sim:0"), HasSubstr("y: sim:0"), HasSubstr("result: cpu:0"),
+                                              HasSubstr("bytes read back: 40")));
+}
+
+TEST(Examples, TrainBatches) {
+  std::string text = ok("15_train_batches");
+  std::vector<double> losses = numbers_after(text, "loss ");
+  ASSERT_EQ(losses.size(), 10u);
+  EXPECT_LT(losses.back(), 0.01 * losses.front());
+  EXPECT_THAT(text, HasSubstr("specialisations: 2"));
+}
+
+TEST(Examples, SimpleCnn) {
+  std::string text = ok("16_simple_cnn");
+  std::vector<double> losses = numbers_after(text, "loss ");
+  ASSERT_EQ(losses.size(), 5u);
+  EXPECT_LT(losses.back(), 0.5 * losses.front());
+  EXPECT_THAT(text, HasSubstr(" on cpu:0: "));
+}
+
+TEST(Examples, FashionMnistIsTheSameInEveryRunAndOnEveryNumberOfThreads) {
+  if (!fs::exists("/usr/share/datasets/fashion-mnist")) GTEST_SKIP() << "dataset-fashion-mnist is not installed";
+  std::string command = "fashion_mnist --model mlp --epochs 1 --limit 1280 --report /dev/stdout --threads ";
+  auto losses = [&](const char* threads) { return numbers_after(ok(command + threads + " | grep loss"), "loss "); };
+  std::vector<double> one = losses("1");
+  ASSERT_EQ(one.size(), 1u);
+  EXPECT_EQ(losses("1"), one);
+  EXPECT_EQ(losses("2"), one);
+}
+
+TEST(Examples, FashionMnistWritesItsFiles) {
+  if (!fs::exists("/usr/share/datasets/fashion-mnist")) GTEST_SKIP() << "dataset-fashion-mnist is not installed";
+  fs::path folder = fs::path(testing::TempDir()) / ("fashion_" + std::to_string(::getpid()));
+  fs::create_directories(folder);
+  std::string base = folder.string();
+  ok("fashion_mnist --model mlp --epochs 1 --limit 640 --json " + base + "/r.json --csv " + base + "/r.csv --report " +
+     base + "/r.txt --dump " + base + "/r.pw");
+  EXPECT_THAT(placewright::read_text_file(folder / "r.json"),
+              AllOf(HasSubstr("test_accuracy"), HasSubstr("first_compile_ms"), HasSubstr("epochs")));
+  EXPECT_THAT(placewright::read_text_file(folder / "r.csv"), HasSubstr("epoch,loss,test_accuracy,seconds\n1,"));
+  EXPECT_THAT(placewright::read_text_file(folder / "r.txt"), HasSubstr("layers.1.weight on cpu:0"));
+  EXPECT_THAT(placewright::read_text_file(folder / "r.pw"), HasSubstr("gradient"));
+  fs::remove_all(folder);
+}
+
+TEST(Examples, FashionMnistWithoutItsDataSaysSo) {
+  EXPECT_THAT(fails("fashion_mnist --data /nowhere"), HasSubstr("/nowhere/train-images-idx3-ubyte.gz"));
+}
+
+}  // namespace
