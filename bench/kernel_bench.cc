@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <random>
 
@@ -111,6 +113,9 @@ void run(const Case& each, const CpuTarget& target, double peak) {
   fmt::print("{:34} {:10.1f} us {:7.1f} GFLOP/s {:5.1f}% of peak, compiled in {:.1f} ms\n", each.name, time * 1e6,
              each.flops / time * 1e-9, 100 * each.flops / time / peak, compile * 1e3);
   if (std::getenv("KERNEL_BENCH_LOOPS")) fmt::print("{}", print_loops(loops));
+  if (const char* path = std::getenv("KERNEL_BENCH_OBJECT"))
+    std::ofstream(path).write(reinterpret_cast<const char*>(image.bytes.data()),
+                              static_cast<std::streamsize>(image.bytes.size()));
 }
 
 std::vector<Case> cases() {
