@@ -1,7 +1,6 @@
-// Kernels of one core against the limits measured beside them: fused multiply-adds a second, and what each kernel reaches.
-// Usage: kernel_bench [NAME ...]   (gemm_nn gemm_tn gemm_nt conv conv_weight conv_input ...; all without a name)
-#include <fmt/format.h>
-
+// Kernels of one core against the limits measured beside them: fused multiply-adds a second, and what each kernel
+// reaches. Usage: kernel_bench [NAME ...]   (gemm_nn gemm_tn gemm_nt conv conv_weight conv_input ...; all without a
+// name)
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -9,6 +8,8 @@
 #include <fstream>
 #include <functional>
 #include <random>
+
+#include <fmt/format.h>
 
 #include "placewright/codegen/apply_schedule.h"
 #include "placewright/codegen/emitter.h"
@@ -22,9 +23,7 @@ namespace {
 
 using PhaseFunction = void (*)(void* const*, const int64_t*, int64_t, int64_t, uint64_t*);
 
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 // The smallest time of a call over rounds of at least 2 ms.
 double best_time(const std::function<void()>& call) {
@@ -123,10 +122,11 @@ std::vector<Case> cases() {
   auto matrix = [](int64_t rows, int64_t columns) { return Type(DType::f32, {rows, columns}); };
   auto gemm = [&](int64_t m, int64_t n, int64_t k) {
     for (auto [form, left, right] : {std::tuple{"nn", 1, 0}, {"tn", 0, 0}, {"nt", 1, 1}})
-      cases.push_back({fmt::format("gemm_{} {}x{}x{}", form, m, n, k),
-                       lower("dot_general", {left == 1 ? matrix(m, k) : matrix(k, m), right == 0 ? matrix(k, n) : matrix(n, k)},
-                             {{"lhs_contracting", Sizes{left}}, {"rhs_contracting", Sizes{right}}}),
-                       2.0 * static_cast<double>(m * n * k)});
+      cases.push_back(
+          {fmt::format("gemm_{} {}x{}x{}", form, m, n, k),
+           lower("dot_general", {left == 1 ? matrix(m, k) : matrix(k, m), right == 0 ? matrix(k, n) : matrix(n, k)},
+                 {{"lhs_contracting", Sizes{left}}, {"rhs_contracting", Sizes{right}}}),
+           2.0 * static_cast<double>(m * n * k)});
   };
   gemm(128, 768, 768);
   gemm(512, 512, 512);
@@ -138,11 +138,16 @@ std::vector<Case> cases() {
     double flops = 2.0 * static_cast<double>(n * o * c * 9 * out * out);
     std::string what = fmt::format("{}x{}->{}@{}", n, c, o, size);
     Sizes padding{pad, pad};
-    cases.push_back({"conv " + what, lower("conv", {x, w}, {{"padding_low", padding}, {"padding_high", padding}}), flops});
+    cases.push_back(
+        {"conv " + what, lower("conv", {x, w}, {{"padding_low", padding}, {"padding_high", padding}}), flops});
     cases.push_back({"conv_weight_gradient " + what,
-                     lower("conv_weight_gradient", {x, y}, {{"padding_low", padding}, {"padding_high", padding}, {"window", Sizes{3, 3}}}), flops});
+                     lower("conv_weight_gradient", {x, y},
+                           {{"padding_low", padding}, {"padding_high", padding}, {"window", Sizes{3, 3}}}),
+                     flops});
     cases.push_back({"conv_input_gradient " + what,
-                     lower("conv_input_gradient", {y, w}, {{"padding_low", padding}, {"padding_high", padding}, {"input_sizes", Sizes{size, size}}}), flops});
+                     lower("conv_input_gradient", {y, w},
+                           {{"padding_low", padding}, {"padding_high", padding}, {"input_sizes", Sizes{size, size}}}),
+                     flops});
   };
   conv(1, 64, 64, 56, 1);
   conv(1, 128, 128, 28, 1);

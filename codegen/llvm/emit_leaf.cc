@@ -22,11 +22,15 @@ bool FunctionEmitter::vector_dim_is_reduced() const {
 }
 
 // Offsets of the points that the leaf unrolls: of the parallel or of the reduced dimensions. Along the vector dimension
-// a point stands for `lanes` elements.
+// a point stands for `lanes` elements. That dimension is innermost: an operand that lanes share is then used up at
+// once, where it would otherwise wait in a register for each of the vectors.
 std::vector<Sizes> FunctionEmitter::tile_points(bool reduced) const {
   std::vector<Sizes> points{Sizes(static_cast<size_t>(stage_->rank()), 0)};
-  for (int d = 0; d < stage_->rank(); ++d) {
-    if (stage_->reduced[d] != reduced) continue;
+  std::vector<int> order;
+  for (int d = 0; d < stage_->rank(); ++d)
+    if (stage_->reduced[d] == reduced && d != how_->vector_dim) order.push_back(d);
+  if (how_->vector_dim >= 0 && stage_->reduced[how_->vector_dim] == reduced) order.push_back(how_->vector_dim);
+  for (int d : order) {
     std::vector<Sizes> longer;
     for (const Sizes& point : points)
       for (int64_t at = 0; at < leaf_[d].tile; at += d == how_->vector_dim ? how_->lanes : 1) {
