@@ -10,6 +10,9 @@ endif()
 if(TARGET placewright_tool)
   install(TARGETS placewright_tool RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()
+# What `placewright bench --peers` starts.
+install(FILES bench/peers.py DESTINATION ${CMAKE_INSTALL_DATADIR}/placewright/bench)
+install(FILES scripts/make_reference.py DESTINATION ${CMAKE_INSTALL_DATADIR}/placewright/scripts)
 foreach(folder IN LISTS folders)
   if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/include)
     install(DIRECTORY ${folder}/include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}

@@ -40,7 +40,8 @@ CompiledProgram compile_or_find(const Graph& placed, Session& session, bool& fro
   return compiled;
 }
 
-// Replicas of states begin with their state's value.
+}  // namespace
+
 void fill_replicas(const Function& function, StateStore& states) {
   for (Value input : function.inputs) {
     const std::string& name = input_name(function, input);
@@ -53,7 +54,18 @@ void fill_replicas(const Function& function, StateStore& states) {
   }
 }
 
-}  // namespace
+Planned plan_captured(const Graph& captured, const PassContext& context) {
+  Graph graph = run_passes(captured, context, {}, {}, "shard");
+  PlacementPlan plan = plan_placement(graph, context);
+  return {std::move(graph), std::move(plan)};
+}
+
+PlacedProgram compile_planned(Planned planned, const PassContext& context, Session& session) {
+  PlacedProgram program;
+  program.placed = run_passes(apply_placement(std::move(planned.graph), planned.plan), context, {}, "insert_transfers");
+  program.compiled = compile_or_find(program.placed, session, program.from_cache);
+  return program;
+}
 
 std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_ptr<Session> session) {
   auto begin = std::chrono::steady_clock::now();
@@ -68,19 +80,20 @@ std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_pt
   }
 
   PassContext context = session->pass_context();
-  Graph graph = run_passes(loaded->captured_, context, {}, {}, "shard");
-  loaded->plan_ = plan_placement(graph, context);  // in strict mode an unasked-for transfer ends here
+  Planned planned = plan_captured(loaded->captured_, context);  // in strict mode an unasked-for transfer ends here
+  loaded->plan_ = planned.plan;
   for (const PinConflict& conflict : loaded->plan_.conflicts) {
     loaded->notices_.push_back(conflict.message);
     session->notice(conflict.message);
   }
-  loaded->placed_ = run_passes(apply_placement(std::move(graph), loaded->plan_), context, {}, "insert_transfers");
+  PlacedProgram program = compile_planned(std::move(planned), context, *session);
+  loaded->placed_ = std::move(program.placed);
+  loaded->from_cache_ = program.from_cache;
   fill_replicas(loaded->placed_.main(), *session->states());
-  CompiledProgram compiled = compile_or_find(loaded->placed_, *session, loaded->from_cache_);
   placewright::Executable::Options options;
   options.check_memory = session->options().check_memory;
   loaded->executable_ =
-      placewright::Executable::bind(std::move(compiled), session->devices(), session->states(), options);
+      placewright::Executable::bind(std::move(program.compiled), session->devices(), session->states(), options);
   for (const std::string& note : loaded->executable_->notes()) session->notice(note);
   loaded->context_ = loaded->executable_->make_context();
   loaded->views_.resize(loaded->program().arguments.size());

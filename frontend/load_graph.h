@@ -15,6 +15,23 @@
 
 namespace placewright::capture {
 
+// What the passes make of a captured graph until places are decided, and the plan: the first half of `load`.
+struct Planned {
+  Graph graph;
+  PlacementPlan plan;
+};
+Planned plan_captured(const Graph& captured, const PassContext& context);
+// The second half, up to what a device can run: from the session's cache, or compiled and kept there.
+struct PlacedProgram {
+  Graph placed;
+  CompiledProgram compiled;
+  bool from_cache = false;
+};
+PlacedProgram compile_planned(Planned planned, const PassContext& context, Session& session);
+
+// Replicas of states, of data parallelism, begin with their state's value.
+void fill_replicas(const Function& placed, StateStore& states);
+
 class LoadedGraph final : public Specialisation, public std::enable_shared_from_this<LoadedGraph> {
  public:
   // The one function that chains the stages: passes, placement's report, cache or code generation, binding.

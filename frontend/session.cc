@@ -11,6 +11,7 @@
 #include "placewright/passes/pass.h"
 #include "placewright/runtime/byte_cache.h"
 #include "placewright/runtime/cpu/cpu_device.h"
+#include "placewright/runtime/cuda/cuda_absence.h"
 #include "placewright/runtime/sim/sim_device.h"
 #include "placewright/runtime/state_store.h"
 #include "session_body.h"
@@ -78,7 +79,7 @@ DeviceSet open_devices(const SessionOptions& options, std::vector<Link>& links) 
     for (int i = 0; i < wanted.count; ++i)
       devices.push_back(std::make_shared<SimDevice>(SimDevice::default_spec(i, sim_memory_bytes), machine, pool));
   }
-  return DeviceSet(std::move(devices), {});
+  return DeviceSet(std::move(devices), {cuda_absence()});
 }
 
 }  // namespace

@@ -13,4 +13,4 @@ step "Building (a first build takes some minutes)"
 build release -DPLACEWRIGHT_TESTS=OFF
 
 step "Training on Fashion-MNIST"
-exec build/bin/fashion_mnist "$@"
+exec build/bin/examples/fashion_mnist "$@"

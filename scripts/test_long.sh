@@ -43,7 +43,7 @@ step "Fashion-MNIST, five epochs, on one and on two threads"
 accuracy_reached() {
   local threads
   for threads in 1 2; do
-    build/bin/fashion_mnist --epochs 5 --threads $threads --json "build/fashion_mnist_$threads.json" </dev/null || return 1
+    build/bin/examples/fashion_mnist --epochs 5 --threads $threads --json "build/fashion_mnist_$threads.json" </dev/null || return 1
   done
   python3 - <<'P'
 import json, sys

@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace CLI {
 class App;
@@ -28,6 +30,13 @@ using Action = std::function<int()>;
 void add_inspect(CLI::App& app, Action& action);
 void add_opt(CLI::App& app, Action& action);
 void add_cache(CLI::App& app, Action& action);
+void add_place(CLI::App& app, Action& action);
+void add_run(CLI::App& app, Action& action);
+void add_doctor(CLI::App& app, Action& action);
+void add_bench(CLI::App& app, Action& action);
+
+// "B=32", ... as sizes by name.
+std::map<std::string, int64_t> parse_symbols(const std::vector<std::string>& texts);
 
 // Emphasis for a terminal; plain elsewhere and when NO_COLOR is set.
 std::string bold(std::string_view text);

@@ -18,8 +18,12 @@ int run(int argc, char** argv) {
       "70 a bug in Placewright. NO_COLOR switches colours off. 'placewright COMMAND --help' has examples.");
   Action action;
   add_inspect(app, action);
+  add_place(app, action);
   add_opt(app, action);
+  add_run(app, action);
+  add_doctor(app, action);
   add_cache(app, action);
+  add_bench(app, action);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

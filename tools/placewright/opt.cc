@@ -18,25 +18,6 @@ struct Options {
   bool list = false, times = false;
 };
 
-// "B=32"
-std::map<std::string, int64_t> parse_symbols(const std::vector<std::string>& texts) {
-  std::map<std::string, int64_t> symbols;
-  for (const std::string& text : texts) {
-    size_t equals = text.find('=');
-    size_t used = 0;
-    int64_t size = -1;
-    try {
-      if (equals != std::string::npos) size = std::stoll(text.substr(equals + 1), &used);
-    } catch (const std::exception&) {
-      used = 0;
-    }
-    if (equals == 0 || used == 0 || equals + 1 + used != text.size() || size < 0)
-      throw Error(fmt::format("--symbol '{}': expected NAME=SIZE, such as B=32", text));
-    symbols[text.substr(0, equals)] = size;
-  }
-  return symbols;
-}
-
 int opt(const Options& options) {
   if (options.list) {
     for (const Pass& pass : all_passes()) fmt::print("{:<18} {}\n", pass.name, pass.summary);

@@ -1,0 +1,29 @@
+// Graphs that come from files rather than from captured code: planned and run on the session's devices.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "placewright/ir/graph.h"
+#include "placewright/ir/host_tensor.h"
+#include "placewright/passes/placement.h"
+
+namespace placewright {
+
+// Where each op would run, why, and what would be copied. `symbols` binds symbolic sizes. In the session's strict mode a
+// transfer that nobody asked for is an Error.
+PlacementPlan plan_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols = {});
+
+struct GraphRun {
+  std::vector<HostTensor> results;
+  std::map<std::string, HostTensor> states;  // those that the graph updates, after the call
+  PlacementPlan plan;
+};
+
+// Runs main once. `inputs` gives every argument, state and constant by its name; symbolic sizes are taken from them.
+// Error names the input that is missing, unknown, or of another dtype or shape.
+GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs);
+
+}  // namespace placewright

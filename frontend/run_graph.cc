@@ -1,0 +1,101 @@
+#include "placewright/run_graph.h"
+
+#include <fmt/format.h>
+
+#include "load_graph.h"
+#include "placewright/passes/pass.h"
+
+namespace placewright {
+namespace {
+
+// Binds the symbols of the input's type to the tensor's sizes.
+void bind_symbols(const std::string& name, const TensorType& type, const HostTensor& tensor,
+                  std::map<std::string, int64_t>& symbols) {
+  auto refuse = [&](const std::string& what) {
+    throw Error(fmt::format("input '{}': found {}{}, expected {}{}", name, placewright::name(tensor.dtype()),
+                            to_string(tensor.sizes()), Type(type.dtype, type.shape).to_string(), what));
+  };
+  if (tensor.dtype() != type.dtype || tensor.sizes().size() != type.shape.size()) refuse("");
+  for (size_t d = 0; d < type.shape.size(); ++d) {
+    const Dim& dim = type.shape[d];
+    const int64_t size = tensor.sizes()[d];
+    if (dim.is_number() ? dim.number() != size : size > dim.bound()) refuse("");
+    if (dim.is_number()) continue;
+    auto [at, is_new] = symbols.emplace(dim.symbol_name(), size);
+    if (!is_new && at->second != size)
+      refuse(fmt::format(", and another input has {}={}", dim.symbol_name(), at->second));
+  }
+}
+
+PassContext context_of(Session& session, std::map<std::string, int64_t> symbols) {
+  PassContext context = session.pass_context();
+  context.options.symbols = std::move(symbols);
+  return context;
+}
+
+}  // namespace
+
+PlacementPlan plan_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols) {
+  std::shared_ptr<Session> session = Session::current();
+  return capture::plan_captured(graph, context_of(*session, symbols)).plan;
+}
+
+GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs) {
+  const Function& function = graph.main();
+  std::map<std::string, int64_t> symbols;
+  std::vector<HostTensor> arguments;
+  std::map<std::string, HostTensor> states, constants;
+  for (Value input : function.inputs) {
+    const std::string& name = input_name(function, input);
+    auto given = inputs.find(name);
+    const TensorType& type = function.tensor(input);
+    if (given == inputs.end())
+      throw Error(fmt::format("input '{}' is missing: it is {} {}", name,
+                              placewright::name(input_kind(function, input)),
+                              Type(type.dtype, type.shape).to_string()));
+    bind_symbols(name, type, given->second, symbols);
+    switch (input_kind(function, input)) {
+      case InputKind::argument:
+        arguments.push_back(given->second);
+        break;
+      case InputKind::state:
+        states.emplace(name, given->second);
+        break;
+      case InputKind::constant:
+        constants.emplace(name, given->second);
+        break;
+    }
+  }
+  for (const auto& [name, tensor] : inputs) {
+    bool known = false;
+    for (Value input : function.inputs) known = known || input_name(function, input) == name;
+    if (!known) throw Error(fmt::format("the graph has no input '{}'", name));
+  }
+
+  std::shared_ptr<Session> session = Session::current();
+  PassContext context = context_of(*session, std::move(symbols));
+  capture::Planned planned = capture::plan_captured(graph, context);
+  GraphRun run;
+  run.plan = planned.plan;
+  for (const PinConflict& conflict : run.plan.conflicts) session->notice(conflict.message);
+  capture::PlacedProgram program = capture::compile_planned(std::move(planned), context, *session);
+  for (auto& [name, tensor] : constants) program.compiled.constants.insert_or_assign(name, tensor);
+
+  auto store = std::make_shared<StateStore>(session->devices().host());
+  for (const auto& [name, tensor] : states) store->add(name, tensor);
+  capture::fill_replicas(program.placed.main(), *store);
+  Executable::Options options;
+  options.check_memory = session->options().check_memory;
+  std::shared_ptr<const Executable> executable =
+      Executable::bind(std::move(program.compiled), session->devices(), store, options);
+  std::unique_ptr<Context> call = executable->make_context();
+  executable->run(*call, std::span<const HostTensor>(arguments));
+  for (size_t i = 0; i < function.results.size(); ++i) run.results.push_back(call->read_result(static_cast<int>(i)));
+  for (const Update& update : function.updates) {
+    const std::string& name = input_name(function, update.state);
+    run.states.insert_or_assign(name, store->read(name));
+  }
+  return run;
+}
+
+}  // namespace placewright

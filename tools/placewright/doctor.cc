@@ -1,0 +1,109 @@
+// placewright doctor: which devices there are, what is absent and why, and whether kernels can be compiled and kept.
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "command.h"
+#include "placewright/base/error.h"
+#include "placewright/ir/machine.h"
+#include "placewright/placewright.h"
+#include "placewright/runtime/byte_cache.h"
+
+namespace placewright::tools {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  bool json = false;
+};
+
+struct Check {
+  std::string name, found;
+  bool good = true;
+  std::string fix;  // of what is not good
+};
+
+// Compiles and runs a step so small that only the machinery is tried, past the cache.
+Check check_compiler() {
+  Check check{"compiler", "compiles and runs a kernel", true, ""};
+  try {
+    HostTensor sum = (tensor<float>({1, 2}, {2}) + tensor<float>({10, 20}, {2})).value();
+    if (sum.number(0) != 11 || sum.number(1) != 22)
+      check = {"compiler", fmt::format("1 + 10 and 2 + 20 gave {} and {}", sum.number(0), sum.number(1)), false,
+               "report it: this is a bug"};
+  } catch (const Error& error) {
+    check = {"compiler", error.what(), false, "install libplacewright-llvm.so beside libplacewright.so"};
+  }
+  return check;
+}
+
+Check check_cache() {
+  try {
+    ByteCache cache(default_cache_folder());
+    return {"cache", fmt::format("{}, {}", cache.folder().string(), bytes_text(cache.size())), true, ""};
+  } catch (const Error& error) {
+    return {"cache", error.what(), false, "set PLACEWRIGHT_CACHE to a folder of yours; until then nothing is kept"};
+  }
+}
+
+void print_text(const Machine& machine, const std::vector<Check>& checks) {
+  fmt::print("{}\n", bold("devices"));
+  for (const DeviceSpec& device : machine.devices)
+    fmt::print("  {:<8} {}: {} thread{}, {:.1f} GiB\n", device.id.to_string(), device.name, device.threads,
+               device.threads == 1 ? "" : "s", static_cast<double>(device.memory_bytes) / (1 << 30));
+  if (!machine.absent.empty()) fmt::print("{}\n", bold("absent"));
+  for (const AbsentDevice& absent : machine.absent)
+    fmt::print("  {:<8} {} ({}); {}\n", absent.kind, absent.cause, absent.code, absent.fix);
+  fmt::print("{}\n", bold("checks"));
+  for (const Check& check : checks) {
+    fmt::print("  {:<8} {}: {}\n", check.name, check.good ? "good" : "FAULT", check.found);
+    if (!check.good) fmt::print("           fix: {}\n", check.fix);
+  }
+}
+
+void print_json(const Machine& machine, const std::vector<Check>& checks) {
+  Json document{{"devices", Json::array()}, {"absent", Json::array()}, {"checks", Json::array()}};
+  for (const DeviceSpec& device : machine.devices)
+    document["devices"].push_back({{"device", device.id.to_string()},
+                                   {"name", device.name},
+                                   {"target", device.target},
+                                   {"threads", device.threads},
+                                   {"memory_bytes", device.memory_bytes}});
+  for (const AbsentDevice& absent : machine.absent)
+    document["absent"].push_back(
+        {{"kind", absent.kind}, {"code", absent.code}, {"cause", absent.cause}, {"fix", absent.fix}});
+  for (const Check& check : checks) {
+    Json row{{"check", check.name}, {"good", check.good}, {"found", check.found}};
+    if (!check.good) row["fix"] = check.fix;
+    document["checks"].push_back(std::move(row));
+  }
+  fmt::print("{}\n", document.dump(2));
+}
+
+int doctor(const Options& options) {
+  configure(SessionOptions{.use_cache = false});
+  std::vector<Check> checks{check_compiler(), check_cache()};
+  if (options.json)
+    print_json(machine(), checks);
+  else
+    print_text(machine(), checks);
+  for (const Check& check : checks)
+    if (!check.good) return finding;
+  return success;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Action& action) {
+  auto* command = app.add_subcommand("doctor", "Which devices there are, what is absent and why, what is at fault");
+  auto options = std::make_shared<Options>();
+  command->add_flag("--json", options->json, "Print the findings as JSON");
+  command->footer(
+      "Exit code 3 if something is at fault.\nExamples:\n  placewright doctor\n  placewright doctor --json");
+  command->callback([options, &action] { action = [options] { return doctor(*options); }; });
+}
+
+}  // namespace placewright::tools

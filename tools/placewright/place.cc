@@ -1,0 +1,86 @@
+// placewright place: where every op of a graph would run, why, and what would be copied.
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "command.h"
+#include "placewright/base/file.h"
+#include "placewright/run_graph.h"
+#include "placewright/session.h"
+
+namespace placewright::tools {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  std::string file, devices = "cpu";
+  std::vector<std::string> symbols;
+  bool json = false, strict = false;
+};
+
+Json to_json(const SourceSite& site) { return site.file.empty() ? Json() : Json(site.to_string()); }
+
+Json to_json(const PlacementPlan& plan) {
+  Json document{
+      {"objective", plan.objective},         {"seconds", plan.seconds}, {"bytes_per_step", plan.bytes_per_step},
+      {"bytes_at_load", plan.bytes_at_load}, {"ops", Json::array()},    {"transfers", Json::array()},
+      {"conflicts", Json::array()}};
+  for (const OpPlacement& op : plan.ops) {
+    Json row{{"op", op.op}, {"what", op.what}, {"site", to_json(op.site)}};
+    for (const DeviceId& device : op.where.devices) row["devices"].push_back(device.to_string());
+    row["cause"] = name(op.cause);
+    row["reason"] = op.reason;
+    row["seconds"] = op.seconds;
+    row["rejected"] = Json::array();
+    for (const RejectedDevice& rejected : op.rejected)
+      row["rejected"].push_back({{"device", rejected.device.to_string()}, {"cause", rejected.cause}});
+    document["ops"].push_back(std::move(row));
+  }
+  for (const PlannedTransfer& transfer : plan.transfers)
+    document["transfers"].push_back({{"what", transfer.what},
+                                     {"from", transfer.from.to_string()},
+                                     {"to", transfer.to.to_string()},
+                                     {"bytes", transfer.bytes},
+                                     {"when", transfer.at_load ? "once" : "step"},
+                                     {"why", transfer.why},
+                                     {"site", to_json(transfer.site)},
+                                     {"seconds", transfer.seconds}});
+  for (const PinConflict& conflict : plan.conflicts)
+    document["conflicts"].push_back({{"from", conflict.from.to_string()},
+                                     {"to", conflict.to.to_string()},
+                                     {"bytes", conflict.bytes},
+                                     {"when", conflict.at_load ? "once" : "step"},
+                                     {"message", conflict.message}});
+  return document;
+}
+
+int place(const Options& options) {
+  Graph graph = parse_graph(read_text_file(options.file), options.file);
+  configure(SessionOptions{.devices = options.devices, .strict = options.strict, .use_cache = false});
+  PlacementPlan plan = plan_graph(graph, parse_symbols(options.symbols));
+  fmt::print("{}", options.json ? to_json(plan).dump(2) + "\n" : print_plan(plan));
+  return success;
+}
+
+}  // namespace
+
+void add_place(CLI::App& app, Action& action) {
+  auto* command = app.add_subcommand("place", "Where every op would run, why, and what would be copied");
+  auto options = std::make_shared<Options>();
+  command->add_option("FILE.pw", options->file, "A graph in text form")->required();
+  command->add_option("--devices", options->devices, "Kinds of devices, each with how many")->capture_default_str();
+  command->add_option("--symbol", options->symbols, "The size of a symbolic dimension; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("NAME=SIZE");
+  command->add_flag("--json", options->json, "Print the plan as JSON");
+  command->add_flag("--strict", options->strict, "A transfer that nobody asked for is an error");
+  command->footer(
+      "Examples:\n  placewright place model.pw\n  placewright place --devices cpu,sim:2 --symbol B=32 model.pw\n"
+      "  placewright place --devices cpu,sim --json model.pw");
+  command->callback([options, &action] { action = [options] { return place(*options); }; });
+}
+
+}  // namespace placewright::tools
