@@ -17,9 +17,13 @@ Captured Compiled::capture(std::span<const Tensor> arguments) {
     std::optional<Pin> pin = given.pin;
     if (!pin && !given.device_reason.empty() && !given.frames.empty())
       pin = Pin{given.device, to_source_site(given.frames.front())};
+    TensorType type{arguments[i].dtype(), arguments[i].shape(), {}, {}};
+    if (options_.data_parallel.size() > 1 && type.rank() > 0) {
+      type.where = {options_.data_parallel, {}, {{Sharding::Kind::split, 0}}};
+      pin.reset();
+    }
     stand_ins.push_back(At(given.frames.empty() ? Site{} : given.frames.front())
-                            .argument(argument_name(i), Type(arguments[i].dtype(), arguments[i].shape()),
-                                      arguments[i].device(), std::move(pin)));
+                            .argument(argument_name(i), std::move(type), arguments[i].device(), std::move(pin)));
   }
   std::vector<Tensor> scalars = make_scalars();
   Traced traced = trace(stand_ins, scalars);

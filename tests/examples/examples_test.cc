@@ -133,6 +133,16 @@ TEST(Examples, TensorToCuda) {
   }
 }
 
+TEST(Examples, DataParallel) {
+  std::string one = ok("13_data_parallel"), two = ok("13_data_parallel --devices cpu,sim:2");
+  EXPECT_THAT(one, HasSubstr("one device: nothing to split over"));
+  EXPECT_THAT(two, AllOf(HasSubstr("used: sim:0"), HasSubstr("used: sim:1"), HasSubstr("all_reduce")));
+  std::vector<double> alone = numbers_after(one, "loss "), together = numbers_after(two, "loss ");
+  ASSERT_EQ(alone.size(), 10u);
+  ASSERT_EQ(together.size(), 10u);
+  for (size_t i = 0; i < alone.size(); ++i) EXPECT_NEAR(together[i], alone[i], 2e-6);
+}
+
 TEST(Examples, NoGradForward) {
   EXPECT_THAT(ok("14_no_grad_forward"), AllOf(HasSubstr("x: sim:0"), HasSubstr("y: sim:0"), HasSubstr("result: cpu:0"),
                                               HasSubstr("bytes read back: 40")));

@@ -38,6 +38,9 @@ std::string placement_report(const Specialisation& specialisation);
 
 struct CompileOptions {
   std::string name = "main";
+  // Splits the first dimension of every argument over these devices: each computes its part, and gradients are added up.
+  // Empty: no splitting. The first dimension must divide by their number.
+  std::vector<DeviceId> data_parallel = {};
 };
 
 namespace capture {
