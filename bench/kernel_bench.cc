@@ -12,7 +12,9 @@
 #include <fmt/format.h>
 
 #include "placewright/codegen/apply_schedule.h"
+#include "placewright/base/file.h"
 #include "placewright/codegen/emitter.h"
+#include "placewright/codegen/lower.h"
 #include "placewright/codegen/strategy.h"
 #include "placewright/ir/host_tensor.h"
 #include "placewright/ir/op_table.h"
@@ -43,10 +45,6 @@ double best_time(const std::function<void()>& call) {
 }
 
 // Twelve independent chains of fused multiply-adds on full vectors: the core's limit.
-struct Peak {
-  std::shared_ptr<const HostCode> code;
-};
-
 StructuredKernel chains(int64_t steps, int lanes) {
   // out[c, l] = sum over k of a[l] * b[c]: both factors stay in registers.
   StructuredKernel kernel{"peak", {}, {}};
@@ -83,7 +81,7 @@ StructuredKernel lower(std::string_view op, std::vector<Type> operands, Attribut
   return lower_op({entry, operands, results, attributes});
 }
 
-void run(const Case& each, const CpuTarget& target, double peak) {
+double run(const Case& each, const CpuTarget& target, double peak) {
   StructuredKernel kernel = collapse_dimensions(each.kernel);
   Schedule schedule = choose_schedule(kernel, target);
   double begin = seconds();
@@ -115,6 +113,23 @@ void run(const Case& each, const CpuTarget& target, double peak) {
   if (const char* path = std::getenv("KERNEL_BENCH_OBJECT"))
     std::ofstream(path).write(reinterpret_cast<const char*>(image.bytes.data()),
                               static_cast<std::streamsize>(image.bytes.size()));
+  return time;
+}
+
+// Launches of a graph, one by one on operands of their own: what each costs, without the executor.
+void run_graph(const std::string& path, const CpuTarget& target, double peak) {
+  Graph graph = parse_graph(read_text_file(path));
+  double total = 0;
+  for (size_t i = 0; i < graph.main().ops.size(); ++i) {
+    const Op& op = graph.main().ops[i];
+    if (!op.is("fused") && !can_lower(*op.entry)) continue;
+    StructuredKernel kernel = lower_launch(graph, graph.main(), op);
+    std::string name = fmt::format("%{}", i);
+    for (const Stage& stage : kernel.stages) name += " " + stage.name;
+    double flops = count_cost(kernel).flops;
+    total += run({name, std::move(kernel), flops}, target, peak);
+  }
+  fmt::print("sum {:.1f} us\n", total * 1e6);
 }
 
 std::vector<Case> cases() {
@@ -177,6 +192,10 @@ int main(int argc, char** argv) {
   double flops = 2.0 * 12 * target.vector_bits / 32 * (1 << 14);
   double peak = flops / best_time([&] { function(pointers, nullptr, 0, 1, &status); });
   fmt::print("peak {:.1f} GFLOP/s\n", peak * 1e-9);
+  if (argc == 2 && std::string(argv[1]).ends_with(".pw")) {
+    run_graph(argv[1], target, peak);
+    return 0;
+  }
   for (const Case& each : cases()) {
     bool wanted = argc == 1;
     for (int i = 1; i < argc; ++i) wanted = wanted || each.name.find(argv[i]) != std::string::npos;
