@@ -1,13 +1,15 @@
 #include "placewright/codegen/lower.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <map>
 #include <optional>
 
+#include <fmt/format.h>
+
+#include "node_weight.h"
 #include "placewright/base/error.h"
 #include "placewright/ir/op_table.h"
+#include "prune_kernel.h"
 #include "stage_writer.h"
 
 namespace placewright {
@@ -22,7 +24,7 @@ struct Definition {
   std::vector<int> dims;  // stage dimension of each dimension of the value
   int node = -1;
   double weight = 0;
-  int latest = -1;        // the last of the kernel's stages that writes what it reads; -1: inputs only
+  int latest = -1;  // the last of the kernel's stages that writes what it reads; -1: inputs only
 };
 
 // A value in a buffer.
@@ -41,7 +43,7 @@ class Joiner {
     add_interface();
     for (int32_t i = 0; i < static_cast<int32_t>(function_.ops.size()); ++i) add_op(i);
     for (size_t r = 0; r < function_.results.size(); ++r) settle_result(r);
-    drop_dead_stores();
+    prune_kernel(kernel_);
     return std::move(kernel_);
   }
 
@@ -100,7 +102,8 @@ class Joiner {
     std::vector<Type> operands;
     for (Value operand : op.operands) operands.push_back(function_.type(operand));
     if (!can_lower(*op.entry))
-      throw Error(fmt::format("{} has no kernel: decompose it first ({})", op.name(), graph_.origins[op.origin].site()));
+      throw Error(
+          fmt::format("{} has no kernel: decompose it first ({})", op.name(), graph_.origins[op.origin].site()));
     StructuredKernel own = lower_op({*op.entry, operands, op.results, op.attributes, &graph_, op.functions});
     if (std::optional<Definition> definition = try_define(op, own)) {
       Value value{number, 0};
@@ -184,7 +187,8 @@ class Joiner {
 
   // The value of an elementwise op (one plain stage, one store that permutes its dimensions) as a definition.
   std::optional<Definition> try_define(const Op& op, const StructuredKernel& own) {
-    if (op.results.size() != 1 || own.stages.size() != 1 || own.buffers.size() != op.operands.size() + 1) return std::nullopt;
+    if (op.results.size() != 1 || own.stages.size() != 1 || own.buffers.size() != op.operands.size() + 1)
+      return std::nullopt;
     const Stage& stage = own.stages[0];
     if (stage.has_reduction() || stage.stores.size() != 1 || stage.stores[0].add || !stage.sequential.empty())
       return std::nullopt;
@@ -204,15 +208,16 @@ class Joiner {
     definition.stage.name = stage.name;
     definition.stage.extents = stage.extents;
     definition.stage.reduced = stage.reduced;
-    std::vector<int> nodes = copy_body(definition.stage, definition.stage.body, stage, stage.body, op, definition.latest);
+    std::vector<int> nodes =
+        copy_body(definition.stage, definition.stage.body, stage, stage.body, op, definition.latest);
     definition.node = nodes[stage.stores[0].node];
     definition.weight = body_weight(definition.stage.body);
     return definition;
   }
 
   // Copies a body of an op's own kernel into `target`, whose dimensions are the same; reads of operands are resolved.
-  std::vector<int> copy_body(Stage& target, ScalarBody& body, const Stage& from, const ScalarBody& from_body, const Op& op,
-                             int& latest) {
+  std::vector<int> copy_body(Stage& target, ScalarBody& body, const Stage& from, const ScalarBody& from_body,
+                             const Op& op, int& latest) {
     StageWriter writer(target, body);
     std::vector<int> nodes;
     for (ScalarNode node : from_body) {
@@ -241,7 +246,8 @@ class Joiner {
       KernelBuffer local = own.buffers[b];
       local.name = fmt::format("v{}_{}", number, local.name);
       if (local.alias_of >= 0) {
-        if (local.alias_of < static_cast<int>(operands)) buffers[local.alias_of] = store(op.operands[local.alias_of]).buffer;
+        if (local.alias_of < static_cast<int>(operands))
+          buffers[local.alias_of] = store(op.operands[local.alias_of]).buffer;
         local.alias_of = buffers[local.alias_of];
       }
       kernel_.buffers.push_back(std::move(local));
@@ -399,8 +405,8 @@ class Joiner {
     stored_[value] = {buffer, static_cast<int>(kernel_.stages.size()) - 1};
   }
 
-  // Makes a definition part of stage `t`: of its body, or of its reduction's epilogue. The domains must be the same, and
-  // what the stage itself writes must be read at the very point that writes it.
+  // Makes a definition part of stage `t`: of its body, or of its reduction's epilogue. The domains must be the same,
+  // and what the stage itself writes must be read at the very point that writes it.
   bool attach(const Definition& definition, int buffer, int t) {
     Stage& stage = kernel_.stages[t];
     if (std::find(stage.sequential.begin(), stage.sequential.end(), true) != stage.sequential.end()) return false;
@@ -491,106 +497,6 @@ class Joiner {
     copy.body = {{.op = ScalarOp::load, .dtype = type(value).dtype, .slot = 0}};
     copy.stores = {{1, 0, false}};
     kernel_.stages.push_back(std::move(copy));
-  }
-
-  // Stores into local memory that nothing reads, and the stages and buffers that are left with nothing to do.
-  void drop_dead_stores() {
-    for (bool changed = true; changed;) {
-      changed = false;
-      std::vector<bool> read(kernel_.buffers.size());
-      for (const Stage& stage : kernel_.stages)
-        for (const ScalarBody* body : {&stage.body, &stage.epilogue})
-          for (const ScalarNode& node : *body)
-            if (node.op == ScalarOp::load) read[root_of(stage.accesses[node.slot].buffer)] = true;
-      for (Stage& stage : kernel_.stages)
-        for (std::vector<Store>* stores : {&stage.stores, &stage.epilogue_stores})
-          changed = std::erase_if(*stores, [&](const Store& one) {
-                      int root = root_of(stage.accesses[one.access].buffer);
-                      return kernel_.buffers[root].role == KernelBuffer::Role::local && !read[root];
-                    }) > 0 ||
-                    changed;
-      changed = std::erase_if(kernel_.stages,
-                              [](const Stage& stage) { return stage.stores.empty() && stage.epilogue_stores.empty(); }) > 0 ||
-                changed;
-    }
-    for (Stage& stage : kernel_.stages) drop_dead_parts(stage);
-    drop_unused_buffers();
-  }
-
-  static void drop_dead_parts(Stage& stage) {
-    auto prune = [&](ScalarBody& body, std::vector<Store>& stores, std::vector<int>* values) {
-      std::vector<bool> live(body.size());
-      auto mark_access = [&](const Access& access) {
-        for (const Access::Indirect& part : access.indirect) live[part.node] = true;
-      };
-      for (const Store& one : stores) {
-        live[one.node] = true;
-        mark_access(stage.accesses[one.access]);
-      }
-      if (values)
-        for (int value : *values) live[value] = true;
-      for (size_t n = body.size(); n-- > 0;) {
-        if (!live[n]) continue;
-        for (int operand : body[n].operands)
-          if (operand >= 0) live[operand] = true;
-        if (body[n].op == ScalarOp::load) mark_access(stage.accesses[body[n].slot]);
-      }
-      std::vector<int> moved(body.size(), -1);
-      ScalarBody kept;
-      for (size_t n = 0; n < body.size(); ++n) {
-        if (!live[n]) continue;
-        moved[n] = static_cast<int>(kept.size());
-        for (int& operand : body[n].operands)
-          if (operand >= 0) operand = moved[operand];
-        if (body[n].op == ScalarOp::load)
-          for (Access::Indirect& part : stage.accesses[body[n].slot].indirect) part.node = moved[part.node];
-        kept.push_back(body[n]);
-      }
-      for (Store& one : stores) {
-        one.node = moved[one.node];
-        for (Access::Indirect& part : stage.accesses[one.access].indirect) part.node = moved[part.node];
-      }
-      if (values)
-        for (int& value : *values) value = moved[value];
-      body = std::move(kept);
-    };
-    prune(stage.body, stage.stores, stage.has_reduction() ? &stage.reduction.values : nullptr);
-    prune(stage.epilogue, stage.epilogue_stores, nullptr);
-    std::vector<int> moved(stage.accesses.size(), -1);
-    std::vector<Access> kept;
-    auto keep = [&](int& slot) {
-      if (moved[slot] < 0) {
-        moved[slot] = static_cast<int>(kept.size());
-        kept.push_back(stage.accesses[slot]);
-      }
-      slot = moved[slot];
-    };
-    for (ScalarBody* body : {&stage.body, &stage.epilogue})
-      for (ScalarNode& node : *body)
-        if (node.op == ScalarOp::load) keep(node.slot);
-    for (std::vector<Store>* stores : {&stage.stores, &stage.epilogue_stores})
-      for (Store& one : *stores) keep(one.access);
-    stage.accesses = std::move(kept);
-  }
-
-  void drop_unused_buffers() {
-    std::vector<bool> used(kernel_.buffers.size());
-    for (size_t b = 0; b < used.size(); ++b) used[b] = kernel_.buffers[b].role != KernelBuffer::Role::local;
-    for (const Stage& stage : kernel_.stages)
-      for (const Access& access : stage.accesses) used[access.buffer] = used[root_of(access.buffer)] = true;
-    std::vector<int> moved(kernel_.buffers.size(), -1);
-    std::vector<KernelBuffer> kept;
-    for (size_t b = 0; b < used.size(); ++b) {
-      if (!used[b]) continue;
-      moved[b] = static_cast<int>(kept.size());
-      kept.push_back(kernel_.buffers[b]);
-      if (kept.back().alias_of >= 0) kept.back().alias_of = root_of(static_cast<int>(b));
-    }
-    for (KernelBuffer& buffer : kept)
-      if (buffer.alias_of >= 0) buffer.alias_of = moved[buffer.alias_of];
-    kernel_.buffers = std::move(kept);
-    for (Stage& stage : kernel_.stages)
-      for (Access& access : stage.accesses) access.buffer = moved[access.buffer];
   }
 
   const Graph& graph_;

@@ -43,8 +43,7 @@ int StageWriter::add(const ScalarNode& node) {
 int StageWriter::add_access(const Access& access) {
   auto same = std::find(stage_.accesses.begin(), stage_.accesses.end(), access);
   // Indirect parts name nodes of one body, so such an access is never shared between bodies.
-  if (same != stage_.accesses.end() && access.indirect.empty())
-    return static_cast<int>(same - stage_.accesses.begin());
+  if (same != stage_.accesses.end() && access.indirect.empty()) return static_cast<int>(same - stage_.accesses.begin());
   stage_.accesses.push_back(access);
   return static_cast<int>(stage_.accesses.size()) - 1;
 }
@@ -59,9 +58,7 @@ int StageWriter::index(const AffineExpr& expr) {
   auto plus = [&](int node) {
     sum = sum < 0 ? node : add({.op = ScalarOp::add, .dtype = DType::i64, .operands = {sum, node, -1}});
   };
-  auto number = [&](int64_t value) {
-    return add({.op = ScalarOp::constant, .dtype = DType::i64, .integer = value});
-  };
+  auto number = [&](int64_t value) { return add({.op = ScalarOp::constant, .dtype = DType::i64, .integer = value}); };
   for (size_t d = 0; d < expr.coefficients.size(); ++d) {
     if (expr.coefficients[d] == 0) continue;
     int at = add({.op = ScalarOp::index, .dtype = DType::i64, .slot = static_cast<int>(d)});
@@ -71,39 +68,6 @@ int StageWriter::index(const AffineExpr& expr) {
   }
   if (sum < 0 || expr.constant != 0) plus(number(expr.constant));
   return sum;
-}
-
-double node_weight(ScalarOp op) {
-  switch (op) {
-    case ScalarOp::constant:
-    case ScalarOp::index:
-    case ScalarOp::load:
-    case ScalarOp::reduced:
-    case ScalarOp::parameter:
-    case ScalarOp::bitcast: return 0;
-    case ScalarOp::div:
-    case ScalarOp::rem:
-    case ScalarOp::sqrt:
-    case ScalarOp::rsqrt: return 8;
-    case ScalarOp::exp:
-    case ScalarOp::log:
-    case ScalarOp::sigmoid: return 16;
-    case ScalarOp::expm1:
-    case ScalarOp::log1p:
-    case ScalarOp::tanh:
-    case ScalarOp::sin:
-    case ScalarOp::cos: return 60;
-    case ScalarOp::pow:
-    case ScalarOp::atan2:
-    case ScalarOp::tan:
-    case ScalarOp::asin:
-    case ScalarOp::acos:
-    case ScalarOp::atan:
-    case ScalarOp::sinh:
-    case ScalarOp::cosh:
-    case ScalarOp::erf: return 120;
-    default: return 1;
-  }
 }
 
 }  // namespace placewright

@@ -34,7 +34,4 @@ class StageWriter {
   ScalarBody& body_;
 };
 
-// Relative cost of a node: cheap arithmetic is 1.
-double node_weight(ScalarOp op);
-
 }  // namespace placewright

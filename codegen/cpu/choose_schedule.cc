@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 
+#include "node_weight.h"
 #include "placewright/base/checked.h"
 #include "placewright/codegen/strategy.h"
 #include "placewright/ir/loops.h"
@@ -216,7 +217,7 @@ class StagePlanner {
     for (int64_t step : steps) points *= static_cast<double>(step);
     double arithmetic = 0, loads = 0;
     auto count = [&](const ScalarBody& body, bool may_fuse) {
-      for (const ScalarNode& node : body) arithmetic += weight(node);
+      for (const ScalarNode& node : body) arithmetic += node_weight(node.op);
       if (may_fuse && stage_.reduction.kind == Reduction::Kind::sum) arithmetic -= 1;
     };
     count(stage_.body, true);
@@ -256,42 +257,6 @@ class StagePlanner {
 
   static bool is_stored(const std::vector<Store>& stores, int slot) {
     return std::any_of(stores.begin(), stores.end(), [&](const Store& store) { return store.access == slot; });
-  }
-
-  static double weight(const ScalarNode& node) {
-    switch (node.op) {
-      case ScalarOp::constant:
-      case ScalarOp::load:
-      case ScalarOp::reduced:
-      case ScalarOp::parameter:
-        return 0;
-      case ScalarOp::div:
-      case ScalarOp::sqrt:
-      case ScalarOp::rsqrt:
-        return 8;
-      case ScalarOp::exp:
-      case ScalarOp::log:
-      case ScalarOp::sigmoid:
-        return 16;
-      case ScalarOp::expm1:
-      case ScalarOp::log1p:
-      case ScalarOp::tanh:
-      case ScalarOp::sin:
-      case ScalarOp::cos:
-        return 60;
-      case ScalarOp::tan:
-      case ScalarOp::asin:
-      case ScalarOp::acos:
-      case ScalarOp::atan:
-      case ScalarOp::atan2:
-      case ScalarOp::sinh:
-      case ScalarOp::cosh:
-      case ScalarOp::erf:
-      case ScalarOp::pow:
-        return 120;
-      default:
-        return 1;
-    }
   }
 
   Candidate price(Candidate candidate) const {

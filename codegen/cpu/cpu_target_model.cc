@@ -1,24 +1,24 @@
 #include "placewright/codegen/cpu_target_model.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
+
+#include <fmt/format.h>
 
 #include "placewright/ir/op_table.h"
 
 namespace placewright {
 namespace {
 
-constexpr double small_seconds = 4e-6;        // launches up to this join whatever they do: their overhead is most of them
-constexpr double heavy_flops_per_result = 24; // a reduction of more than this is worth tiles of its own
-constexpr int longest_epilogue = 6;           // elementwise ops behind a contraction
+constexpr double small_seconds = 4e-6;  // launches up to this join whatever they do: their overhead is most of them
+constexpr double heavy_flops_per_result = 24;  // a reduction of more than this is worth tiles of its own
+constexpr int longest_epilogue = 6;            // elementwise ops behind a contraction
 
 // What one op computes, told by its lowering.
 struct Work {
   double seconds = 0;
-  double results = 0;     // elements
-  double operands = 0;    // elements of the largest operand
-  bool heavy = false;     // a contraction, or another reduction with much work a result
+  double results = 0;   // elements
+  double operands = 0;  // elements of the largest operand
+  bool heavy = false;   // a contraction, or another reduction with much work a result
   bool reduces = false;
   bool moves_only = false;  // no arithmetic: broadcasts, transposes, reshapes
 };
