@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "placewright/ir/dtype.h"
@@ -86,6 +87,9 @@ enum class ScalarOp : uint8_t {
   cast,           // float to integer truncates and saturates, NaN gives 0; to boolean: != 0
   bitcast,        // same number of bits
 };
+
+std::string_view name(ScalarOp op);  // as text forms spell it: "multiply_high"
+int operand_count(ScalarOp op);
 
 struct ScalarNode {
   ScalarOp op = ScalarOp::constant;

@@ -1,0 +1,332 @@
+// Text form of schedules, and what a schedule must fulfil to fit a kernel.
+#include "placewright/ir/schedule.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "placewright/base/error.h"
+#include "placewright/base/lexer.h"
+
+namespace placewright {
+namespace {
+
+// --- Printing
+
+std::string text_of(const std::vector<Loop>& loops) {
+  std::vector<std::string> parts;
+  for (const Loop& loop : loops)
+    parts.push_back(
+        fmt::format("d{} by {}{}", loop.dim, loop.step, loop.binding == Loop::Binding::thread ? " thread" : ""));
+  return fmt::format("[{}]", fmt::join(parts, ", "));
+}
+
+std::string text_of(const Pack& pack) {
+  std::string text = fmt::format(" pack a{}", pack.access);
+  if (!pack.layout.order.empty()) text += fmt::format(" order [{}]", fmt::join(pack.layout.order, ", "));
+  for (const Layout::Block& block : pack.layout.blocks) text += fmt::format(" block {}:{}", block.dim, block.factor);
+  for (const Layout::Padding& padding : pack.layout.padding)
+    text += fmt::format(" pad {}..{}", padding.low, padding.high);
+  return text;
+}
+
+std::string text_of(const StageSchedule& stage) {
+  std::string text = fmt::format("  stage {}", text_of(stage.loops));
+  if (stage.vector_dim >= 0) text += fmt::format(" vector d{}", stage.vector_dim);
+  if (stage.reduction_unroll != 1) text += fmt::format(" unroll {}", stage.reduction_unroll);
+  if (stage.partial_accumulators != 1) text += fmt::format(" accumulators {}", stage.partial_accumulators);
+  if (stage.transposed_store) text += " transposed_store";
+  if (stage.non_temporal) text += " non_temporal";
+  for (const Pack& pack : stage.packs) text += text_of(pack);
+  return text + "\n";
+}
+
+// --- Parsing
+
+class Parser {
+ public:
+  explicit Parser(std::string_view text) : lexer_(text, "schedule") {}
+
+  Schedule schedule() {
+    Schedule schedule;
+    lexer_.expect("schedule");
+    lexer_.expect("{");
+    while (lexer_.accept("stage")) schedule.stages.push_back(stage());
+    while (lexer_.accept("group")) {
+      StageGroup group{number("a number of stages"), {}};
+      if (lexer_.accept("shared")) group.shared = loops();
+      schedule.groups.push_back(std::move(group));
+    }
+    while (lexer_.accept("phase")) schedule.phases.push_back({number("a number of groups")});
+    if (!lexer_.accept("}")) lexer_.fail("stage, group, phase (in this order) or }");
+    if (!lexer_.at_end()) lexer_.fail("the end");
+    return schedule;
+  }
+
+ private:
+  int number(std::string_view what) {
+    size_t at = lexer_.position();
+    int64_t value = lexer_.integer(what);
+    if (value < 0 || value > 1'000'000'000) lexer_.fail_at(at, fmt::format("found {}, expected {}", value, what));
+    return static_cast<int>(value);
+  }
+
+  int numbered(char letter, std::string_view what) {
+    size_t at = lexer_.position();
+    std::string word = lexer_.identifier(what);
+    bool good = word.size() > 1 && word.size() < 9 && word[0] == letter && (word[1] != '0' || word.size() == 2);
+    int value = 0;
+    for (size_t i = 1; good && i < word.size(); ++i) {
+      good = word[i] >= '0' && word[i] <= '9';
+      value = value * 10 + (word[i] - '0');
+    }
+    if (!good) lexer_.fail_at(at, fmt::format("found '{}', expected {}", word, what));
+    return value;
+  }
+
+  std::vector<Loop> loops() {
+    std::vector<Loop> loops;
+    lexer_.expect("[");
+    while (!lexer_.accept("]")) {
+      Loop loop;
+      loop.dim = numbered('d', "a dimension such as d0");
+      lexer_.expect("by");
+      loop.step = lexer_.integer("a step");
+      if (lexer_.accept("thread")) loop.binding = Loop::Binding::thread;
+      loops.push_back(loop);
+      if (!lexer_.next_is("]")) lexer_.expect(",");
+    }
+    return loops;
+  }
+
+  Pack pack() {
+    Pack pack{numbered('a', "an access such as a0"), {}};
+    if (lexer_.accept("order")) {
+      lexer_.expect("[");
+      while (!lexer_.accept("]")) {
+        pack.layout.order.push_back(number("a dimension"));
+        if (!lexer_.next_is("]")) lexer_.expect(",");
+      }
+    }
+    while (lexer_.accept("block")) {
+      int dim = number("a dimension");
+      lexer_.expect(":");
+      pack.layout.blocks.push_back({dim, lexer_.integer("a factor")});
+    }
+    while (lexer_.accept("pad")) {
+      Layout::Padding padding;
+      padding.low = lexer_.integer("elements of padding");
+      lexer_.expect("..");
+      padding.high = lexer_.integer("elements of padding");
+      pack.layout.padding.push_back(padding);
+    }
+    return pack;
+  }
+
+  StageSchedule stage() {
+    StageSchedule stage;
+    stage.loops = loops();
+    if (lexer_.accept("vector")) stage.vector_dim = numbered('d', "a dimension such as d0");
+    if (lexer_.accept("unroll")) stage.reduction_unroll = number("a factor");
+    if (lexer_.accept("accumulators")) stage.partial_accumulators = number("a number of accumulators");
+    stage.transposed_store = lexer_.accept("transposed_store");
+    stage.non_temporal = lexer_.accept("non_temporal");
+    while (lexer_.accept("pack")) stage.packs.push_back(pack());
+    return stage;
+  }
+
+  Lexer lexer_;
+};
+
+// --- Verifying
+
+class Verifier {
+ public:
+  Verifier(const StructuredKernel& kernel, const Schedule& schedule) : kernel_(kernel), schedule_(schedule) {}
+
+  void run() {
+    where_ = "kernel " + kernel_.name;
+    require(schedule_.stages.size() == kernel_.stages.size(), "the schedule has {} stages, the kernel {}",
+            schedule_.stages.size(), kernel_.stages.size());
+    size_t group = 0, stage = 0;
+    for (const Phase& phase : schedule_.phases) {
+      require(phase.groups >= 1 && group + static_cast<size_t>(phase.groups) <= schedule_.groups.size(),
+              "a phase of {} groups, where {} are left", phase.groups, schedule_.groups.size() - group);
+      for (int i = 0; i < phase.groups; ++i) {
+        check_group(schedule_.groups[group++], stage);
+      }
+    }
+    where_ = "kernel " + kernel_.name;
+    require(group == schedule_.groups.size() && stage == kernel_.stages.size(),
+            "the phases cover {} groups of {} and {} stages of {}", group, schedule_.groups.size(), stage,
+            kernel_.stages.size());
+  }
+
+ private:
+  template <typename... Parts>
+  void require(bool good, fmt::format_string<Parts...> format, Parts&&... parts) const {
+    if (!good) throw Error(where_ + ": " + fmt::format(format, std::forward<Parts>(parts)...));
+  }
+
+  void check_group(const StageGroup& group, size_t& stage) {
+    require(group.stages >= 1 && stage + static_cast<size_t>(group.stages) <= kernel_.stages.size(),
+            "a group of {} stages, where {} are left", group.stages, kernel_.stages.size() - stage);
+    size_t first = stage;
+    for (int i = 0; i < group.stages; ++i) check_stage(stage++, group, kernel_.stages[first]);
+    where_ = "kernel " + kernel_.name;
+    for (const Loop& loop : group.shared)
+      for (size_t a = first; a < stage; ++a)
+        for (size_t b = a + 1; b < stage; ++b)
+          require(independent(kernel_.stages[a], kernel_.stages[b], loop.dim),
+                  "stages {} and {} share the loop over d{}, but exchange values between its iterations", a, b,
+                  loop.dim);
+  }
+
+  static std::vector<const Access*> touched(const Stage& stage, bool written) {
+    std::vector<const Access*> accesses;
+    if (written) {
+      for (const std::vector<Store>* stores : {&stage.stores, &stage.epilogue_stores})
+        for (const Store& store : *stores) accesses.push_back(&stage.accesses[store.access]);
+      return accesses;
+    }
+    for (const ScalarBody* body : {&stage.body, &stage.epilogue})
+      for (const ScalarNode& node : *body)
+        if (node.op == ScalarOp::load) accesses.push_back(&stage.accesses[node.slot]);
+    return accesses;
+  }
+
+  int root(int buffer) const {
+    while (kernel_.buffers[buffer].alias_of >= 0) buffer = kernel_.buffers[buffer].alias_of;
+    return buffer;
+  }
+
+  // Whether what two stages exchange stays within one index of the dimension.
+  bool independent(const Stage& a, const Stage& b, int dim) const {
+    for (bool a_writes : {true, false})
+      for (bool b_writes : {true, false}) {
+        if (!a_writes && !b_writes) continue;
+        for (const Access* x : touched(a, a_writes))
+          for (const Access* y : touched(b, b_writes))
+            if (root(x->buffer) == root(y->buffer) && !same_index(a, *x, b, *y, dim)) return false;
+      }
+    return true;
+  }
+
+  bool same_index(const Stage& a, const Access& x, const Stage& b, const Access& y, int dim) const {
+    if (x.guarded || y.guarded || !x.indirect.empty() || !y.indirect.empty()) return false;
+    const Sizes &first = kernel_.buffers[x.buffer].sizes, &second = kernel_.buffers[y.buffer].sizes;
+    for (size_t i = 0; i < std::min(first.size(), second.size()); ++i) {
+      if (!std::equal(first.begin() + static_cast<std::ptrdiff_t>(i) + 1, first.end(),
+                      second.begin() + static_cast<std::ptrdiff_t>(i) + 1, second.end()))
+        continue;
+      if (x.index[i] == AffineExpr::dim(dim, a.rank()) && y.index[i] == AffineExpr::dim(dim, b.rank())) return true;
+    }
+    return false;
+  }
+
+  void check_stage(size_t number, const StageGroup& group, const Stage& first) {
+    const Stage& stage = kernel_.stages[number];
+    const StageSchedule& how = schedule_.stages[number];
+    where_ = fmt::format("kernel {}, schedule of stage {} ({})", kernel_.name, number, stage.name);
+    Sizes tiles = stage.extents;
+    std::vector<int> loops_over(tiles.size());
+    auto see = [&](const Loop& loop) {
+      require(loop.dim >= 0 && loop.dim < stage.rank(), "there is no dimension d{}", loop.dim);
+      require(loop.step >= 1, "step {} of d{}", loop.step, loop.dim);
+      require(loops_over[loop.dim] == 0 || tiles[loop.dim] % loop.step == 0, "step {} of d{} does not divide {}",
+              loop.step, loop.dim, tiles[loop.dim]);
+      tiles[loop.dim] = std::min(loop.step, std::max<int64_t>(tiles[loop.dim], 1));
+      ++loops_over[loop.dim];
+    };
+    for (const Loop& loop : group.shared) {
+      see(loop);
+      require(loop.dim < first.rank() && stage.extents[loop.dim] == first.extents[loop.dim],
+              "d{} is shared, but its extent is {}", loop.dim, stage.extents[loop.dim]);
+      require(!stage.reduced[loop.dim], "d{} is shared, but reduced", loop.dim);
+    }
+    bool in_reduction = false;
+    for (const Loop& loop : how.loops) {
+      see(loop);
+      require(stage.reduced[loop.dim] || !in_reduction, "parallel d{} inside a reduced dimension", loop.dim);
+      require(!stage.reduced[loop.dim] || loops_over[loop.dim] == 1, "two loops over reduced d{}", loop.dim);
+      in_reduction = stage.reduced[loop.dim];
+    }
+    check_threads(stage, how, group);
+    check_sequential(stage, how, group);
+    require(how.vector_dim >= -1 && how.vector_dim < stage.rank(), "there is no dimension d{}", how.vector_dim);
+    require(how.vector_dim < 0 || !is_sequential(stage, how.vector_dim), "vectors along sequential d{}",
+            how.vector_dim);
+    require(how.reduction_unroll >= 1 && how.partial_accumulators >= 1, "unroll {}, accumulators {}",
+            how.reduction_unroll, how.partial_accumulators);
+    for (const Pack& pack : how.packs) check_pack(stage, pack);
+  }
+
+  static bool is_sequential(const Stage& stage, int dim) { return !stage.sequential.empty() && stage.sequential[dim]; }
+
+  void check_threads(const Stage& stage, const StageSchedule& how, const StageGroup& group) const {
+    std::vector<Loop> nest = group.shared;
+    nest.insert(nest.end(), how.loops.begin(), how.loops.end());
+    for (size_t i = 0; i < nest.size(); ++i) {
+      if (nest[i].binding != Loop::Binding::thread) continue;
+      require(i == 0, "the thread loop over d{} is not outermost", nest[i].dim);
+      require(!stage.reduced[nest[i].dim] && !is_sequential(stage, nest[i].dim),
+              "threads over d{}, which is reduced or sequential", nest[i].dim);
+    }
+  }
+
+  // Sequential dimensions run in the order of the domain, one index after the other.
+  void check_sequential(const Stage& stage, const StageSchedule& how, const StageGroup& group) const {
+    int last = -1;
+    std::vector<Loop> nest = group.shared;
+    nest.insert(nest.end(), how.loops.begin(), how.loops.end());
+    for (const Loop& loop : nest) {
+      if (!is_sequential(stage, loop.dim)) continue;
+      require(loop.step == 1, "step {} of sequential d{}", loop.step, loop.dim);
+      require(loop.dim > last, "sequential d{} inside d{}", loop.dim, last);
+      last = loop.dim;
+    }
+  }
+
+  void check_pack(const Stage& stage, const Pack& pack) const {
+    require(pack.access >= 0 && pack.access < static_cast<int>(stage.accesses.size()), "there is no access a{} to pack",
+            pack.access);
+    const Access& access = stage.accesses[pack.access];
+    require(access.indirect.empty(), "a{} is indirect and cannot be packed", pack.access);
+    std::vector<const Access*> loads = touched(stage, false);
+    require(std::find(loads.begin(), loads.end(), &access) != loads.end(), "a{} is packed, but not loaded",
+            pack.access);
+    size_t rank = access.index.size();
+    std::vector<int> order = pack.layout.order;
+    std::sort(order.begin(), order.end());
+    bool good = order.empty() || order.size() == rank;
+    for (size_t i = 0; i < order.size(); ++i) good = good && order[i] == static_cast<int>(i);
+    require(good, "a{}: the pack's order is no permutation of {} dimensions", pack.access, rank);
+    for (const Layout::Block& block : pack.layout.blocks)
+      require(block.dim >= 0 && block.dim < static_cast<int>(rank) && block.factor >= 1, "a{}: a block of d{} by {}",
+              pack.access, block.dim, block.factor);
+    require(pack.layout.padding.empty() || pack.layout.padding.size() == rank, "a{}: padding is not one a dimension",
+            pack.access);
+  }
+
+  const StructuredKernel& kernel_;
+  const Schedule& schedule_;
+  std::string where_;
+};
+
+}  // namespace
+
+std::string print_schedule(const Schedule& schedule) {
+  std::string text = "schedule {\n";
+  for (const StageSchedule& stage : schedule.stages) text += text_of(stage);
+  for (const StageGroup& group : schedule.groups)
+    text += fmt::format("  group {}{}\n", group.stages, group.shared.empty() ? "" : " shared " + text_of(group.shared));
+  for (const Phase& phase : schedule.phases) text += fmt::format("  phase {}\n", phase.groups);
+  return text + "}\n";
+}
+
+Schedule parse_schedule(std::string_view text) { return Parser(text).schedule(); }
+
+void verify_schedule(const StructuredKernel& kernel, const Schedule& schedule) { Verifier(kernel, schedule).run(); }
+
+}  // namespace placewright
