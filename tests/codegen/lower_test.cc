@@ -51,6 +51,10 @@ TEST(LowerFunction, RandomGraphsThroughInterpreterAndLlvm) {
     ++tried;
     std::vector<HostTensor> expected = evaluate(graph, random.inputs).results;
     StructuredKernel kernel = lower_function(graph, 0);
+    ASSERT_NO_THROW(verify_kernel(kernel)) << "seed " << seed << "\n" << print_kernel(kernel);
+    StructuredKernel collapsed = collapse_dimensions(kernel);
+    ASSERT_NO_THROW(verify_kernel(collapsed)) << "seed " << seed << "\n" << print_kernel(collapsed);
+    ASSERT_NO_THROW(verify_schedule(collapsed, choose_schedule(collapsed, host_cpu_target()))) << "seed " << seed;
     double tolerance = random_graph_tolerance(seed % 2 ? DType::f32 : DType::f64);
     auto check = [&](const std::vector<HostTensor>& buffers, std::string_view how) {
       for (size_t r = 0; r < expected.size(); ++r)
