@@ -51,6 +51,7 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   bool from_cache() const override { return from_cache_; }
   const std::vector<std::string>& notices() const override { return notices_; }
   const Program& program() const { return executable_->program(); }
+  int64_t planned_step_bytes() const override { return plan_.bytes_per_step; }
   int64_t step_transfer_bytes() const override { return context_->transfers().bytes + argument_bytes_; }
   int64_t load_transfer_bytes() const override { return executable_->load_transfers().bytes; }
   int64_t read_back_bytes() const override { return context_->read_back().bytes; }

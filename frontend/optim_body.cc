@@ -149,6 +149,37 @@ std::vector<capture::CapturedUpdate> capture_updates(const Optimizer& optimizer,
   return updates;
 }
 
+void check_state(const Optimizer& optimizer, const std::map<std::string, HostTensor>& values,
+                 const std::string& source) {
+  for (const auto& [name, value] : values) {
+    if (name == "step") {
+      if (value.dtype() != DType::i64 || !value.sizes().empty())
+        throw Error(fmt::format("{}: the optimizer's step is {}{}, expected i64[]", source,
+                                placewright::name(value.dtype()), to_string(value.sizes())));
+      continue;
+    }
+    const nn::NamedParameter* owner = nullptr;
+    for (const Group& group : optimizer.groups())
+      for (const nn::NamedParameter& each : group.parameters)
+        if (name.starts_with(each.name + ".")) owner = &each;
+    if (!owner)
+      throw Error(fmt::format("{}: optimizer state '{}' belongs to no parameter of this optimizer", source, name));
+    if (value.dtype() != owner->tensor.dtype() || value.sizes() != owner->tensor.sizes())
+      throw Error(fmt::format("{}: optimizer state '{}' is {}{}, expected {}{}", source, name,
+                              placewright::name(value.dtype()), to_string(value.sizes()),
+                              placewright::name(owner->tensor.dtype()), to_string(owner->tensor.sizes())));
+  }
+}
+
+void set_state(const Optimizer& optimizer, const std::map<std::string, HostTensor>& values) {
+  for (const auto& [name, value] : values)
+    optimizer.body().find_or_make(name, Type(value.dtype(), Shape(value.sizes().begin(), value.sizes().end())));
+  for (const auto& [name, tensor] : optimizer.body().state) {
+    auto at = values.find(name);
+    tensor.node()->state->write(at == values.end() ? HostTensor(tensor.dtype(), tensor.sizes()) : at->second);
+  }
+}
+
 std::string structure(const Optimizer& optimizer) {
   std::string text =
       fmt::format("{}|{}|{}|", optimizer.description(), optimizer.max_norm() > 0, optimizer.max_value() > 0);

@@ -31,6 +31,12 @@ size_t hyper_count(const Optimizer& optimizer);
 std::vector<capture::CapturedUpdate> capture_updates(const Optimizer& optimizer, std::span<const Tensor> gradients,
                                                      const CapturedHypers& hypers, capture::Site site);
 
+// Values for the state tensors, by name ("fc1.weight.momentum", "step"). check: Error unless each belongs to a
+// parameter and has its type, or is the counter. set: those that are given get their values, the others start anew.
+void check_state(const Optimizer& optimizer, const std::map<std::string, HostTensor>& values,
+                 const std::string& source);
+void set_state(const Optimizer& optimizer, const std::map<std::string, HostTensor>& values);
+
 // Changes when the captured updates would: frozen parameters, groups, clipping switched on or off.
 std::string structure(const Optimizer& optimizer);
 

@@ -117,8 +117,8 @@ class GraphMaker {
       inner[leaf.node().get()] = {body.input(fmt::format("{}#{}", name.empty() ? "value" : name, inner.size()),
                                              InputKind::argument, leaf.node()->results[0])};
     }
-    for (const NodePtr& each : reachable(node.roots))
-      if (!is_leaf(*each)) emit(body, inner, *each);
+    for (const NodePtr& each : reachable(node.roots, node.operands))
+      if (!is_leaf(*each) && !inner.contains(each.get())) emit(body, inner, *each);
     for (const Tensor& root : node.roots) body.function().results.push_back(value(inner, root));
     op.attributes.set("with_respect_to", Sizes(node.with_respect_to.begin(), node.with_respect_to.end()));
     values[&node] = builder.append(std::move(op));

@@ -174,8 +174,12 @@ Tensor At::transfer(const Tensor& x, const DeviceId& device) const {
 std::vector<Tensor> At::gradients(std::vector<Tensor> roots, const std::vector<Tensor>& with_respect_to) const {
   NodePtr node = make(Node::Kind::gradient);
   node->entry = &find_op("gradient");
-  for (const NodePtr& leaf : reachable(roots))
-    if (leaf->kind == Node::Kind::value || leaf->kind == Node::Kind::argument || leaf->kind == Node::Kind::state)
+  auto is_wanted = [&](const NodePtr& leaf) {
+    return std::any_of(with_respect_to.begin(), with_respect_to.end(),
+                       [&](const Tensor& wanted) { return wanted.node() == leaf; });
+  };
+  for (const NodePtr& leaf : reachable(roots, with_respect_to))
+    if ((leaf->kind != Node::Kind::op && leaf->kind != Node::Kind::gradient) || is_wanted(leaf))
       node->operands.emplace_back(leaf);
   for (const Tensor& root : roots) node->results.emplace_back(root.dtype(), root.shape());
   for (const Tensor& wanted : with_respect_to) {
@@ -183,8 +187,7 @@ std::vector<Tensor> At::gradients(std::vector<Tensor> roots, const std::vector<T
                            [&](const Tensor& leaf) { return leaf.node() == wanted.node(); });
     if (at == node->operands.end())
       throw Error(
-          fmt::format("gradient: the loss does not depend on a {}{}: expected parameters, arguments or values "
-                      "that it is computed from",
+          fmt::format("gradient: the loss does not depend on a {}{}: expected tensors that it is computed from",
                       wanted.node()->state ? "parameter " + wanted.node()->state->name + " of type " : "tensor ",
                       Type(wanted.dtype(), wanted.shape()).to_string()));
     node->with_respect_to.push_back(static_cast<int>(at - node->operands.begin()));
@@ -299,7 +302,7 @@ int resolve_dim(int64_t dim, int rank, std::string_view op) {
   return static_cast<int>(resolved);
 }
 
-std::vector<NodePtr> reachable(std::span<const Tensor> roots) {
+std::vector<NodePtr> reachable(std::span<const Tensor> roots, std::span<const Tensor> stops) {
   std::vector<NodePtr> found, pending;
   std::set<const Node*> seen;
   auto visit = [&](const Tensor& tensor) {
@@ -309,7 +312,9 @@ std::vector<NodePtr> reachable(std::span<const Tensor> roots) {
   while (!pending.empty()) {
     NodePtr node = std::move(pending.back());
     pending.pop_back();
-    for (const Tensor& operand : node->operands) visit(operand);
+    bool is_stop = std::any_of(stops.begin(), stops.end(), [&](const Tensor& stop) { return stop.node() == node; });
+    if (!is_stop)
+      for (const Tensor& operand : node->operands) visit(operand);
     found.push_back(std::move(node));
   }
   std::sort(found.begin(), found.end(), [](const NodePtr& a, const NodePtr& b) { return a->serial < b->serial; });

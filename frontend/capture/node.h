@@ -78,7 +78,8 @@ struct Node {
   Kind kind = Kind::op;
   int64_t serial = 0;
   std::vector<Type> results;
-  // op and gradient. The operands of a gradient are its leaves.
+  // op and gradient. The operands of a gradient are what its roots are computed from: leaves, and what it is with
+  // respect to.
   const OpEntry* entry = nullptr;
   std::vector<Tensor> operands;
   Attributes attributes;
@@ -164,8 +165,9 @@ class RoleScope {
   Role before_;
 };
 
-// The nodes that `roots` are computed from, themselves included, by serial number.
-std::vector<NodePtr> reachable(std::span<const Tensor> roots);
+// The nodes that `roots` are computed from, themselves included, by serial number. What `stops` are computed from is
+// left out.
+std::vector<NodePtr> reachable(std::span<const Tensor> roots, std::span<const Tensor> stops = {});
 
 // A Graph made of nodes, and which node or state stands behind each input.
 struct Captured {

@@ -28,6 +28,7 @@ class Specialisation {
   virtual double compile_seconds() const = 0;  // passes, code generation or cache, load
   virtual bool from_cache() const = 0;
   virtual const std::vector<std::string>& notices() const = 0;  // lines that were printed: unasked-for transfers
+  virtual int64_t planned_step_bytes() const = 0;               // between devices in a step, by the transfer ledger
   virtual int64_t step_transfer_bytes() const = 0;  // between devices in the last step, as the runtime counted
   virtual int64_t load_transfer_bytes() const = 0;
   virtual int64_t read_back_bytes() const = 0;  // of results, so far
@@ -38,8 +39,8 @@ std::string placement_report(const Specialisation& specialisation);
 
 struct CompileOptions {
   std::string name = "main";
-  // Splits the first dimension of every argument over these devices: each computes its part, and gradients are added up.
-  // Empty: no splitting. The first dimension must divide by their number.
+  // Splits the first dimension of every argument over these devices: each computes its part, and gradients are added
+  // up. Empty: no splitting. The first dimension must divide by their number.
   std::vector<DeviceId> data_parallel = {};
 };
 

@@ -3,11 +3,13 @@
 
 #include "placewright/compile.h"
 #include "placewright/data.h"
-#include "placewright/npy.h"
 #include "placewright/nn.h"
+#include "placewright/npy.h"
 #include "placewright/ops.h"
 #include "placewright/optim.h"
+#include "placewright/safetensors.h"
 #include "placewright/session.h"
+#include "placewright/summary.h"
 #include "placewright/tensor.h"
 
 namespace pw = placewright;

@@ -12,8 +12,8 @@
 
 namespace placewright {
 
-// Where each op would run, why, and what would be copied. `symbols` binds symbolic sizes. In the session's strict mode a
-// transfer that nobody asked for is an Error.
+// Where each op would run, why, and what would be copied. `symbols` binds symbolic sizes. In the session's strict mode
+// a transfer that nobody asked for is an Error.
 PlacementPlan plan_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols = {});
 
 struct GraphRun {

@@ -18,11 +18,11 @@ struct SessionOptions {
   std::string devices = "cpu";  // "cpu,sim:2": kinds, each with how many of them
   int threads = 0;              // of the CPU; 0: all
   uint64_t seed = 0;
-  bool strict = false;          // an unasked-for transfer is an error before anything runs, not a printed line
+  bool strict = false;               // an unasked-for transfer is an error before anything runs, not a printed line
   std::string cache_directory = {};  // of compiled programs; empty: the user's cache folder
   bool use_cache = true;
-  bool check_bounds = false;                          // generated code checks every access
-  bool check_memory = false;                          // arenas get canaries and NaN poison
+  bool check_bounds = false;                               // generated code checks every access
+  bool check_memory = false;                               // arenas get canaries and NaN poison
   std::function<void(std::string_view line)> notice = {};  // where notices go; empty: standard error
 };
 

@@ -1,0 +1,146 @@
+// safetensors and idx files: round trips, resumed training, and one line for every damaged file.
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "placewright/base/file.h"
+#include "placewright/placewright.h"
+
+namespace placewright {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class Files : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(testing::TempDir()) / ("files_test_" + std::to_string(::getpid()));
+    fs::create_directories(folder_);
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  fs::path write(const std::string& name, const std::string& bytes) {
+    std::ofstream(folder_ / name, std::ios::binary) << bytes;
+    return folder_ / name;
+  }
+  // The message, which is one line and names the file.
+  static std::string message(const fs::path& path, const std::function<void(const fs::path&)>& read) {
+    try {
+      read(path);
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr(path.filename().string()));
+      EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
+      return error.what();
+    }
+    return "no error";
+  }
+
+  fs::path folder_;
+};
+
+std::string safetensors(const std::string& header, const std::string& data) {
+  uint64_t size = header.size();
+  return std::string(reinterpret_cast<const char*>(&size), sizeof size) + header + data;
+}
+
+TEST_F(Files, SafetensorsRoundTrip) {
+  NamedTensors tensors{{"a", HostTensor::from<float>({2, 2}, {1, 2, 3, 4})},
+                       {"b", HostTensor::scalar<int64_t>(7)},
+                       {"empty", HostTensor(DType::f64, {0, 3})}};
+  write_safetensors(folder_ / "x.safetensors", tensors);
+  NamedTensors read = read_safetensors(folder_ / "x.safetensors");
+  ASSERT_EQ(read.size(), tensors.size());
+  for (const auto& [name, tensor] : tensors) EXPECT_TRUE(read.at(name).same_bytes(tensor)) << name;
+}
+
+TEST_F(Files, DamagedSafetensorsAreErrors) {
+  auto read = [](const fs::path& path) { read_safetensors(path); };
+  EXPECT_THAT(message(folder_ / "missing", read), HasSubstr("No such file"));
+  EXPECT_THAT(message(write("short", "abc"), read), HasSubstr("3 bytes are no safetensors file"));
+  EXPECT_THAT(message(write("huge", std::string(8, '\x7f')), read), HasSubstr("truncated"));
+  EXPECT_THAT(message(write("foreign", safetensors("[1]", "")), read), HasSubstr("no JSON object"));
+  EXPECT_THAT(
+      message(write("dtype", safetensors(R"({"a":{"dtype":"X9","shape":[1],"data_offsets":[0,4]}})", "1234")), read),
+      HasSubstr("'a' is X9"));
+  EXPECT_THAT(
+      message(write("size", safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,4]}})", "1234")), read),
+      HasSubstr("takes 8 bytes"));
+  EXPECT_THAT(
+      message(write("out", safetensors(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})", "1234")), read),
+      HasSubstr("outside"));
+  EXPECT_THAT(
+      message(write("gap", safetensors(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}})", "12")), read),
+      HasSubstr("belong to no tensor"));
+  write_safetensors(folder_ / "good", {{"a", HostTensor::from<float>({2}, {1, 2})}});
+  std::vector<uint8_t> good = read_file(folder_ / "good");
+  for (size_t length = 0; length < good.size(); ++length)
+    EXPECT_NE(message(write("cut", std::string(good.begin(), good.begin() + static_cast<long>(length))), read),
+              "no error");
+}
+
+TEST_F(Files, TrainingResumesWithTheSameBits) {
+  configure({.use_cache = false});
+  Tensor x = randn({8, 4}), y = randn({8, 2});
+  auto train = [&](nn::Linear& model, optim::Adam& optimizer, int steps) {
+    TrainingStep step = compile_training_step(model, nn::MSELoss(), optimizer);
+    double loss = 0;
+    for (int i = 0; i < steps; ++i) loss = step(x, y).item();
+    return loss;
+  };
+  manual_seed(3);
+  nn::Linear model(4, 2);
+  optim::Adam optimizer(model.named_parameters(), {.lr = 0.01});
+  train(model, optimizer, 3);
+  save(folder_ / "model.safetensors", model, &optimizer);
+  double expected = train(model, optimizer, 3);
+
+  nn::Linear other(4, 2);
+  optim::Adam resumed(other.named_parameters(), {.lr = 0.01});
+  load(folder_ / "model.safetensors", other, &resumed);
+  EXPECT_EQ(train(other, resumed, 3), expected);
+  EXPECT_TRUE(other.weight.value().same_bytes(model.weight.value()));
+
+  nn::Linear wrong(4, 3);
+  EXPECT_THAT(message(folder_ / "model.safetensors", [&](const fs::path& path) { load(path, wrong); }),
+              HasSubstr("tensor 'weight' is f32[2,4], expected f32[3,4]"));
+  configure({});
+}
+
+TEST_F(Files, IdxReadsAndRefuses) {
+  auto read = [](const fs::path& path) { data::read_idx(path); };
+  std::string good = std::string("\0\0\x08\x02\0\0\0\x02\0\0\0\x03", 12) + "abcdef";
+  HostTensor tensor = data::read_idx(write("good.idx", good));
+  EXPECT_EQ(tensor.sizes(), (Sizes{2, 3}));
+  EXPECT_EQ(tensor.data<uint8_t>()[5], 'f');
+  std::string big_endian = std::string("\0\0\x0c\x01\0\0\0\x01\0\0\x01\x02", 12);
+  EXPECT_EQ(data::read_idx(write("i32.idx", big_endian)).integer(0), 258);
+  for (size_t length = 0; length < good.size(); ++length)
+    EXPECT_NE(message(write("cut.idx", good.substr(0, length)), read), "no error") << length;
+  EXPECT_THAT(message(write("long.idx", good + "x"), read), HasSubstr("after the 6 of its elements"));
+  EXPECT_THAT(message(write("code.idx", std::string("\0\0\x77\x01\0\0\0\x01", 8) + "a"), read), HasSubstr("0x77"));
+  EXPECT_THAT(message(write("text.idx", "hello world"), read), HasSubstr("two zero bytes"));
+  EXPECT_THAT(
+      message(write("absurd.idx", std::string("\0\0\x08\x03\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16)),
+              read),
+      HasSubstr("overflow"));
+  EXPECT_THAT(message(write("hostile.idx", std::string("\0\0\x08\x02\x0f\xff\xff\xff\x0f\xff\xff\xff", 12)), read),
+              HasSubstr("holds at most 0"));
+  EXPECT_NE(message(write("bad.gz", "\x1f\x8b\x08garbage that is no gzip"), read), "no error");
+}
+
+TEST_F(Files, AFailedSaveLeavesTheOldFile) {
+  write_safetensors(folder_ / "keep", {{"a", HostTensor::scalar(1.0f)}});
+  fs::create_directories(folder_ / "taken");
+  EXPECT_THROW(write_safetensors(folder_ / "taken", {{"a", HostTensor::scalar(2.0f)}}), Error);
+  EXPECT_THROW(write_safetensors(folder_ / "no_folder" / "x", {{"a", HostTensor::scalar(2.0f)}}), Error);
+  EXPECT_EQ(read_safetensors(folder_ / "keep").at("a").number(0), 1);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), fs::directory_iterator()), 2) << "no temporary stays";
+}
+
+}  // namespace
+}  // namespace placewright
