@@ -14,7 +14,7 @@ using ::testing::HasSubstr;
 TEST(CommandLine, HelpNamesEverySubcommandAndSucceeds) {
   ToolRun run = run_tool({"--help"});
   EXPECT_EQ(run.exit_code, 0);
-  for (const char* command : {"inspect", "opt", "cache"}) {
+  for (const char* command : {"inspect", "place", "opt", "run", "doctor", "cache", "bench"}) {
     EXPECT_THAT(run.output, HasSubstr(command));
     ToolRun help = run_tool({command, "--help"});
     EXPECT_EQ(help.exit_code, 0) << command;

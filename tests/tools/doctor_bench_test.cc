@@ -1,0 +1,57 @@
+// The subcommands doctor and bench.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "placewright/base/file.h"
+#include "tools/run_tool.h"
+
+namespace placewright::tools_test {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(Doctor, FindsTheHostAndAWorkingCompiler) {
+  ToolRun run = run_tool({"doctor"});
+  EXPECT_EQ(run.exit_code, 0) << run.output << run.errors;
+  EXPECT_THAT(run.output, HasSubstr("  cpu:0 "));
+  EXPECT_THAT(run.output, HasSubstr("compiler good: compiles and runs a kernel\n"));
+}
+
+TEST(Doctor, JsonNamesWhatIsAbsentWithCauseAndFix) {
+  ToolRun run = run_tool({"doctor", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  nlohmann::json found = nlohmann::json::parse(run.output);
+  EXPECT_EQ(found.at("devices").at(0).at("device"), "cpu:0");
+  EXPECT_GT(found["devices"][0]["memory_bytes"].get<int64_t>(), 0);
+  for (const auto& absent : found.at("absent"))
+    for (const char* key : {"kind", "code", "cause", "fix"}) EXPECT_NE(absent.at(key).get<std::string>(), "") << key;
+}
+
+TEST(Bench, MeasuresWithoutPeersAndWritesJson) {
+  TemporaryFolder folder;
+  ToolRun run =
+      run_tool({"bench", "a", "gemm-16x16x16-nt", "--no-peers", "--rounds", "1", "--json", folder / "bench.json"});
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  nlohmann::json document = nlohmann::json::parse(read_text_file(folder / "bench.json"));
+  ASSERT_EQ(document.at("results").size(), 2u);
+  for (const auto& row : document["results"]) {
+    EXPECT_EQ(row.at("threads"), 1);
+    EXPECT_GT(row.at("microseconds").get<double>(), row.at("floor_microseconds").get<double>());
+    EXPECT_TRUE(row.at("peer").is_null() && row.at("peer_microseconds").is_null() && row.at("ratio").is_null());
+  }
+  EXPECT_GT(document.at("machine").at("fma_peak_gflops").get<double>(), 0);
+  EXPECT_GT(document["machine"].at("bandwidth_gb_per_second").get<double>(), 0);
+}
+
+TEST(Bench, WrongProgramsAreErrors) {
+  EXPECT_EQ(run_tool({"bench", "--no-peers", "z"}).errors,
+            "placewright: bench: there is no program 'z', expected a b c d e gemm or conv\n");
+  ToolRun run = run_tool({"bench", "--no-peers", "--rounds", "1", "gemm-4x4-nn"});
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.errors, HasSubstr("expected gemm-MxNxK-FORM"));
+  EXPECT_EQ(run_tool({"bench", "--peers", "--no-peers"}).exit_code, 2);
+}
+
+}  // namespace
+}  // namespace placewright::tools_test
