@@ -41,6 +41,9 @@ add_compile_options(-fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=)
 if(PLACEWRIGHT_SANITIZE)
   add_compile_options(-fsanitize=${PLACEWRIGHT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${PLACEWRIGHT_SANITIZE})
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-Wno-maybe-uninitialized)  # GCC sees ghosts in instrumented code, and says so in its manual
+  endif()
 endif()
 
 # placewright_folder(NAME [DEPENDS folder ...] [LIBRARIES target ...]): the sources below the current folder (but for
