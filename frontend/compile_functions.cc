@@ -51,6 +51,16 @@ class CompiledModule final : public Compiled {
   capture::Site site_;
 };
 
+// Random states that the loss was computed with count this step.
+void advance_random_states(const Tensor& loss, std::vector<capture::CapturedUpdate>& updates) {
+  capture::RoleScope role(Role::update);
+  for (const capture::NodePtr& node : capture::reachable({&loss, 1})) {
+    if (!node->state || !node->state->counts_steps) continue;
+    Tensor state(node), one = At(inherited)("constant", {}, {{"value", HostTensor::from<int64_t>({2}, {0, 1})}});
+    updates.push_back({state, Operand(state, inherited) + Operand(one, inherited)});
+  }
+}
+
 class CompiledStep final : public Compiled {
  public:
   CompiledStep(nn::Module& model, Loss loss, optim::Optimizer& optimizer, CompileOptions options)
@@ -67,9 +77,10 @@ class CompiledStep final : public Compiled {
     Tensor loss = loss_({model_({stand_ins[0], inherited}), inherited}, {stand_ins[1], inherited});
     std::vector<Tensor> trainable = optim::trainable(optimizer_);
     std::vector<Tensor> results = At(inherited).gradients({loss}, trainable);
-    return {{results.front()},
-            optim::capture_updates(optimizer_, std::span(results).subspan(1),
-                                   {std::vector<Tensor>(scalars.begin(), scalars.end())}, {})};
+    std::vector<capture::CapturedUpdate> updates = optim::capture_updates(
+        optimizer_, std::span(results).subspan(1), {std::vector<Tensor>(scalars.begin(), scalars.end())}, {});
+    advance_random_states(loss, updates);
+    return {{results.front()}, std::move(updates)};
   }
   std::string argument_name(size_t i) const override { return i == 0 ? "input" : "target"; }
   std::vector<Tensor> make_scalars() override { return optim::capture_hypers(optimizer_).arguments; }

@@ -204,6 +204,25 @@ Embedding::Embedding(int64_t count, int64_t width)
 Tensor Embedding::forward(const Tensor& ids) { return embedding(weight, at_caller(ids)); }
 std::string Embedding::description() const { return fmt::format("Embedding({}, {})", count_, width_); }
 
+Dropout::Dropout(double probability) : probability_(probability) {
+  if (!(probability >= 0 && probability < 1))
+    throw Error(fmt::format("Dropout: the probability is {}, expected 0 to below 1", probability));
+  std::shared_ptr<Session> session = Session::current();
+  stream_ = static_cast<int64_t>(session->next_stream());
+  HostTensor start(DType::i64, {2});
+  start.set_integer(0, static_cast<int64_t>(session->seed()));
+  auto state = std::make_shared<capture::State>(std::move(start), capture::Site{});
+  state->name = "random";
+  state->requires_grad = false;
+  state->counts_steps = true;
+  random_ = At(inherited).state(std::move(state), Type(DType::i64, {2}));
+}
+Tensor Dropout::forward(const Tensor& x) {
+  if (!is_training() || probability_ == 0) return x;
+  return At(inherited)("dropout", {x, random_}, {{"probability", probability_}, {"stream", stream_}});
+}
+std::string Dropout::description() const { return fmt::format("Dropout({})", probability_); }
+
 Tensor MaxPool2d::forward(const Tensor& x) { return max_pool2d(at_caller(x), window_, options_); }
 std::string MaxPool2d::description() const { return fmt::format("MaxPool2d({})", window_); }
 Tensor AvgPool2d::forward(const Tensor& x) { return avg_pool2d(at_caller(x), window_, options_); }

@@ -57,6 +57,7 @@ class State {
   std::string name;        // dotted path: as the module or optimizer that was asked for its state spells it
   std::optional<Pin> pin;  // where module.to() put it
   bool requires_grad = true;
+  bool counts_steps = false;  // (seed, counter) of random ops: each training step adds 1 to the counter
   Site made() const { return made_; }
 
  private:

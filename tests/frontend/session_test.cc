@@ -178,6 +178,25 @@ TEST_F(Frontend, EachLayerRunsAndLearns) {
   learns(Sequential(Conv2d(2, 3, 3, {.stride = 2}), AvgPool2d(2), Flatten(), Linear(3, 3)), randn({6, 2, 7, 7}), y);
 }
 
+TEST_F(Frontend, DropoutDrawsAnewInEveryStepAndTheSameInEveryRun) {
+  auto losses = [](bool training) {
+    manual_seed(4);
+    nn::Sequential model(nn::Linear(4, 64), nn::Dropout(0.5), nn::Linear(64, 1));
+    model.train(training);
+    optim::SGD optimizer(model.named_parameters(), {.lr = 0});
+    TrainingStep step = compile_training_step(model, nn::MSELoss(), optimizer);
+    Tensor x = ones({8, 4}), y = zeros({8, 1});
+    std::vector<double> all;
+    for (int i = 0; i < 3; ++i) all.push_back(step(x, y).item());
+    return all;
+  };
+  std::vector<double> drawn = losses(true), kept = losses(false);
+  EXPECT_NE(drawn[0], drawn[1]);
+  EXPECT_NE(drawn[1], drawn[2]);
+  EXPECT_EQ(drawn, losses(true));
+  EXPECT_EQ(kept[0], kept[2]);
+}
+
 TEST_F(Frontend, CacheServesTheNextSession) {
   std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / ("cache_" + std::to_string(::getpid()));
   auto run = [&] {

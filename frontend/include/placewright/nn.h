@@ -128,6 +128,20 @@ class Embedding : public Module {
   int64_t count_, width_;
 };
 
+// While training, makes each element 0 with the given probability and scales the others by 1 / (1 - probability); else
+// gives x. Draws anew in every training step, from a state of its own: (seed, counter).
+class Dropout : public Module {
+ public:
+  explicit Dropout(double probability = 0.5);
+  Tensor forward(const Tensor& x) override;
+  std::string description() const override;
+
+ private:
+  double probability_;
+  Tensor random_;
+  int64_t stream_ = 0;
+};
+
 class MaxPool2d : public Module {
  public:
   explicit MaxPool2d(int64_t window, Pool2dOptions options = {}) : window_(window), options_(options) {}
