@@ -297,11 +297,18 @@ class Joiner {
       }
     };
     std::vector<int> body = copy(stage.body, made.body);
-    for (int& value : made.reduction.values) value = body[value];
+    for (int& value : made.reduction.values) value = rounded(made, stage.body[value], body[value]);
     put(stage.stores, made.stores, body);
     std::vector<int> epilogue = copy(stage.epilogue, made.epilogue);
     put(stage.epilogue_stores, made.epilogue_stores, epilogue);
     kernel_.stages.push_back(std::move(made));
+  }
+
+  // A sum may join its own product in one rounding; a product of another op has been rounded, and stays so.
+  static int rounded(Stage& made, const ScalarNode& own, int node) {
+    const ScalarNode& fed = made.body[node];
+    if (own.op == ScalarOp::mul || fed.op != ScalarOp::mul || !is_floating(fed.dtype)) return node;
+    return StageWriter(made, made.body).add({.op = ScalarOp::cast, .dtype = fed.dtype, .operands = {node, -1, -1}});
   }
 
   // --- Reading -------------------------------------------------------------------------------------------------------

@@ -75,6 +75,19 @@ TEST(LowerFunction, RandomGraphsThroughInterpreterAndLlvm) {
   EXPECT_GT(tried, 20);
 }
 
+// Fusion keeps each op's rounding: a product of its own op is not contracted into the sum that reads it.
+TEST(LowerFunction, ASummedProductOfAnotherOpIsRoundedFirst) {
+  Graph graph;
+  add_function(graph, "main");
+  FunctionBuilder b(graph, 0);
+  Value x = b.input("x", InputKind::argument, Type(DType::f32, {2}));
+  b.function().results = {b("reduce_sum", {b("mul", {x, x})}, {{"dims", Sizes{0}}})};
+  StructuredKernel kernel = lower_function(graph, 0);
+  ASSERT_EQ(kernel.stages.size(), 1u);
+  const Stage& stage = kernel.stages[0];
+  EXPECT_EQ(stage.body[stage.reduction.values[0]].op, ScalarOp::cast);
+}
+
 // Builds y = relu(x w + b) as one launch: a single stage, whose epilogue adds and clips.
 TEST(LowerFunction, BiasAndReluJoinTheContraction) {
   Graph graph;
