@@ -71,6 +71,7 @@ std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_pt
   auto begin = std::chrono::steady_clock::now();
   std::shared_ptr<LoadedGraph> loaded(new LoadedGraph);
   loaded->session_ = session;
+  loaded->host_ = session->devices().host().get();
   loaded->captured_ = std::move(captured.graph);
   for (const NodePtr& input : captured.inputs) {
     if (input->kind == Node::Kind::value) loaded->own_values_.emplace_back(input);
@@ -80,6 +81,8 @@ std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_pt
   }
 
   PassContext context = session->pass_context();
+  PassHooks hooks;
+  hooks.verify = session->options().check_bounds;  // between passes; what they made together is verified below
   Planned planned = plan_captured(loaded->captured_, context);  // in strict mode an unasked-for transfer ends here
   loaded->plan_ = planned.plan;
   for (const PinConflict& conflict : loaded->plan_.conflicts) {
@@ -89,6 +92,7 @@ std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_pt
   PlacedProgram program = compile_planned(std::move(planned), context, *session);
   loaded->placed_ = std::move(program.placed);
   loaded->from_cache_ = program.from_cache;
+  verify_graph(loaded->placed_);
   fill_replicas(loaded->placed_.main(), *session->states());
   placewright::Executable::Options options;
   options.check_memory = session->options().check_memory;

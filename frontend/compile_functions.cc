@@ -44,7 +44,7 @@ class CompiledModule final : public Compiled {
     return {{module_({stand_ins[0], inherited})}, {}};
   }
   std::string argument_name(size_t) const override { return "input"; }
-  std::string structure() const override { return module_.is_training() ? "train" : "eval"; }
+  uint64_t structure() const override { return module_.is_training(); }
 
  private:
   nn::Module& module_;
@@ -86,9 +86,7 @@ class CompiledStep final : public Compiled {
   std::vector<Tensor> make_scalars() override { return optim::capture_hypers(optimizer_).arguments; }
   size_t scalar_count() const override { return optim::hyper_count(optimizer_); }
   void scalar_values(std::span<double> values) const override { optim::hyper_values(optimizer_, values); }
-  std::string structure() const override {
-    return optim::structure(optimizer_) + (model_.is_training() ? "train" : "eval");
-  }
+  uint64_t structure() const override { return 2 * optim::structure(optimizer_) + model_.is_training(); }
 
  private:
   nn::Module& model_;

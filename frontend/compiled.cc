@@ -37,23 +37,32 @@ namespace {
 bool matches(const Tensor& tensor, const Type& type, const DeviceId& device) {
   return tensor.dtype() == type.tensor().dtype && tensor.shape() == type.tensor().shape && tensor.device() == device;
 }
+// Zero for tensors that may change their place meanwhile: states.
+int64_t serial_of(const Tensor& tensor) { return tensor.node()->state ? 0 : tensor.node()->serial; }
 }  // namespace
 
-const Compiled::Entry& Compiled::find_or_load(std::span<const Tensor> arguments) {
-  std::string now = structure();
+Compiled::Entry& Compiled::find_or_load(std::span<const Tensor> arguments) {
+  uint64_t now = structure();
   for (size_t e = entries_.size(); e-- > 0;) {
-    const Entry& entry = *entries_[e];
+    Entry& entry = *entries_[e];
     bool same = entry.types.size() == arguments.size() && entry.structure == now;
+    bool known = same && entry.serials.size() == arguments.size();
+    for (size_t i = 0; known && i < arguments.size(); ++i)
+      known = entry.serials[i] != 0 && entry.serials[i] == serial_of(arguments[i]) && arguments[i].result() == 0;
+    if (known) return entry;
     for (size_t i = 0; same && i < arguments.size(); ++i)
       same = matches(arguments[i], entry.types[i], entry.devices[i]);
-    if (same) return entry;
+    if (!same) continue;
+    entry.serials.clear();
+    for (const Tensor& argument : arguments) entry.serials.push_back(serial_of(argument));
+    return entry;
   }
   auto entry = std::make_unique<Entry>();
   for (const Tensor& argument : arguments) {
     entry->types.emplace_back(argument.dtype(), argument.shape());
     entry->devices.push_back(argument.device());
   }
-  entry->structure = std::move(now);
+  entry->structure = now;
   entry->loaded = LoadedGraph::load(capture(arguments), Session::current());
   entry->scalars = scalar_count();
   entries_.push_back(std::move(entry));
@@ -68,7 +77,7 @@ std::vector<Tensor> Compiled::call(std::span<const Tensor> arguments, std::sourc
           fmt::format("{}: found {}, expected tensors with values ({})", options_.name,
                       argument.is_defined() ? "a tensor of a function that is being compiled" : "an undefined tensor",
                       to_source_site(site_of(where)).to_string()));
-  const Entry& entry = find_or_load(arguments);
+  Entry& entry = find_or_load(arguments);
   last_ = entry.loaded.get();
   double scalars[64];
   PW_CHECK(entry.scalars <= std::size(scalars), "too many hyper-parameters");

@@ -37,17 +37,18 @@ class Compiled {
   virtual std::vector<Tensor> make_scalars() { return {}; }
   virtual size_t scalar_count() const { return 0; }
   virtual void scalar_values(std::span<double>) const {}
-  virtual std::string structure() const { return {}; }  // what else the captured graph depends on
+  virtual uint64_t structure() const { return 0; }  // what else the captured graph depends on
 
  private:
   struct Entry {
     std::vector<Type> types;
     std::vector<DeviceId> devices;
-    std::string structure;
+    uint64_t structure = 0;
     size_t scalars = 0;
     std::shared_ptr<LoadedGraph> loaded;
+    std::vector<int64_t> serials;  // of the arguments of the last call: the same tensors need no second look
   };
-  const Entry& find_or_load(std::span<const Tensor> arguments);
+  Entry& find_or_load(std::span<const Tensor> arguments);
 
   CompileOptions options_;
   mutable std::mutex mutex_;

@@ -5,8 +5,8 @@
 
 namespace placewright {
 
-uint64_t HostRandom::bits(uint64_t position) const {
-  uint32_t counter[4] = {static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32),
+std::array<uint64_t, 2> HostRandom::block(uint64_t number) const {
+  uint32_t counter[4] = {static_cast<uint32_t>(number), static_cast<uint32_t>(number >> 32),
                          static_cast<uint32_t>(stream_), static_cast<uint32_t>(stream_ >> 32)};
   uint32_t key[2] = {static_cast<uint32_t>(seed_), static_cast<uint32_t>(seed_ >> 32)};
   for (int round = 0; round < 10; ++round) {
@@ -17,7 +17,17 @@ uint64_t HostRandom::bits(uint64_t position) const {
     key[0] += 0x9E3779B9;
     key[1] += 0xBB67AE85;
   }
-  return counter[0] | static_cast<uint64_t>(counter[1]) << 32;
+  return {counter[0] | static_cast<uint64_t>(counter[1]) << 32, counter[2] | static_cast<uint64_t>(counter[3]) << 32};
+}
+
+uint64_t HostRandom::bits(uint64_t position) const { return block(position / 2)[position % 2]; }
+
+void HostRandom::fill_uniform(std::span<float> values, double bound) const {
+  for (size_t i = 0; i < values.size(); i += 2) {
+    std::array<uint64_t, 2> words = block(i / 2);
+    for (size_t k = 0; k < 2 && i + k < values.size(); ++k)
+      values[i + k] = static_cast<float>((2 * (static_cast<double>(words[k] >> 11) * 0x1p-53) - 1) * bound);
+  }
 }
 
 double HostRandom::uniform(uint64_t position) const { return static_cast<double>(bits(position) >> 11) * 0x1p-53; }

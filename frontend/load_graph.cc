@@ -14,6 +14,11 @@ struct Resident {
 HostTensor value_of(const Tensor& tensor, Site where);  // read.cc
 
 BufferView LoadedGraph::view_of_argument(const Tensor& tensor, const ProgramBuffer& buffer) {
+  const Node& node = *tensor.node();
+  if (node.kind == Node::Kind::value && !node.host.empty() && buffer.device == host_->id()) {
+    const HostTensor& held = node.host[static_cast<size_t>(tensor.result())];  // the caller's tensor keeps it
+    return {host_, const_cast<uint8_t*>(held.raw()), held.bytes()};
+  }
   HostTensor host = value_of(tensor, {});
   const std::shared_ptr<Device>& device = session_->devices().find(buffer.device);
   if (device->is_host_memory()) {
@@ -51,16 +56,15 @@ std::vector<Tensor> LoadedGraph::run(std::span<const Tensor> arguments, std::spa
     ++next;
   };
   for (const Tensor& argument : arguments) give(argument);
-  const std::shared_ptr<Device>& host = session_->devices().host();
   for (size_t i = 0; i < scalars.size(); ++i)
-    views_[next++] = {host.get(), scalars_.data<double>().data() + i * stride, sizeof(double)};
+    views_[next++] = {host_, scalars_.data<double>().data() + i * stride, sizeof(double)};
   for (const Tensor& value : own_values_) give(value);
   PW_CHECK(next == views_.size(), "arguments of " + program.name);
   executable_->run(*context_, views_);
   ++runs_;
 
   std::vector<Tensor> results;
-  unread_.clear();
+  results.reserve(program.results.size());
   for (size_t i = 0; i < program.results.size(); ++i) {
     const ProgramBuffer& buffer = program.buffers[program.results[i]];
     auto node = std::make_shared<Node>();
@@ -68,7 +72,7 @@ std::vector<Tensor> LoadedGraph::run(std::span<const Tensor> arguments, std::spa
     node->serial = next_serial();
     node->results = {Type(buffer.dtype, Shape(buffer.sizes.begin(), buffer.sizes.end()))};
     node->device = buffer.device;
-    if (buffer.device != host->id()) node->device_reason = "computed there";
+    if (buffer.device != host_->id()) node->device_reason = "computed there";
     node->pending = {shared_from_this(), static_cast<int>(i), runs_};
     unread_.push_back(node);
     results.emplace_back(std::move(node));

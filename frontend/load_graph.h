@@ -62,6 +62,7 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   void keep_unread_results();
 
   std::shared_ptr<Session> session_;
+  Device* host_ = nullptr;  // the session's
   Graph captured_, placed_;
   PlacementPlan plan_;
   double compile_seconds_ = 0;

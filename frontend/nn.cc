@@ -19,19 +19,13 @@ constexpr std::source_location inherited{};
 
 Operand at_caller(const Tensor& x) { return {x, inherited}; }
 
-HostTensor draw(const Sizes& sizes, double (*shape)(const HostRandom&, uint64_t, double), double parameter) {
-  std::shared_ptr<Session> session = Session::current();
-  HostRandom random(session->seed(), session->next_stream());
-  HostTensor host(DType::f32, sizes);
-  for (int64_t i = 0; i < host.elements(); ++i) host.set_number(i, shape(random, static_cast<uint64_t>(i), parameter));
-  return host;
-}
-
 // PyTorch's kaiming_uniform(a = sqrt(5)) for weights, and its rule for biases, are both uniform in +-1/sqrt(fan in).
 HostTensor uniform_by_fan_in(const Sizes& sizes, int64_t fan_in) {
-  double bound = fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0;
-  return draw(
-      sizes, [](const HostRandom& random, uint64_t i, double b) { return (2 * random.uniform(i) - 1) * b; }, bound);
+  std::shared_ptr<Session> session = Session::current();
+  HostTensor host(DType::f32, sizes);
+  HostRandom(session->seed(), session->next_stream())
+      .fill_uniform(host.data<float>(), fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0);
+  return host;
 }
 
 HostTensor filled(const Sizes& sizes, double value) {
@@ -198,8 +192,7 @@ std::string LayerNorm::description() const { return fmt::format("LayerNorm({})",
 
 Embedding::Embedding(int64_t count, int64_t width)
     : count_(positive(count, "Embedding: the number of rows")), width_(positive(width, "Embedding: the width")) {
-  auto normal = [](const HostRandom& random, uint64_t i, double) { return random.normal(i); };
-  weight = parameter("weight", draw({count, width}, normal, 0), inherited);
+  weight = parameter("weight", randn({count, width}).value(), inherited);
 }
 Tensor Embedding::forward(const Tensor& ids) { return embedding(weight, at_caller(ids)); }
 std::string Embedding::description() const { return fmt::format("Embedding({}, {})", count_, width_); }

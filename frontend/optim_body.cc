@@ -180,15 +180,14 @@ void set_state(const Optimizer& optimizer, const std::map<std::string, HostTenso
   }
 }
 
-std::string structure(const Optimizer& optimizer) {
-  std::string text =
-      fmt::format("{}|{}|{}|", optimizer.description(), optimizer.max_norm() > 0, optimizer.max_value() > 0);
+uint64_t structure(const Optimizer& optimizer) {
+  uint64_t hash = 2 * (optimizer.max_norm() > 0) + (optimizer.max_value() > 0);
+  auto add = [&](uint64_t value) { hash = (hash ^ value) * 0x100000001b3; };  // FNV-1a
   for (const Group& group : optimizer.groups()) {
-    for (const nn::NamedParameter& parameter : group.parameters)
-      text += nn::requires_grad(parameter.tensor) ? '1' : '0';
-    text += ';';
+    add(2 + group.parameters.size());
+    for (const nn::NamedParameter& parameter : group.parameters) add(nn::requires_grad(parameter.tensor));
   }
-  return text;
+  return hash;
 }
 
 }  // namespace placewright::optim

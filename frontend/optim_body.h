@@ -38,6 +38,6 @@ void check_state(const Optimizer& optimizer, const std::map<std::string, HostTen
 void set_state(const Optimizer& optimizer, const std::map<std::string, HostTensor>& values);
 
 // Changes when the captured updates would: frozen parameters, groups, clipping switched on or off.
-std::string structure(const Optimizer& optimizer);
+uint64_t structure(const Optimizer& optimizer);
 
 }  // namespace placewright::optim

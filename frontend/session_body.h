@@ -1,6 +1,7 @@
 // The session's insides: what the frontend shares in one process. Everything here may be called from several threads.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <map>
 #include <memory>
@@ -71,11 +72,14 @@ class HostRandom {
  public:
   HostRandom(uint64_t seed, uint64_t stream) : seed_(seed), stream_(stream) {}
   uint64_t bits(uint64_t position) const;
-  double uniform(uint64_t position) const;                  // in [0, 1), 53 bits
-  double normal(uint64_t position) const;                   // Box-Muller on two uniforms
-  uint64_t below(uint64_t bound, uint64_t position) const;  // in [0, bound)
+  void fill_uniform(std::span<float> values, double bound) const;  // in [-bound, bound)
+  double uniform(uint64_t position) const;                         // in [0, 1), 53 bits
+  double normal(uint64_t position) const;                          // Box-Muller on two uniforms
+  uint64_t below(uint64_t bound, uint64_t position) const;         // in [0, bound)
 
  private:
+  std::array<uint64_t, 2> block(uint64_t number) const;
+
   uint64_t seed_, stream_;
 };
 
