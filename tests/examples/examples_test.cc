@@ -22,10 +22,10 @@ struct Outcome {
   int status = -1;
 };
 
-Outcome run(const std::string& command) {
+Outcome run(const std::string& command, const std::string& environment = "") {
   fs::path folder = fs::read_symlink("/proc/self/exe").parent_path() / "examples";
   Outcome outcome;
-  FILE* pipe = ::popen(("timeout 200 " + (folder / command).string() + " 2>&1").c_str(), "r");
+  FILE* pipe = ::popen((environment + " timeout 200 " + (folder / command).string() + " 2>&1").c_str(), "r");
   if (!pipe) return outcome;
   std::array<char, 4096> buffer;
   while (size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe)) outcome.text.append(buffer.data(), got);
@@ -118,6 +118,15 @@ TEST(Examples, TrainingFallsTheSameWhereverItRuns) {
   std::string moved = ok("10_train_all_moved --strict");
   EXPECT_EQ(numbers_after(moved, "loss "), here);
   EXPECT_THAT(moved, AllOf(HasSubstr("bytes at load: 88"), Not(HasSubstr("placewright: "))));
+}
+
+// What was compiled once is found by the next process, which never opens the code generator.
+TEST(Examples, ASecondProcessNeverLoadsLlvm) {
+  ok("08_train_unmoved");
+  Outcome second = run("08_train_unmoved", "LD_DEBUG=files");
+  EXPECT_EQ(second.status, 0);
+  EXPECT_THAT(second.text, AllOf(HasSubstr("libplacewright.so"), HasSubstr("epoch 10"), Not(HasSubstr("libLLVM")),
+                                 Not(HasSubstr("placewright-llvm"))));
 }
 
 TEST(Examples, Doctor) {
