@@ -23,6 +23,9 @@ namespace {
 struct Current {
   std::mutex mutex;
   std::shared_ptr<Session> session;
+  ~Current() {
+    if (session) session->forget_lazy();
+  }
 };
 Current& current() {
   static Current current;
@@ -132,6 +135,13 @@ void Session::replace(std::shared_ptr<Session> session) {
   Current& here = placewright::current();
   std::lock_guard lock(here.mutex);
   here.session.swap(session);
+  if (session) session->forget_lazy();
+}
+
+void Session::forget_lazy() {
+  std::map<std::string, std::shared_ptr<capture::LoadedGraph>> forgotten;
+  std::lock_guard lock(mutex_);
+  forgotten.swap(lazy_);
 }
 
 std::string Session::claim_name(const std::string& wanted) {

@@ -44,6 +44,8 @@ class Session {
 
   // Runs what the tensors are computed from; equal graphs are compiled once.
   std::vector<Tensor> run_lazy(std::span<const Tensor> results);
+  // Drops what run_lazy keeps: it holds this session.
+  void forget_lazy();
 
   // A name like `wanted` that no live state has; to be given back.
   std::string claim_name(const std::string& wanted);
