@@ -155,7 +155,6 @@ class LoopMaker {
     made.vector_dim = how.vector_dim;
     made.partial_accumulators = how.partial_accumulators;
     made.transposed_store = how.transposed_store;
-    made.non_temporal = how.non_temporal;
     if (made.vector_dim >= stage.rank()) refuse(stage, "there is no such vector dimension");
     if (made.vector_dim >= 0) {
       if (!stage.sequential.empty() && stage.sequential[made.vector_dim])
@@ -215,9 +214,8 @@ void settle_threads(LoopFunction& function, const LoopKernel& loops) {
 }  // namespace
 
 LoopKernel apply_schedule(StructuredKernel kernel, Schedule schedule, int vector_bits, const std::string& symbol) {
-  if (schedule.stages.size() != kernel.stages.size())
-    throw Error(fmt::format("schedule has {} stages, kernel {} has {}", schedule.stages.size(), kernel.name,
-                            kernel.stages.size()));
+  verify_kernel(kernel);
+  verify_schedule(kernel, schedule);
   add_packs(kernel, schedule, vector_bits);
   LoopKernel loops;
   loops.kernel = std::move(kernel);
@@ -235,7 +233,6 @@ LoopKernel apply_schedule(StructuredKernel kernel, Schedule schedule, int vector
     LoopFunction function;
     function.symbol = fmt::format("{}_{}", symbol, phase);
     for (int i = 0; i < schedule.phases[phase].groups; ++i, ++group) {
-      if (group >= schedule.groups.size()) throw Error("schedule's phases name more groups than there are");
       std::vector<LoopNode> nodes = maker.group(stage, schedule.groups[group]);
       function.nodes.insert(function.nodes.end(), nodes.begin(), nodes.end());
       stage += schedule.groups[group].stages;
@@ -243,8 +240,7 @@ LoopKernel apply_schedule(StructuredKernel kernel, Schedule schedule, int vector
     settle_threads(function, loops);
     loops.functions.push_back(std::move(function));
   }
-  if (stage != static_cast<int>(loops.kernel.stages.size()) || group != schedule.groups.size())
-    throw Error("schedule's groups and phases do not cover the kernel's stages");
+  PW_CHECK(stage == static_cast<int>(loops.kernel.stages.size()), "packs left groups that miss stages");
   return loops;
 }
 

@@ -54,7 +54,6 @@ void print_nodes(const LoopKernel& loops, const std::vector<LoopNode>& nodes, in
     if (stage.partial_accumulators > 1) text += fmt::format(" partial {}", stage.partial_accumulators);
     for (const Loop& loop : node.reductions) text += fmt::format(" reduce d{} step {}", loop.dim, loop.step);
     if (stage.transposed_store) text += " transposed";
-    if (stage.non_temporal) text += " non_temporal";
     text += "\n";
   }
 }

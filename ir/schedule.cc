@@ -37,7 +37,6 @@ std::string text_of(const StageSchedule& stage) {
   if (stage.reduction_unroll != 1) text += fmt::format(" unroll {}", stage.reduction_unroll);
   if (stage.partial_accumulators != 1) text += fmt::format(" accumulators {}", stage.partial_accumulators);
   if (stage.transposed_store) text += " transposed_store";
-  if (stage.non_temporal) text += " non_temporal";
   for (const Pack& pack : stage.packs) text += text_of(pack);
   return text + "\n";
 }
@@ -131,7 +130,6 @@ class Parser {
     if (lexer_.accept("unroll")) stage.reduction_unroll = number("a factor");
     if (lexer_.accept("accumulators")) stage.partial_accumulators = number("a number of accumulators");
     stage.transposed_store = lexer_.accept("transposed_store");
-    stage.non_temporal = lexer_.accept("non_temporal");
     while (lexer_.accept("pack")) stage.packs.push_back(pack());
     return stage;
   }

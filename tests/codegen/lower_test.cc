@@ -52,6 +52,7 @@ TEST(LowerFunction, RandomGraphsThroughInterpreterAndLlvm) {
     std::vector<HostTensor> expected = evaluate(graph, random.inputs).results;
     StructuredKernel kernel = lower_function(graph, 0);
     ASSERT_NO_THROW(verify_kernel(kernel)) << "seed " << seed << "\n" << print_kernel(kernel);
+    ASSERT_TRUE(parse_kernel(print_kernel(kernel)) == kernel) << "seed " << seed << "\n" << print_kernel(kernel);
     StructuredKernel collapsed = collapse_dimensions(kernel);
     ASSERT_NO_THROW(verify_kernel(collapsed)) << "seed " << seed << "\n" << print_kernel(collapsed);
     ASSERT_NO_THROW(verify_schedule(collapsed, choose_schedule(collapsed, host_cpu_target()))) << "seed " << seed;

@@ -63,7 +63,7 @@ constexpr std::string_view product = R"(kernel "product" {
 )";
 constexpr std::string_view tiled = R"(schedule {
   stage [d1 by 32, d0 by 8, d2 by 1] vector d1 unroll 2 pack a1 order [1, 0] block 1:32
-  stage [d1 by 16] vector d1 non_temporal
+  stage [d1 by 16] vector d1
   group 2 shared [d0 by 16 thread]
   phase 1
 }

@@ -79,6 +79,17 @@ TEST(KernelText, ErrorsNamePlaceAndExpectation) {
   EXPECT_EQ(message("b1[d2, d1]", "b1[d3, d1]"), "kernel:8:15: there is no dimension 3");
 }
 
+TEST(KernelText, EveryPrefixIsRefusedWithItsPlace) {
+  for (size_t length = 0; length + 1 < product.size() - 1; ++length) {
+    try {
+      parse_kernel(product.substr(0, length));
+      FAIL() << "accepted the first " << length << " bytes";
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), ::testing::MatchesRegex("kernel:[0-9]+:[0-9]+: .*"));
+    }
+  }
+}
+
 TEST(KernelText, DamagedTextIsRefusedOrParsed) {
   std::mt19937 random(5);
   for (int i = 0; i < 2000; ++i) {

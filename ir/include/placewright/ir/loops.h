@@ -36,7 +36,6 @@ struct LoopStage {
   int lanes = 1;
   int partial_accumulators = 1;
   bool transposed_store = false;
-  bool non_temporal = false;
   Sizes tiles;  // of each dimension at the leaf
   friend bool operator==(const LoopStage&, const LoopStage&) = default;
 };

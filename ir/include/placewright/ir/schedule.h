@@ -37,7 +37,6 @@ struct StageSchedule {
   int partial_accumulators = 1;  // independent chains for that loop; joined in a fixed order
   std::vector<Pack> packs;
   bool transposed_store = false;  // results strided in the vector dimension are transposed in registers before storing
-  bool non_temporal = false;      // stores that pass the caches
   friend bool operator==(const StageSchedule&, const StageSchedule&) = default;
 };
 
