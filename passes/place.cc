@@ -88,7 +88,7 @@ class Planner {
   std::string pin_site(int32_t op) const {
     const Op& made = function_.ops[op];
     if (made.pin) return " at " + made.pin->site.to_string();
-    return made.origin ? " at " + graph_.origins[made.origin].site() : "";
+    return graph_.origins[made.origin].has_site() ? " at " + graph_.origins[made.origin].site() : "";
   }
 
   // What reaches its device once, when the program is bound: states and constants that live off the host.

@@ -96,7 +96,8 @@ void PlacementSolver::decide(int32_t op, Decision decision) {
 std::string PlacementSolver::describe(int32_t op) const {
   const Op& made = function_.ops[op];
   std::string text = made.is("input") ? made.attributes.get<std::string>("name") : std::string(made.name());
-  return made.origin == 0 ? text : fmt::format("{} ({})", text, graph_.origins[made.origin].site());
+  return !graph_.origins[made.origin].has_site() ? text
+                                                 : fmt::format("{} ({})", text, graph_.origins[made.origin].site());
 }
 
 // Empty if the device runs the op, be it as what it decomposes to.

@@ -30,6 +30,7 @@ struct Origin {
   int32_t ordinal = 0;           // among the ops of this module path and role, in order of capture
   std::vector<OriginId> merged;  // origins of the ops that a rewrite joined into this one, sorted
 
+  bool has_site() const { return !frames.empty(); }
   std::string site() const { return frames.empty() ? "unknown" : frames.front().to_string(); }
   std::string name() const;  // "features.0/forward#2"
   friend auto operator<=>(const Origin&, const Origin&) = default;
