@@ -252,6 +252,7 @@ class ProgramMaker {
       copy.kind = BufferKind::result;
       copy.arena = -1;
       copy.offset = 0;
+      copy.sizes = function_.tensor(result).sizes();
       copy.bytes = function_.tensor(result).bytes();
       program().results.push_back(static_cast<int>(program().buffers.size()));
       copied_results_.emplace_back(source, program().results.back());

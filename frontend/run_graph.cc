@@ -27,6 +27,31 @@ void bind_symbols(const std::string& name, const TensorType& type, const HostTen
   }
 }
 
+// Host values where the program reads them: pinned arguments are uploaded first.
+struct Arguments {
+  Arguments(const Executable& executable, const DeviceSet& devices, std::span<const HostTensor> values) {
+    const Program& program = executable.program();
+    for (size_t i = 0; i < values.size(); ++i) {
+      const ProgramBuffer& buffer = program.buffers[program.arguments[i]];
+      const std::shared_ptr<Device>& device = devices.find(buffer.device);
+      int64_t bytes = values[i].bytes();
+      BufferView host{devices.host().get(), const_cast<uint8_t*>(values[i].raw()), bytes};
+      if (device->is_host_memory()) {
+        views.push_back({device.get(), host.address, bytes});
+        continue;
+      }
+      memory.emplace_back(device, bytes, 64, buffer.name);
+      int stream = device->open_stream();
+      device->copy(stream, memory.back().view(), host, bytes, buffer.name.c_str());
+      device->finish(device->record(stream));
+      device->close_stream(stream);
+      views.push_back(memory.back().view());
+    }
+  }
+  std::vector<DeviceMemory> memory;
+  std::vector<BufferView> views;
+};
+
 PassContext context_of(Session& session, std::map<std::string, int64_t> symbols) {
   PassContext context = session.pass_context();
   context.options.symbols = std::move(symbols);
@@ -89,7 +114,10 @@ GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& 
   std::shared_ptr<const Executable> executable =
       Executable::bind(std::move(program.compiled), session->devices(), store, options);
   std::unique_ptr<Context> call = executable->make_context();
-  executable->run(*call, std::span<const HostTensor>(arguments));
+  Arguments given(*executable, session->devices(), arguments);
+  executable->run(*call, given.views);
+  run.step_transfer_bytes = call->transfers().bytes;
+  run.load_transfer_bytes = executable->load_transfers().bytes;
   for (size_t i = 0; i < function.results.size(); ++i) run.results.push_back(call->read_result(static_cast<int>(i)));
   for (const Update& update : function.updates) {
     const std::string& name = input_name(function, update.state);

@@ -20,6 +20,8 @@ struct GraphRun {
   std::vector<HostTensor> results;
   std::map<std::string, HostTensor> states;  // those that the graph updates, after the call
   PlacementPlan plan;
+  int64_t step_transfer_bytes = 0;  // between devices in the call, as the runtime counted
+  int64_t load_transfer_bytes = 0;  // before it
 };
 
 // Runs main once. `inputs` gives every argument, state and constant by its name; symbolic sizes are taken from them.
