@@ -72,7 +72,9 @@ void print_function(const Graph& graph, const Function& function) {
   auto print_counts = [](std::string_view title, const std::map<std::string, size_t>& map) {
     if (map.empty()) return;
     std::vector<std::pair<std::string, size_t>> sorted(map.begin(), map.end());
-    std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+    std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
+      return a.second != b.second ? a.second > b.second : a.first < b.first;
+    });
     fmt::print("  {}:", bold(title));
     for (size_t i = 0; i < sorted.size(); ++i)
       fmt::print("{} {} {}", i == 0 ? "" : ",", sorted[i].second, sorted[i].first);
