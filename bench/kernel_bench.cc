@@ -184,7 +184,7 @@ int main(int argc, char** argv) {
   CpuTarget target = host_cpu_target();
   StructuredKernel kernel = chains(1 << 14, target.vector_bits / 32);
   Schedule schedule;
-  schedule.stages = {{{{2, 1, Loop::Binding::serial}}, 1, 1, 1, {}, false, false}};
+  schedule.stages = {{.loops = {{2, 1, Loop::Binding::serial}}, .vector_dim = 1, .packs = {}}};
   schedule.groups = {{1, {}}};
   schedule.phases = {{1}};
   LoopKernel loops = apply_schedule(kernel, schedule, target.vector_bits, "peak");
