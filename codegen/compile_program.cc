@@ -224,7 +224,9 @@ class ProgramMaker {
           add_constant(storage, value);
         } else if (planned.kind == StorageKind::temporary) {
           int buffer = add_buffer(storage, value, fmt::format("t{}", storage), BufferKind::temporary);
-          program().buffers[buffer].arena = arena_of.at(planned.device);
+          auto [arena, is_new] = arena_of.try_emplace(planned.device, static_cast<int>(program().arenas.size()));
+          if (is_new) program().arenas.push_back({planned.device, 64});  // all its temporaries are empty
+          program().buffers[buffer].arena = arena->second;
           program().buffers[buffer].offset = planned.offset;
           program().buffers[buffer].bytes = planned.bytes;
         } else {

@@ -51,5 +51,15 @@ TEST_F(RunGraph, PinnedArgumentsAreUploaded) {
   EXPECT_EQ(run.step_transfer_bytes, 0);
 }
 
+TEST_F(RunGraph, ADeviceMayHoldEmptyTemporariesOnly) {
+  Value x = b_.input("x", InputKind::argument, Type(DType::f32, {0, 3}));
+  b_.pin = Pin{{"sim", 0}, {"test.cc", 1}};
+  Value there = b_("neg", {x});
+  b_.pin = Pin{{"cpu", 0}, {"test.cc", 2}};
+  b_.function().results = {b_("reduce_sum", {there}, {{"dims", Sizes{0}}})};
+  GraphRun run = run_graph(graph_, {{"x", counted({0, 3})}});
+  for (int64_t i = 0; i < 3; ++i) EXPECT_EQ(run.results[0].number(i), 0);
+}
+
 }  // namespace
 }  // namespace placewright
