@@ -246,6 +246,7 @@ class ProgramMaker {
       bool taken = std::find(program().results.begin(), program().results.end(), source) != program().results.end();
       if (program().buffers[source].kind == BufferKind::result && !taken) {
         program().results.push_back(source);
+        program().buffers[source].dtype = function_.tensor(result).dtype;  // may run in place of another dtype
         program().buffers[source].sizes = function_.tensor(result).sizes();
         continue;
       }
@@ -254,6 +255,7 @@ class ProgramMaker {
       copy.kind = BufferKind::result;
       copy.arena = -1;
       copy.offset = 0;
+      copy.dtype = function_.tensor(result).dtype;
       copy.sizes = function_.tensor(result).sizes();
       copy.bytes = function_.tensor(result).bytes();
       program().results.push_back(static_cast<int>(program().buffers.size()));

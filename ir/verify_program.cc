@@ -106,13 +106,14 @@ class Verifier {
     }
   }
 
-  // A buffer also holds the reshapes of its value, so row-major buffers are alike whatever their sizes.
+  // A buffer also holds reshapes of its value and what runs in place of it, so row-major buffers of as many bytes are
+  // alike.
   void require_alike(int a, int b) const {
     const ProgramBuffer& x = buffer(a);
     const ProgramBuffer& y = buffer(b);
     bool row_major = x.layout.is_row_major() && y.layout.is_row_major();
-    require(x.dtype == y.dtype && x.layout == y.layout &&
-                (row_major ? element_count(x.sizes) == element_count(y.sizes) : x.sizes == y.sizes),
+    require(row_major ? byte_size(x.dtype, element_count(x.sizes)) == byte_size(y.dtype, element_count(y.sizes))
+                      : x.dtype == y.dtype && x.sizes == y.sizes && x.layout == y.layout,
             fmt::format("buffers {} and {} differ in dtype, sizes or layout", a, b));
   }
 
