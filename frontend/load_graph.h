@@ -50,7 +50,7 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   double compile_seconds() const override { return compile_seconds_; }
   bool from_cache() const override { return from_cache_; }
   const std::vector<std::string>& notices() const override { return notices_; }
-  const Program& program() const { return executable_->program(); }
+  const Program& program() const override { return executable_->program(); }
   int64_t planned_step_bytes() const override { return plan_.bytes_per_step; }
   int64_t step_transfer_bytes() const override { return context_->transfers().bytes + argument_bytes_; }
   int64_t load_transfer_bytes() const override { return executable_->load_transfers().bytes; }

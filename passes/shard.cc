@@ -408,8 +408,9 @@ Graph shard(Graph graph, const PassContext& context) {
     for (const Type& type : op.results)
       if (type.tensor().where.devices.size() > mesh.size()) mesh = type.tensor().where.devices;
   if (mesh.size() <= 1) return graph;
-  // A composite's formula may speak of sizes (a mean): it must see those of the whole.
-  graph = simplify(decompose(std::move(graph), {}), context);
+  // A composite's formula may speak of sizes (a mean): it must see those of the whole. Formulas may
+  // share parts, which are to be summed over the devices once.
+  graph = eliminate_common(simplify(decompose(std::move(graph), {}), context), context);
   Sharder(graph, mesh, host_device(context)).run();
   return eliminate_dead(std::move(graph), context);
 }

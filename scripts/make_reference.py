@@ -79,8 +79,12 @@ def fill(model, dtype):
                 stream += 1
 
 
-def train(program, dtype, optimizer_name, steps):
+def train(program, dtype, optimizer_name, steps, permutation=0):
+    """`permutation` seeds another order of the samples within each batch: the same numbers but for rounding."""
     make, shape = PROGRAMS[program]
+    order = torch.arange(shape[0])
+    if permutation:
+        order = torch.randperm(shape[0], generator=torch.Generator().manual_seed(permutation))
     model = make().to(dtype)
     fill(model, dtype)
     if optimizer_name == "adam":
@@ -92,7 +96,7 @@ def train(program, dtype, optimizer_name, steps):
         images = torch.from_numpy(unit(1000 + step % 4, shape)).to(dtype)
         targets = torch.from_numpy(labels(2000 + step % 4, shape[0]))
         optimizer.zero_grad()
-        loss = F.cross_entropy(model(images), targets)
+        loss = F.cross_entropy(model(images[order]), targets[order])
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
@@ -109,6 +113,10 @@ def make_programs():
             "f32_sgd": train(program, torch.float32, "sgd", 50),
             "f32_adam": train(program, torch.float32, "adam", 10),
         }
+        # (e) has an activation so near a kink at step 45 that rounding decides which side: in PyTorch, too, the losses
+        # of three permutations of eight leave the others there by 4e-6. Both ways are recorded.
+        if program == "e":
+            result[program]["f32_sgd_other_side"] = train(program, torch.float32, "sgd", 50, permutation=1)
         for name in ("f64_adam", "f32_sgd", "f32_adam"):
             losses = result[program][name]["losses"]
             print(f"{program} {name}: loss {losses[0]:.6f} -> {losses[-1]:.6f}")

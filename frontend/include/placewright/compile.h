@@ -17,6 +17,7 @@
 namespace placewright {
 
 struct PlacementPlan;
+struct Program;
 
 // What one specialisation is and does, for reports and tests.
 class Specialisation {
@@ -25,6 +26,7 @@ class Specialisation {
   virtual const Graph& captured() const = 0;  // as captured: what --dump writes
   virtual const Graph& placed() const = 0;    // after all passes
   virtual const PlacementPlan& placement() const = 0;
+  virtual const Program& program() const = 0;  // what the runtime executes
   virtual double compile_seconds() const = 0;  // passes, code generation or cache, load
   virtual bool from_cache() const = 0;
   virtual const std::vector<std::string>& notices() const = 0;  // lines that were printed: unasked-for transfers
