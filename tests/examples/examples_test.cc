@@ -129,6 +129,15 @@ TEST(Examples, ASecondProcessNeverLoadsLlvm) {
                                  Not(HasSubstr("placewright-llvm"))));
 }
 
+// Convolutions, pooling and Adam too; times are the bench's to print, for a person on a quiet machine.
+TEST(Examples, StartupBenchFindsInTheSecondProcessWhatTheFirstCompiled) {
+  std::string text = ok("../startup_bench");
+  size_t line = text.find('\n');
+  ASSERT_NE(line, std::string::npos) << text;
+  EXPECT_THAT(text.substr(0, line), AllOf(HasSubstr("\"from_cache\": false"), HasSubstr("\"llvm_loaded\": true")));
+  EXPECT_THAT(text.substr(line), AllOf(HasSubstr("\"from_cache\": true"), HasSubstr("\"llvm_loaded\": false")));
+}
+
 TEST(Examples, Doctor) {
   std::string text = ok("11_doctor");
   EXPECT_THAT(text, AllOf(HasSubstr("cuda: "), HasSubstr("found: cpu:0"), HasSubstr("found: sim:0")));
