@@ -59,7 +59,7 @@ TEST_P(Golden, Agrees) {
   if (bless())
     std::ofstream(GetParam()) << input << "=> " << command << "\n" << found;
   else
-    EXPECT_EQ(found, text.substr(end + 1));
+    EXPECT_EQ(found, text.substr(end + 1)) << "test_passes --bless writes what was found into the file";
 }
 
 std::vector<std::filesystem::path> files() {
