@@ -1,5 +1,7 @@
 // Linear(100, 10) trained data-parallel over all accelerators, if there are several: each computes its part of the
 // batch, and an all-reduce adds the gradients up.
+#include <placewright/ir/program.h>
+
 #include "example.h"
 
 int main(int argc, char** argv) {
@@ -17,6 +19,10 @@ int main(int argc, char** argv) {
     pw::TrainingStep step = pw::compile_training_step(model, pw::nn::MSELoss(), optimizer, options);
     for (int epoch = 1; epoch <= 10; ++epoch) std::printf("epoch %d: loss %.6f\n", epoch, step(x, y).item());
     for (const pw::DeviceId& device : options.data_parallel) std::printf("used: %s\n", device.to_string().c_str());
+    long long reduced = 0;
+    for (const pw::LedgerLine& line : pw::transfer_ledger(step.last().program()))
+      if (line.facts.from.kind != "cpu" && line.facts.to.kind != "cpu") reduced += line.facts.bytes;
+    std::printf("bytes of all-reduces in a step: %lld\n", reduced);
     std::printf("bytes between devices in a step: %lld\n", static_cast<long long>(step.last().step_transfer_bytes()));
     std::printf("%s", pw::placement_report(step.last()).c_str());
   });

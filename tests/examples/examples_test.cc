@@ -154,7 +154,10 @@ TEST(Examples, TensorToCuda) {
 TEST(Examples, DataParallel) {
   std::string one = ok("13_data_parallel"), two = ok("13_data_parallel --devices cpu,sim:2");
   EXPECT_THAT(one, HasSubstr("one device: nothing to split over"));
-  EXPECT_THAT(two, AllOf(HasSubstr("used: sim:0"), HasSubstr("used: sim:1"), HasSubstr("all_reduce")));
+  EXPECT_THAT(two,
+              AllOf(HasSubstr("used: sim:0"), HasSubstr("used: sim:1"),
+                    HasSubstr("bytes of all-reduces in a step: " + std::to_string(2 * 4 * (100 * 10 + 10 + 1)) + "\n"),
+                    HasSubstr("all_reduce")));
   std::vector<double> alone = numbers_after(one, "loss "), together = numbers_after(two, "loss ");
   ASSERT_EQ(alone.size(), 10u);
   ASSERT_EQ(together.size(), 10u);
