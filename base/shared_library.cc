@@ -45,7 +45,8 @@ std::string path_of(void* handle, const std::string& candidate) {
 
 std::optional<SharedLibrary> SharedLibrary::try_open(const Search& search, std::vector<std::string>* reasons) {
   for (const std::string& candidate : candidates(search)) {
-    if (void* handle = ::dlopen(candidate.c_str(), RTLD_NOW | RTLD_LOCAL))
+    // RTLD_NODELETE: such libraries (LLVM, drivers) keep threads and static state that unloading would pull away.
+    if (void* handle = ::dlopen(candidate.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE))
       return SharedLibrary({handle, [](void* library) { ::dlclose(library); }}, path_of(handle, candidate));
     const char* reason = ::dlerror();
     if (reasons) reasons->push_back(reason ? reason : candidate + ": unknown reason");
