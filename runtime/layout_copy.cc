@@ -48,6 +48,7 @@ int64_t element_bytes(DType dtype) {
 }  // namespace
 
 void write_physical(const HostTensor& logical, const Layout& layout, uint8_t* bytes) {
+  if (logical.elements() == 0) return;  // an empty buffer may have no address
   if (layout.is_row_major()) {
     std::memcpy(bytes, logical.raw(), static_cast<size_t>(logical.bytes()));
     return;
@@ -62,6 +63,7 @@ void write_physical(const HostTensor& logical, const Layout& layout, uint8_t* by
 
 HostTensor read_physical(DType dtype, const Sizes& sizes, const Layout& layout, const uint8_t* bytes) {
   HostTensor logical(dtype, sizes);
+  if (logical.elements() == 0) return logical;
   if (layout.is_row_major()) {
     std::memcpy(logical.raw(), bytes, static_cast<size_t>(logical.bytes()));
     return logical;
