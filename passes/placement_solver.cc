@@ -1,7 +1,6 @@
 #include "placement_solver.h"
 
 #include <algorithm>
-#include <limits>
 #include <set>
 #include <tuple>
 
@@ -10,12 +9,10 @@
 
 #include "movement.h"
 #include "placewright/ir/machine.h"
-#include "rewrite.h"
+#include "placewright/ir/op_table.h"
 
 namespace placewright {
 namespace {
-
-constexpr double unrunnable = std::numeric_limits<double>::infinity();
 
 // A place that the user, the frontend or `shard` gave: a pin, or the device in the op's type.
 std::optional<DeviceId> given_device(const Op& op) {
@@ -59,7 +56,7 @@ std::vector<Decision> PlacementSolver::solve() {
     fix_only_devices();
     while (spread_forward() || spread_backward()) {
     }
-    choose_islands();
+    choose_by_cost();
   }
   std::vector<Decision> answer;
   for (size_t i = 0; i < function_.ops.size(); ++i) {
@@ -247,109 +244,6 @@ bool PlacementSolver::try_decide(int32_t op, int32_t because, PlacementCause cau
   if (!refusal(op, device).empty()) return false;
   decide(op, {device, cause, because, true, {}});
   return true;
-}
-
-// What is left falls into islands that share values; each goes to one device as a whole.
-void PlacementSolver::choose_islands() {
-  std::vector<bool> visited(function_.ops.size(), false);
-  for (size_t start = 0; start < function_.ops.size(); ++start) {
-    if (visited[start] || decided(static_cast<int32_t>(start))) continue;
-    std::vector<int32_t> island, open{static_cast<int32_t>(start)};
-    std::map<int32_t, std::vector<int32_t>> groups = undecided_groups();
-    visited[start] = true;
-    while (!open.empty()) {
-      int32_t op = open.back();
-      open.pop_back();
-      island.push_back(op);
-      auto visit = [&](int32_t next) {
-        if (visited[next] || decided(next)) return;
-        visited[next] = true;
-        open.push_back(next);
-      };
-      for (Value operand : function_.ops[op].operands) visit(operand.op);
-      for (int32_t reader : readers_[op]) visit(reader);
-      for (int32_t member : groups[root(op)]) visit(member);
-    }
-    std::sort(island.begin(), island.end());
-    choose_island(island);
-  }
-}
-
-std::map<int32_t, std::vector<int32_t>> PlacementSolver::undecided_groups() {
-  std::map<int32_t, std::vector<int32_t>> groups;
-  for (size_t i = 0; i < function_.ops.size(); ++i)
-    if (!decided(static_cast<int32_t>(i))) groups[root(static_cast<int32_t>(i))].push_back(static_cast<int32_t>(i));
-  return groups;
-}
-
-void PlacementSolver::choose_island(const std::vector<int32_t>& island) {
-  std::map<DeviceId, double> seconds;
-  DeviceId best = devices_.front();
-  for (const DeviceId& device : devices_) {
-    seconds[device] = island_seconds(island, device);
-    if (seconds[device] < seconds[best]) best = device;
-  }
-  std::map<DeviceId, std::string> rejected;
-  for (const DeviceId& device : devices_) {
-    if (device == best) continue;
-    rejected[device] = seconds[device] == unrunnable ? "cannot run all ops that belong together here"
-                       : seconds[device] == seconds[best]
-                           ? "costs the same"
-                           : "dearer by " + duration_text(seconds[device] - seconds[best]);
-  }
-  for (int32_t op : island)
-    if (!decided(op)) decide(op, {best, PlacementCause::cheapest, -1, false, rejected});
-}
-
-// The island's ops on the device, with the copies over its border and of its results to the host.
-double PlacementSolver::island_seconds(const std::vector<int32_t>& island, const DeviceId& device) {
-  std::vector<bool> inside(function_.ops.size(), false);
-  for (int32_t op : island) inside[op] = true;
-  std::vector<bool> fixed = find_fixed(function_), replicable = find_replicable(function_);
-  std::set<std::pair<Value, DeviceId>> copied;
-  double sum = 0;
-  auto copy = [&](Value value, const DeviceId& from, const DeviceId& to) {
-    if (from == to || fixed[value.op] || replicable[value.op] || !copied.insert({value, to}).second) return;
-    sum += transfer_seconds(context_, from, to, function_.tensor(value).bytes());
-  };
-  for (int32_t op : island) {
-    if (!refusal(op, device).empty()) return unrunnable;
-    sum += op_seconds(op, device);
-    for (Value operand : function_.ops[op].operands)
-      if (!inside[operand.op]) copy(operand, decisions_[root(operand.op)]->device, device);
-    for (int32_t reader : readers_[op]) {
-      if (inside[reader]) continue;
-      for (Value operand : function_.ops[reader].operands)
-        if (operand.op == op) copy(operand, device, decisions_[root(reader)]->device);
-    }
-  }
-  for (Value result : function_.results)
-    if (inside[result.op]) copy(result, device, host_);
-  return sum;
-}
-
-double PlacementSolver::op_seconds(int32_t op, const DeviceId& device) const {
-  const Op& made = function_.ops[op];
-  auto at = context_.targets.find(device);
-  if (at == context_.targets.end() || made.entry->is_structural() || made.entry->traits.view) return 0;
-  if (!made.entry->realised_as<Decompose>() || at->second->refuses(graph_, function_, made).empty())
-    return at->second->cost(graph_, function_, {op});
-  // As what it decomposes to, in a graph of its own.
-  Graph scratch;
-  FunctionBuilder builder(scratch, add_function(scratch, "scratch"));
-  std::vector<Value> operands;
-  for (Value operand : made.operands)
-    operands.push_back(builder.input("operand" + std::to_string(operands.size()), InputKind::argument,
-                                     Type(function_.tensor(operand).dtype, function_.tensor(operand).shape)));
-  Op copy = made;
-  copy.origin = 0;
-  builder.function().results = expand_composite(builder, copy, operands);
-  scratch = decompose(std::move(scratch), {});
-  double sum = 0;
-  for (size_t i = 0; i < scratch.main().ops.size(); ++i)
-    if (!scratch.main().ops[i].entry->is_structural() && !scratch.main().ops[i].entry->traits.view)
-      sum += at->second->cost(scratch, scratch.main(), {static_cast<int32_t>(i)});
-  return sum;
 }
 
 }  // namespace placewright

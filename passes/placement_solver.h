@@ -1,5 +1,5 @@
 // Chooses a device for each op of a graph's entry function. Internal to passes: what a better optimiser replaces.
-// Today: pins, colocation, propagation from pinned values, then the cheapest device for each island that is left.
+// Pins, colocation, propagation from pinned values; what is left goes where the whole step costs least.
 #pragma once
 
 #include <map>
@@ -10,6 +10,8 @@
 #include "placewright/passes/placement.h"
 
 namespace placewright {
+
+struct PlacementProblem;
 
 struct Decision {
   DeviceId device;
@@ -42,10 +44,8 @@ class PlacementSolver {
   bool read_on_several_devices(int32_t op);
   int32_t deciding_operand(const Op& op);
   bool try_decide(int32_t op, int32_t because, PlacementCause cause);
-  void choose_islands();
-  void choose_island(const std::vector<int32_t>& island);
-  std::map<int32_t, std::vector<int32_t>> undecided_groups();
-  double island_seconds(const std::vector<int32_t>& island, const DeviceId& device);
+  void choose_by_cost();
+  PlacementProblem make_problem(const std::vector<int>& group_of, int groups);
 
   bool decided(int32_t op) { return decisions_[root(op)].has_value(); }
   void decide(int32_t op, Decision decision);

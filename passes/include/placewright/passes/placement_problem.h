@@ -1,0 +1,51 @@
+// Placement as numbers: groups of ops that stay together, what each costs on each device, and values that travel
+// between groups. Costs are int64 nanoseconds.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace placewright {
+
+struct PlacementProblem {
+  static constexpr int64_t unrunnable = int64_t{1} << 50;
+
+  struct Value {
+    int producer = 0;
+    std::vector<int> consumers;  // distinct groups other than the producer
+    std::vector<int64_t> moves;  // [from * labels + to]: what one copy takes; 0 where from == to
+  };
+
+  int labels = 0;
+  std::vector<std::vector<int64_t>> costs;  // [group][label]
+  std::vector<Value> values;
+
+  int groups() const { return static_cast<int>(costs.size()); }
+};
+
+using Labels = std::vector<int>;  // of each group
+
+// The sum of all groups' costs and of one copy for each value and further device that reads it.
+int64_t energy(const PlacementProblem& problem, const Labels& labels);
+// What `energy` would grow by if only this group moved.
+int64_t flip_cost(const PlacementProblem& problem, const std::vector<std::vector<int>>& values_of, const Labels& labels,
+                  int group, int to);
+// The values that each group makes or reads, as numbers in problem.values.
+std::vector<std::vector<int>> values_of_groups(const PlacementProblem& problem);
+
+// The cheapest placement in which groups on `a` and `b` may stand on either and all others stay, as a minimum cut
+// (Stone, doi:10.1109/TSE.1977.233840, with one charge for each copy instead of one for each reader). Ties go to `a`.
+// Flow and energy are checked to be equal, which proves it.
+Labels exchange(const PlacementProblem& problem, const Labels& labels, int a, int b);
+
+struct Solution {
+  Labels labels;
+  int64_t energy = 0;
+  bool is_optimal = false;  // proven: the flow of a minimum cut is equal
+};
+
+// Two labels: exact. More: from the best single device, exchanges of pairs and moves of single groups until none
+// gains; each accepted only if the energy falls.
+Solution solve_placement(const PlacementProblem& problem);
+
+}  // namespace placewright

@@ -1,0 +1,118 @@
+// What pins leave open is decided by cost: the undecided groups of ops and the decided ones that they exchange values
+// with, as a placement problem, solved as a whole.
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "movement.h"
+#include "placement_solver.h"
+#include "placewright/passes/placement_problem.h"
+#include "rewrite.h"
+
+namespace placewright {
+namespace {
+
+int64_t nanoseconds(double seconds) {
+  double count = std::round(seconds * 1e9);
+  return count < static_cast<double>(PlacementProblem::unrunnable) ? static_cast<int64_t>(count)
+                                                                   : PlacementProblem::unrunnable;
+}
+
+}  // namespace
+
+void PlacementSolver::choose_by_cost() {
+  std::vector<int> group_of(function_.ops.size(), -1);
+  std::vector<int32_t> roots;
+  for (size_t i = 0; i < function_.ops.size(); ++i) {
+    int32_t group = root(static_cast<int32_t>(i));
+    if (group_of[group] < 0) {
+      group_of[group] = static_cast<int>(roots.size());
+      roots.push_back(group);
+    }
+    group_of[i] = group_of[group];
+  }
+  PlacementProblem problem = make_problem(group_of, static_cast<int>(roots.size()));
+  Solution solution = solve_placement(problem);
+  std::vector<std::vector<int>> values_of = values_of_groups(problem);
+  for (size_t g = 0; g < roots.size(); ++g) {
+    if (decided(roots[g])) continue;
+    std::map<DeviceId, std::string> rejected;
+    for (int label = 0; label < problem.labels; ++label) {
+      if (label == solution.labels[g]) continue;
+      int64_t dearer = flip_cost(problem, values_of, solution.labels, static_cast<int>(g), label);
+      rejected[devices_[label]] =
+          problem.costs[g][label] >= PlacementProblem::unrunnable ? "cannot run all ops that belong together here"
+          : dearer == 0                                           ? "costs the same"
+                        : "dearer by " + duration_text(static_cast<double>(dearer) * 1e-9) + " if it alone ran there";
+    }
+    decide(roots[g], {devices_[solution.labels[g]], PlacementCause::cheapest, -1, false, std::move(rejected)});
+  }
+}
+
+// Decided groups stand where they are; results go to the host, which is one more group.
+PlacementProblem PlacementSolver::make_problem(const std::vector<int>& group_of, int groups) {
+  auto labels = static_cast<int>(devices_.size());
+  PlacementProblem problem{labels, {}, {}};
+  problem.costs.assign(static_cast<size_t>(groups) + 1, std::vector<int64_t>(static_cast<size_t>(labels), 0));
+  auto fix = [&](int group, const DeviceId& device) {
+    for (int label = 0; label < labels; ++label)
+      problem.costs[group][label] = devices_[label] == device ? 0 : PlacementProblem::unrunnable;
+  };
+  fix(groups, host_);
+  for (size_t i = 0; i < function_.ops.size(); ++i) {
+    auto op = static_cast<int32_t>(i);
+    if (decided(op)) {
+      fix(group_of[i], decisions_[root(op)]->device);
+      continue;
+    }
+    for (int label = 0; label < labels; ++label) {
+      int64_t& cost = problem.costs[group_of[i]][label];
+      cost = refusal(op, devices_[label]).empty()
+                 ? std::min(cost + nanoseconds(op_seconds(op, devices_[label])), PlacementProblem::unrunnable)
+                 : PlacementProblem::unrunnable;
+    }
+  }
+  std::vector<bool> fixed = find_fixed(function_), replicable = find_replicable(function_);
+  std::map<Value, std::set<int>> readers;
+  for (size_t i = 0; i < function_.ops.size(); ++i)
+    for (Value operand : function_.ops[i].operands) readers[operand].insert(group_of[i]);
+  for (Value result : function_.results) readers[result].insert(groups);
+  for (auto& [value, consumers] : readers) {
+    consumers.erase(group_of[value.op]);
+    if (consumers.empty() || fixed[value.op] || replicable[value.op]) continue;
+    PlacementProblem::Value made{group_of[value.op], {consumers.begin(), consumers.end()}, {}};
+    for (const DeviceId& from : devices_)
+      for (const DeviceId& to : devices_)
+        made.moves.push_back(nanoseconds(transfer_seconds(context_, from, to, function_.tensor(value).bytes())));
+    problem.values.push_back(std::move(made));
+  }
+  return problem;
+}
+
+double PlacementSolver::op_seconds(int32_t op, const DeviceId& device) const {
+  const Op& made = function_.ops[op];
+  auto at = context_.targets.find(device);
+  if (at == context_.targets.end() || made.entry->is_structural() || made.entry->traits.view) return 0;
+  if (!made.entry->realised_as<Decompose>() || at->second->refuses(graph_, function_, made).empty())
+    return at->second->cost(graph_, function_, {op});
+  // As what it decomposes to, in a graph of its own.
+  Graph scratch;
+  FunctionBuilder builder(scratch, add_function(scratch, "scratch"));
+  std::vector<Value> operands;
+  for (Value operand : made.operands)
+    operands.push_back(builder.input("operand" + std::to_string(operands.size()), InputKind::argument,
+                                     Type(function_.tensor(operand).dtype, function_.tensor(operand).shape)));
+  Op copy = made;
+  copy.origin = 0;
+  builder.function().results = expand_composite(builder, copy, operands);
+  scratch = decompose(std::move(scratch), {});
+  double sum = 0;
+  for (size_t i = 0; i < scratch.main().ops.size(); ++i)
+    if (!scratch.main().ops[i].entry->is_structural() && !scratch.main().ops[i].entry->traits.view)
+      sum += at->second->cost(scratch, scratch.main(), {static_cast<int32_t>(i)});
+  return sum;
+}
+
+}  // namespace placewright

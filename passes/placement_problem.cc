@@ -1,0 +1,217 @@
+#include "placewright/passes/placement_problem.h"
+
+#include <algorithm>
+
+#include "max_flow.h"
+#include "placewright/base/error.h"
+
+namespace placewright {
+namespace {
+
+int64_t copies(const PlacementProblem& problem, const PlacementProblem::Value& value, const Labels& labels) {
+  int from = labels[value.producer];
+  uint64_t reached = uint64_t{1} << from;
+  int64_t sum = 0;
+  for (int consumer : value.consumers) {
+    uint64_t to = uint64_t{1} << labels[consumer];
+    if (!(reached & to)) sum += value.moves[from * problem.labels + labels[consumer]];
+    reached |= to;
+  }
+  return sum;
+}
+
+// The network of one exchange: the source's side has label `a`.
+class PairNetwork {
+ public:
+  PairNetwork(const PlacementProblem& problem, const Labels& labels, int a, int b)
+      : problem_(problem), labels_(labels), a_(a), b_(b), network_(0), node_(labels.size(), -1) {
+    for (int g = 0; g < problem.groups(); ++g) {
+      const std::vector<int64_t>& costs = problem.costs[g];
+      if (labels[g] != a && labels[g] != b) {
+        fixed_ += costs[labels[g]];
+        continue;
+      }
+      node_[g] = network_.add_node();
+      network_.add_terminal(node_[g], costs[b], costs[a]);
+    }
+    for (const PlacementProblem::Value& value : problem.values) add(value);
+  }
+
+  int64_t flow() { return network_.solve() + fixed_; }
+  // All that the sink does not reach is the source's: the largest source side of a minimum cut.
+  int label(int group) const {
+    if (node_[group] < 0) return labels_[group];
+    return network_.side(node_[group]) == MaxFlow::Side::sink ? b_ : a_;
+  }
+
+ private:
+  static constexpr int64_t bound = int64_t{1} << 60;
+
+  void add(const PlacementProblem::Value& value) {
+    auto move = [&](int from, int to) { return value.moves[from * problem_.labels + to]; };
+    int producer = node_[value.producer], home = labels_[value.producer];
+    std::vector<int> movable;
+    uint64_t others = 0;  // labels of readers that stay
+    for (int consumer : value.consumers) {
+      if (node_[consumer] >= 0)
+        movable.push_back(node_[consumer]);
+      else
+        others |= uint64_t{1} << labels_[consumer];
+    }
+    for (int to = 0; to < problem_.labels; ++to) {
+      if (!(others >> to & 1)) continue;
+      if (producer >= 0)
+        network_.add_terminal(producer, move(b_, to), move(a_, to));
+      else
+        fixed_ += move(home, to);
+    }
+    if (movable.empty()) return;
+    if (producer >= 0 && movable.size() == 1)
+      network_.add_arc(producer, movable[0], move(a_, b_), move(b_, a_));
+    else if (producer >= 0)
+      share(movable, producer, move(a_, b_), move(b_, a_));
+    else
+      share_from_outside(movable, move(home, a_), move(home, b_));
+  }
+
+  // One copy to several readers is one arc: to a node that is drawn to the other side as soon as one of them is there.
+  void share(const std::vector<int>& readers, int producer, int64_t to_b, int64_t to_a) {
+    int away = network_.add_node(), back = network_.add_node();
+    network_.add_arc(producer, away, to_b);
+    network_.add_arc(back, producer, to_a);
+    for (int reader : readers) {
+      network_.add_arc(away, reader, bound);
+      network_.add_arc(reader, back, bound);
+    }
+  }
+
+  void share_from_outside(const std::vector<int>& readers, int64_t to_a, int64_t to_b) {
+    if (readers.size() == 1) {
+      network_.add_terminal(readers[0], to_b, to_a);
+      return;
+    }
+    int on_a = network_.add_node(), on_b = network_.add_node();
+    network_.add_terminal(on_a, 0, to_a);
+    network_.add_terminal(on_b, to_b, 0);
+    for (int reader : readers) {
+      network_.add_arc(reader, on_a, bound);
+      network_.add_arc(on_b, reader, bound);
+    }
+  }
+
+  const PlacementProblem& problem_;
+  const Labels& labels_;
+  int a_, b_;
+  MaxFlow network_;
+  std::vector<int> node_;  // of each group that may move; -1: it stays
+  int64_t fixed_ = 0;
+};
+
+// All groups on one device, or on their cheapest where it cannot run them.
+Labels single(const PlacementProblem& problem, int label) {
+  Labels labels;
+  for (const std::vector<int64_t>& costs : problem.costs) {
+    bool runs = costs[label] < PlacementProblem::unrunnable;
+    labels.push_back(runs ? label : static_cast<int>(std::min_element(costs.begin(), costs.end()) - costs.begin()));
+  }
+  return labels;
+}
+
+Labels each_cheapest(const PlacementProblem& problem) {
+  Labels labels;
+  for (const std::vector<int64_t>& costs : problem.costs)
+    labels.push_back(static_cast<int>(std::min_element(costs.begin(), costs.end()) - costs.begin()));
+  return labels;
+}
+
+// Moves single groups while that gains.
+bool flip(const PlacementProblem& problem, const std::vector<std::vector<int>>& values_of, Labels& labels) {
+  bool gained = false;
+  for (int g = 0; g < problem.groups(); ++g)
+    for (int to = 0; to < problem.labels; ++to)
+      if (to != labels[g] && flip_cost(problem, values_of, labels, g, to) < 0) {
+        labels[g] = to;
+        gained = true;
+      }
+  return gained;
+}
+
+// Exchanges of pairs and moves of single groups until none gains.
+int64_t descend(const PlacementProblem& problem, const std::vector<std::vector<int>>& values_of, Labels& labels) {
+  int64_t best = energy(problem, labels);
+  for (bool gained = true; gained;) {
+    gained = false;
+    for (int a = 0; a < problem.labels; ++a)
+      for (int b = a + 1; b < problem.labels; ++b) {
+        Labels moved = exchange(problem, labels, a, b);
+        int64_t cost = energy(problem, moved);
+        if (cost >= best) continue;
+        gained = true;
+        labels = std::move(moved);
+        best = cost;
+      }
+    if (flip(problem, values_of, labels)) gained = true;
+    best = energy(problem, labels);
+  }
+  return best;
+}
+
+}  // namespace
+
+int64_t energy(const PlacementProblem& problem, const Labels& labels) {
+  int64_t sum = 0;
+  for (int g = 0; g < problem.groups(); ++g) sum += problem.costs[g][labels[g]];
+  for (const PlacementProblem::Value& value : problem.values) sum += copies(problem, value, labels);
+  return sum;
+}
+
+std::vector<std::vector<int>> values_of_groups(const PlacementProblem& problem) {
+  std::vector<std::vector<int>> values(problem.costs.size());
+  for (size_t v = 0; v < problem.values.size(); ++v) {
+    values[problem.values[v].producer].push_back(static_cast<int>(v));
+    for (int consumer : problem.values[v].consumers) values[consumer].push_back(static_cast<int>(v));
+  }
+  return values;
+}
+
+int64_t flip_cost(const PlacementProblem& problem, const std::vector<std::vector<int>>& values_of, const Labels& labels,
+                  int group, int to) {
+  Labels flipped = labels;
+  flipped[group] = to;
+  int64_t growth = problem.costs[group][to] - problem.costs[group][labels[group]];
+  for (int v : values_of[group])
+    growth += copies(problem, problem.values[v], flipped) - copies(problem, problem.values[v], labels);
+  return growth;
+}
+
+Labels exchange(const PlacementProblem& problem, const Labels& labels, int a, int b) {
+  PairNetwork network(problem, labels, a, b);
+  int64_t flow = network.flow();
+  Labels moved;
+  for (int g = 0; g < problem.groups(); ++g) moved.push_back(network.label(g));
+  PW_CHECK(flow == energy(problem, moved), "a minimum cut is not its placement's cost");
+  return moved;
+}
+
+Solution solve_placement(const PlacementProblem& problem) {
+  PW_CHECK(problem.labels >= 1 && problem.labels <= 64, "placement on no device, or on more than 64");
+  Solution solution;
+  if (problem.labels <= 2) {  // one cut is exact
+    solution.labels = single(problem, 0);
+    if (problem.labels == 2) solution.labels = exchange(problem, solution.labels, 0, 1);
+    solution.energy = energy(problem, solution.labels);
+    solution.is_optimal = true;
+    return solution;
+  }
+  std::vector<std::vector<int>> values_of = values_of_groups(problem);
+  for (int start = 0; start <= problem.labels; ++start) {
+    Labels labels = start < problem.labels ? single(problem, start) : each_cheapest(problem);
+    int64_t cost = descend(problem, values_of, labels);
+    if (start > 0 && cost >= solution.energy) continue;
+    solution.labels = std::move(labels);
+    solution.energy = cost;
+  }
+  return solution;
+}
+
+}  // namespace placewright
