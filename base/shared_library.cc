@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/stat.h>
 
 #include "placewright/base/error.h"
 
@@ -41,6 +42,19 @@ std::string path_of(void* handle, const std::string& candidate) {
   return candidate;
 }
 
+// Empty unless there is such a file.
+std::string stamp_of_file(const std::string& path) {
+  struct stat status;
+  if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) return {};
+  return fmt::format("{} {} {}.{:09}", path, status.st_size, status.st_mtim.tv_sec, status.st_mtim.tv_nsec);
+}
+
+std::string file_of_code(const void* address) {
+  Dl_info info;
+  if (::dladdr(address, &info) == 0 || !info.dli_fname) throw Error("cannot find the file that this code came from");
+  return info.dli_fname;
+}
+
 }  // namespace
 
 std::optional<SharedLibrary> SharedLibrary::try_open(const Search& search, std::vector<std::string>* reasons) {
@@ -63,6 +77,12 @@ SharedLibrary SharedLibrary::open(const Search& search) {
   throw Error(fmt::format("cannot open {}: {}{}", fmt::join(search.names, " or "), fmt::join(reasons, "; "), hint));
 }
 
+std::string SharedLibrary::stamp(const Search& search) {
+  for (const std::string& candidate : candidates(search))
+    if (std::string stamp = stamp_of_file(candidate); !stamp.empty()) return stamp;
+  return {};
+}
+
 void* SharedLibrary::try_symbol(const char* name) const { return ::dlsym(handle_.get(), name); }
 
 void* SharedLibrary::symbol(const char* name) const {
@@ -72,11 +92,10 @@ void* SharedLibrary::symbol(const char* name) const {
 }
 
 fs::path folder_of_code(const void* address) {
-  Dl_info info;
-  if (::dladdr(address, &info) == 0 || !info.dli_fname) throw Error("cannot find the file that this code came from");
   std::error_code ignored;
-  fs::path path = fs::weakly_canonical(info.dli_fname, ignored);
-  return path.parent_path();
+  return fs::weakly_canonical(file_of_code(address), ignored).parent_path();
 }
+
+std::string stamp_of_code(const void* address) { return stamp_of_file(file_of_code(address)); }
 
 }  // namespace placewright

@@ -8,17 +8,24 @@
 namespace placewright {
 namespace {
 
+SharedLibrary::Search emitter_search() {
+  return {{"libplacewright-llvm.so"},
+          {folder_of_code(reinterpret_cast<const void*>(&emit_cpu_image))},
+          "PLACEWRIGHT_LLVM_LIBRARY",
+          true};
+}
+
 // Opened once and never closed: LLVM's registries live in it.
 EmitCpuImage open_emitter() {
-  static const SharedLibrary library =
-      SharedLibrary::open({{"libplacewright-llvm.so"},
-                           {folder_of_code(reinterpret_cast<const void*>(&emit_cpu_image))},
-                           "PLACEWRIGHT_LLVM_LIBRARY",
-                           true});
+  static const SharedLibrary library = SharedLibrary::open(emitter_search());
   return reinterpret_cast<EmitCpuImage>(library.symbol("placewright_emit_cpu_image"));
 }
 
 }  // namespace
+
+std::string code_generator_stamp() {
+  return stamp_of_code(reinterpret_cast<const void*>(&emit_cpu_image)) + "\n" + SharedLibrary::stamp(emitter_search());
+}
 
 KernelImage emit_cpu_image(std::span<const LoopKernel> kernels, const CpuTarget& target, const EmitOptions& options) {
   KernelImage image;

@@ -2,6 +2,7 @@
 #include <chrono>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "load_graph.h"
 #include "placewright/codegen/compile_program.h"
@@ -13,44 +14,32 @@
 namespace placewright::capture {
 namespace {
 
-constexpr std::string_view compiler_version = "placewright 0.1.0 program 1";
+constexpr std::string_view compiler_version = "placewright 0.1.0 program 2";
 
-// All that the compiled bytes depend on.
-std::string cache_key(const Graph& placed, const CompileProgramOptions& options) {
+// All that passes and code generation depend on.
+std::string cache_key(const Graph& captured, const PassContext& context, const CompileProgramOptions& options) {
   const CpuTarget& target = options.target;
-  return fmt::format("{}\n{} {} {} {} {} {} {}\n{} check_bounds={}\n{}", compiler_version, target.triple,
-                     target.features, target.vector_bits, target.vector_registers, target.l1_bytes, target.l2_bytes,
-                     target.l3_bytes, options.host.to_string(), options.emit.check_bounds, print_graph(placed));
-}
-
-CompiledProgram compile_or_find(const Graph& placed, Session& session, bool& from_cache) {
-  CompileProgramOptions options;
-  options.target = host_cpu_target();
-  options.emit.check_bounds = session.options().check_bounds;
-  const ByteCache* cache = session.cache();
-  std::string key = cache ? cache_key(placed, options) : "";
-  if (cache)
-    if (std::optional<std::vector<uint8_t>> bytes = cache->load(key))
-      if (std::optional<CompiledProgram> found = try_from_bytes(*bytes)) {
-        from_cache = true;
-        return std::move(*found);
-      }
-  CompiledProgram compiled = compile_program(placed, options);
-  if (cache) cache->store(key, to_bytes(compiled));
-  return compiled;
+  const PassOptions& wanted = context.options;
+  std::vector<std::string> symbols;
+  for (const auto& [symbol, size] : wanted.symbols) symbols.push_back(fmt::format("{}={}", symbol, size));
+  return fmt::format("{}\n{}\n{} {} {} {} {} {} {}\n{} check_bounds={} strict={} max_bytes={} fold={} [{}]\n{}\n{}",
+                     compiler_version, code_generator_stamp(), target.triple, target.features, target.vector_bits,
+                     target.vector_registers, target.l1_bytes, target.l2_bytes, target.l3_bytes,
+                     options.host.to_string(), options.emit.check_bounds, wanted.strict, wanted.max_bytes_per_step,
+                     wanted.fold_limit_bytes, fmt::join(symbols, ","), print_machine(*context.machine),
+                     print_graph(captured));
 }
 
 }  // namespace
 
-void fill_replicas(const Function& function, StateStore& states) {
-  for (Value input : function.inputs) {
-    const std::string& name = input_name(function, input);
-    std::string primary(primary_name(name));
-    if (input_kind(function, input) != InputKind::state || name == primary) continue;
-    if (states.has(name))
-      states.write(name, states.read(primary));
+void fill_replicas(const Program& program, StateStore& states) {
+  for (const ProgramBuffer& buffer : program.buffers) {
+    std::string primary(primary_name(buffer.name));
+    if (buffer.kind != BufferKind::state || buffer.name == primary) continue;
+    if (states.has(buffer.name))
+      states.write(buffer.name, states.read(primary));
     else
-      states.add(name, states.read(primary));
+      states.add(buffer.name, states.read(primary));
   }
 }
 
@@ -60,11 +49,50 @@ Planned plan_captured(const Graph& captured, const PassContext& context) {
   return {std::move(graph), std::move(plan)};
 }
 
-PlacedProgram compile_planned(Planned planned, const PassContext& context, Session& session) {
-  PlacedProgram program;
-  program.placed = run_passes(apply_placement(std::move(planned.graph), planned.plan), context, {}, "insert_transfers");
-  program.compiled = compile_or_find(program.placed, session, program.from_cache);
-  return program;
+Graph place_planned(Planned planned, const PassContext& context) {
+  return run_passes(apply_placement(std::move(planned.graph), planned.plan), context, {}, "insert_transfers");
+}
+
+FoundProgram find_or_compile(const Graph& captured, const PassContext& context, Session& session) {
+  CompileProgramOptions options;
+  options.target = host_cpu_target();
+  options.emit.check_bounds = session.options().check_bounds;
+  const ByteCache* cache = session.cache();
+  const std::string key = cache ? cache_key(captured, context, options) : "";
+  if (cache)
+    if (std::optional<std::vector<uint8_t>> bytes = cache->load(key))
+      if (std::optional<KeptProgram> kept = try_from_bytes(*bytes)) return {std::move(*kept), true, {}, {}};
+
+  FoundProgram made;
+  Planned planned = plan_captured(captured, context);
+  made.plan = planned.plan;
+  for (const PinConflict& conflict : planned.plan.conflicts) made.kept.conflicts.push_back(conflict.message);
+  made.kept.planned_step_bytes = planned.plan.bytes_per_step;
+  made.placed = place_planned(std::move(planned), context);
+  verify_graph(*made.placed);
+  made.kept.compiled = compile_program(*made.placed, options);
+  if (cache) cache->store(key, to_bytes(made.kept));
+  return made;
+}
+
+// What was decided is not kept with the program: whoever asks has it decided again.
+void LoadedGraph::decide() const {
+  std::lock_guard lock(decided_mutex_);
+  if (placed_) return;
+  const PassContext context = session_->pass_context();
+  Planned planned = plan_captured(captured_, context);
+  plan_ = planned.plan;
+  placed_ = place_planned(std::move(planned), context);
+}
+
+const Graph& LoadedGraph::placed() const {
+  decide();
+  return *placed_;
+}
+
+const PlacementPlan& LoadedGraph::placement() const {
+  decide();
+  return *plan_;
 }
 
 std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_ptr<Session> session) {
@@ -80,24 +108,20 @@ std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_pt
     loaded->states_.push_back(input->state);
   }
 
-  PassContext context = session->pass_context();
-  PassHooks hooks;
-  hooks.verify = session->options().check_bounds;  // between passes; what they made together is verified below
-  Planned planned = plan_captured(loaded->captured_, context);  // in strict mode an unasked-for transfer ends here
-  loaded->plan_ = planned.plan;
-  for (const PinConflict& conflict : loaded->plan_.conflicts) {
-    loaded->notices_.push_back(conflict.message);
-    session->notice(conflict.message);
+  FoundProgram found = find_or_compile(loaded->captured_, session->pass_context(), *session);
+  loaded->plan_ = std::move(found.plan);
+  loaded->placed_ = std::move(found.placed);
+  loaded->from_cache_ = found.from_cache;
+  loaded->planned_step_bytes_ = found.kept.planned_step_bytes;
+  for (const std::string& conflict : found.kept.conflicts) {
+    loaded->notices_.push_back(conflict);
+    session->notice(conflict);
   }
-  PlacedProgram program = compile_planned(std::move(planned), context, *session);
-  loaded->placed_ = std::move(program.placed);
-  loaded->from_cache_ = program.from_cache;
-  verify_graph(loaded->placed_);
-  fill_replicas(loaded->placed_.main(), *session->states());
+  fill_replicas(found.kept.compiled.program, *session->states());
   placewright::Executable::Options options;
   options.check_memory = session->options().check_memory;
   loaded->executable_ =
-      placewright::Executable::bind(std::move(program.compiled), session->devices(), session->states(), options);
+      placewright::Executable::bind(std::move(found.kept.compiled), session->devices(), session->states(), options);
   for (const std::string& note : loaded->executable_->notes()) session->notice(note);
   loaded->context_ = loaded->executable_->make_context();
   loaded->views_.resize(loaded->program().arguments.size());

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -11,6 +12,7 @@
 #include "placewright/compile.h"
 #include "placewright/passes/placement.h"
 #include "placewright/runtime/executable.h"
+#include "program_bytes.h"
 #include "session_body.h"
 
 namespace placewright::capture {
@@ -21,16 +23,21 @@ struct Planned {
   PlacementPlan plan;
 };
 Planned plan_captured(const Graph& captured, const PassContext& context);
-// The second half, up to what a device can run: from the session's cache, or compiled and kept there.
-struct PlacedProgram {
-  Graph placed;
-  CompiledProgram compiled;
+// The second half: up to the graph whose ops are launches, copies, or nothing to run.
+Graph place_planned(Planned planned, const PassContext& context);
+
+// What runs a captured graph. The cache knows it by that graph, so that a process which finds it there runs no pass.
+struct FoundProgram {
+  KeptProgram kept;
   bool from_cache = false;
+  std::optional<PlacementPlan> plan;  // nothing from the cache
+  std::optional<Graph> placed;        // the same
 };
-PlacedProgram compile_planned(Planned planned, const PassContext& context, Session& session);
+// In strict mode an unasked-for transfer ends here.
+FoundProgram find_or_compile(const Graph& captured, const PassContext& context, Session& session);
 
 // Replicas of states, of data parallelism, begin with their state's value.
-void fill_replicas(const Function& placed, StateStore& states);
+void fill_replicas(const Program& program, StateStore& states);
 
 class LoadedGraph final : public Specialisation, public std::enable_shared_from_this<LoadedGraph> {
  public:
@@ -45,13 +52,13 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   void drop_own_values() { own_values_.clear(); }
 
   const Graph& captured() const override { return captured_; }
-  const Graph& placed() const override { return placed_; }
-  const PlacementPlan& placement() const override { return plan_; }
+  const Graph& placed() const override;
+  const PlacementPlan& placement() const override;
   double compile_seconds() const override { return compile_seconds_; }
   bool from_cache() const override { return from_cache_; }
   const std::vector<std::string>& notices() const override { return notices_; }
   const Program& program() const override { return executable_->program(); }
-  int64_t planned_step_bytes() const override { return plan_.bytes_per_step; }
+  int64_t planned_step_bytes() const override { return planned_step_bytes_; }
   int64_t step_transfer_bytes() const override { return context_->transfers().bytes + argument_bytes_; }
   int64_t load_transfer_bytes() const override { return executable_->load_transfers().bytes; }
   int64_t read_back_bytes() const override { return context_->read_back().bytes; }
@@ -60,11 +67,15 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   LoadedGraph() = default;
   BufferView view_of_argument(const Tensor& tensor, const ProgramBuffer& buffer);
   void keep_unread_results();
+  void decide() const;
 
   std::shared_ptr<Session> session_;
   Device* host_ = nullptr;  // the session's
-  Graph captured_, placed_;
-  PlacementPlan plan_;
+  Graph captured_;
+  mutable std::mutex decided_mutex_;
+  mutable std::optional<Graph> placed_;  // made when somebody asks, if the program came from the cache
+  mutable std::optional<PlacementPlan> plan_;
+  int64_t planned_step_bytes_ = 0;
   double compile_seconds_ = 0;
   bool from_cache_ = false;
   std::vector<std::string> notices_;

@@ -20,12 +20,13 @@ constexpr std::source_location inherited{};
 Operand at_caller(const Tensor& x) { return {x, inherited}; }
 
 // PyTorch's kaiming_uniform(a = sqrt(5)) for weights, and its rule for biases, are both uniform in +-1/sqrt(fan in).
-HostTensor uniform_by_fan_in(const Sizes& sizes, int64_t fan_in) {
+std::function<void(uint8_t*)> uniform_by_fan_in(const Sizes& sizes, int64_t fan_in) {
   std::shared_ptr<Session> session = Session::current();
-  HostTensor host(DType::f32, sizes);
-  HostRandom(session->seed(), session->next_stream())
-      .fill_uniform(host.data<float>(), fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0);
-  return host;
+  HostRandom random(session->seed(), session->next_stream());
+  const double bound = fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0;
+  return [random, bound, count = static_cast<size_t>(element_count(sizes))](uint8_t* elements) {
+    random.fill_uniform({reinterpret_cast<float*>(elements), count}, bound);
+  };
 }
 
 HostTensor filled(const Sizes& sizes, double value) {
@@ -78,10 +79,20 @@ void Module::adopt(std::string name, std::unique_ptr<Module> module) {
 }
 
 Tensor Module::parameter(std::string name, HostTensor value, Here where) {
-  for (const Body::Named& each : body_->parameters)
-    if (each.name == name) throw Error(fmt::format("two parameters are named '{}'", name));
   Type type(value.dtype(), Shape(value.sizes().begin(), value.sizes().end()));
   auto state = std::make_shared<capture::State>(std::move(value), capture::site_of(where));
+  return own(std::move(name), std::move(state), std::move(type), where);
+}
+
+Tensor Module::parameter(std::string name, DType dtype, Sizes sizes, std::function<void(uint8_t*)> fill, Here where) {
+  Type type(dtype, Shape(sizes.begin(), sizes.end()));
+  auto state = std::make_shared<capture::State>(dtype, std::move(sizes), std::move(fill), capture::site_of(where));
+  return own(std::move(name), std::move(state), std::move(type), where);
+}
+
+Tensor Module::own(std::string name, std::shared_ptr<capture::State> state, Type type, Here where) {
+  for (const Body::Named& each : body_->parameters)
+    if (each.name == name) throw Error(fmt::format("two parameters are named '{}'", name));
   state->name = name;
   Tensor tensor = At(where).state(std::move(state), std::move(type));
   body_->parameters.push_back({std::move(name), tensor});
@@ -152,8 +163,8 @@ void set_value(const Tensor& parameter, const HostTensor& value) {
 
 Linear::Linear(int64_t in, int64_t out, bool with_bias)
     : in_(positive(in, "Linear: the number of inputs")), out_(positive(out, "Linear: the number of outputs")) {
-  weight = parameter("weight", uniform_by_fan_in({out, in}, in), inherited);
-  if (with_bias) bias = parameter("bias", uniform_by_fan_in({out}, in), inherited);
+  weight = parameter("weight", DType::f32, {out, in}, uniform_by_fan_in({out, in}, in), inherited);
+  if (with_bias) bias = parameter("bias", DType::f32, {out}, uniform_by_fan_in({out}, in), inherited);
 }
 Tensor Linear::forward(const Tensor& x) { return linear(at_caller(x), weight, bias); }
 std::string Linear::description() const {
@@ -169,8 +180,9 @@ Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, Conv2dOptions options, b
     throw Error(
         fmt::format("Conv2d: {} groups do not divide {} input and {} output channels", options.groups, in, out));
   int64_t fan_in = in / options.groups * kernel * kernel;
-  weight = parameter("weight", uniform_by_fan_in({out, in / options.groups, kernel, kernel}, fan_in), inherited);
-  if (with_bias) bias = parameter("bias", uniform_by_fan_in({out}, fan_in), inherited);
+  const Sizes sizes{out, in / options.groups, kernel, kernel};
+  weight = parameter("weight", DType::f32, sizes, uniform_by_fan_in(sizes, fan_in), inherited);
+  if (with_bias) bias = parameter("bias", DType::f32, {out}, uniform_by_fan_in({out}, fan_in), inherited);
 }
 Tensor Conv2d::forward(const Tensor& x) { return conv2d(at_caller(x), weight, bias, options_); }
 std::string Conv2d::description() const {

@@ -1,5 +1,6 @@
 #include "optim_body.h"
 
+#include <cstring>
 #include <functional>
 
 #include <fmt/format.h>
@@ -71,7 +72,10 @@ void clip_by_value(std::vector<Tensor>& gradients, const Tensor& max_value) {
 Tensor Optimizer::Body::find_or_make(const std::string& name, const Type& type) {
   auto at = state.find(name);
   if (at != state.end()) return at->second;
-  auto made = std::make_shared<capture::State>(HostTensor(type.tensor().dtype, type.tensor().sizes()), Site{});
+  const auto bytes = static_cast<size_t>(type.tensor().bytes());
+  auto made = std::make_shared<capture::State>(
+      type.tensor().dtype, type.tensor().sizes(), [bytes](uint8_t* elements) { std::memset(elements, 0, bytes); },
+      Site{});
   made->name = "optimizer." + name;
   return state.emplace(name, At(inherited).state(std::move(made), type)).first->second;
 }

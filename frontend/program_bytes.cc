@@ -5,7 +5,7 @@
 namespace placewright {
 namespace {
 
-constexpr uint64_t version = 1;
+constexpr uint64_t version = 2;
 
 class Writer {
  public:
@@ -119,7 +119,8 @@ HostTensor read_tensor(Reader& in) {
 
 }  // namespace
 
-std::vector<uint8_t> to_bytes(const CompiledProgram& compiled) {
+std::vector<uint8_t> to_bytes(const KeptProgram& kept) {
+  const CompiledProgram& compiled = kept.compiled;
   Writer out;
   out.number(version);
   out.text(print_program(compiled.program));
@@ -130,14 +131,18 @@ std::vector<uint8_t> to_bytes(const CompiledProgram& compiled) {
     out.text(name);
     write(out, tensor);
   }
+  out.number(kept.conflicts.size());
+  for (const std::string& line : kept.conflicts) out.text(line);
+  out.number(static_cast<uint64_t>(kept.planned_step_bytes));
   return std::move(out.bytes);
 }
 
-std::optional<CompiledProgram> try_from_bytes(std::span<const uint8_t> bytes) {
+std::optional<KeptProgram> try_from_bytes(std::span<const uint8_t> bytes) {
   try {
     Reader in(bytes);
     if (in.number() != version) return std::nullopt;
-    CompiledProgram compiled;
+    KeptProgram kept;
+    CompiledProgram& compiled = kept.compiled;
     compiled.program = parse_program(in.text());
     compiled.images.resize(in.count(8));
     for (KernelImage& image : compiled.images) image = read_image(in);
@@ -145,8 +150,11 @@ std::optional<CompiledProgram> try_from_bytes(std::span<const uint8_t> bytes) {
       std::string name = in.text();
       compiled.constants.emplace(std::move(name), read_tensor(in));
     }
+    kept.conflicts.resize(in.count(8));
+    for (std::string& line : kept.conflicts) line = in.text();
+    kept.planned_step_bytes = static_cast<int64_t>(in.number());
     if (!in.is_empty()) return std::nullopt;
-    return compiled;
+    return kept;
   } catch (const Damaged&) {
     return std::nullopt;
   } catch (const Error&) {

@@ -99,20 +99,20 @@ GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& 
 
   std::shared_ptr<Session> session = Session::current();
   PassContext context = context_of(*session, std::move(symbols));
-  capture::Planned planned = capture::plan_captured(graph, context);
   GraphRun run;
-  run.plan = planned.plan;
-  for (const PinConflict& conflict : run.plan.conflicts) session->notice(conflict.message);
-  capture::PlacedProgram program = capture::compile_planned(std::move(planned), context, *session);
-  for (auto& [name, tensor] : constants) program.compiled.constants.insert_or_assign(name, tensor);
+  capture::FoundProgram found = capture::find_or_compile(graph, context, *session);
+  run.plan = found.plan ? *found.plan : capture::plan_captured(graph, context).plan;
+  for (const std::string& conflict : found.kept.conflicts) session->notice(conflict);
+  CompiledProgram& compiled = found.kept.compiled;
+  for (auto& [name, tensor] : constants) compiled.constants.insert_or_assign(name, tensor);
 
   auto store = std::make_shared<StateStore>(session->devices().host());
   for (const auto& [name, tensor] : states) store->add(name, tensor);
-  capture::fill_replicas(program.placed.main(), *store);
+  capture::fill_replicas(compiled.program, *store);
   Executable::Options options;
   options.check_memory = session->options().check_memory;
   std::shared_ptr<const Executable> executable =
-      Executable::bind(std::move(program.compiled), session->devices(), store, options);
+      Executable::bind(std::move(compiled), session->devices(), store, options);
   std::unique_ptr<Context> call = executable->make_context();
   Arguments given(*executable, session->devices(), arguments);
   executable->run(*call, given.views);

@@ -43,11 +43,17 @@ StateStore::Lease::~Lease() {
 }
 
 void StateStore::add(const std::string& name, const HostTensor& value) {
+  add(name, value.dtype(), value.sizes(), [&](uint8_t* elements) { write_physical(value, {}, elements); });
+}
+
+void StateStore::add(const std::string& name, DType dtype, const Sizes& sizes,
+                     const std::function<void(uint8_t*)>& fill) {
   Lease lease(*this, Lease::Kind::exclusive);
   if (states_.count(name)) throw Error(fmt::format("there is a state called '{}' already", name));
-  State state{{host_->id(), value.dtype(), value.sizes(), {}, value.bytes()},
-              DeviceMemory(host_, value.bytes(), alignment, fmt::format("state '{}'", name))};
-  write_physical(value, {}, static_cast<uint8_t*>(state.memory.address()));
+  int64_t bytes = byte_size(dtype, element_count(sizes));
+  State state{{host_->id(), dtype, sizes, {}, bytes},
+              DeviceMemory(host_, bytes, alignment, fmt::format("state '{}'", name))};
+  if (bytes > 0) fill(static_cast<uint8_t*>(state.memory.address()));
   states_.emplace(name, std::move(state));
 }
 

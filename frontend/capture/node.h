@@ -2,6 +2,7 @@
 // values that were computed meanwhile. They form a DAG; a node's serial number is above those of its operands.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -43,7 +44,12 @@ SourceSite to_source_site(Site site);
 // A value that is kept between steps. Until an executable needs it, the value stands here; then in the session's store.
 class State {
  public:
-  State(HostTensor initial, Site made) : value_(std::move(initial)), made_(made) {}
+  // Writes the first value, row-major, to memory that may hold anything. Called when the value is wanted, perhaps more
+  // than once: always with the same outcome.
+  using Fill = std::function<void(uint8_t* elements)>;
+
+  State(HostTensor initial, Site made);
+  State(DType dtype, Sizes sizes, Fill fill, Site made);
   ~State();
 
   HostTensor read() const;
@@ -61,7 +67,9 @@ class State {
   Site made() const { return made_; }
 
  private:
-  HostTensor value_;
+  DType dtype_;
+  Sizes sizes_;
+  Fill fill_;  // until the value is in the store
   Site made_;
   std::shared_ptr<Session> session_;  // that gave the key
   std::string key_;

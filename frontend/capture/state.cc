@@ -1,3 +1,5 @@
+#include <cstring>
+
 #include <fmt/format.h>
 
 #include "capture/node.h"
@@ -5,28 +7,46 @@
 #include "session_body.h"
 
 namespace placewright::capture {
+namespace {
+
+State::Fill filled_with(const HostTensor& value) {
+  return [value](uint8_t* elements) { std::memcpy(elements, value.raw(), static_cast<size_t>(value.bytes())); };
+}
+
+}  // namespace
+
+State::State(HostTensor initial, Site made) : State(initial.dtype(), initial.sizes(), filled_with(initial), made) {}
+
+State::State(DType dtype, Sizes sizes, Fill fill, Site made)
+    : dtype_(dtype), sizes_(std::move(sizes)), fill_(std::move(fill)), made_(made) {}
 
 State::~State() {
   if (store_) store_->remove(key_);
   if (session_) session_->release_name(key_);
 }
 
-HostTensor State::read() const { return store_ ? store_->read(key_) : value_; }
+HostTensor State::read() const {
+  if (store_) return store_->read(key_);
+  HostTensor value(dtype_, sizes_);
+  fill_(value.raw());
+  return value;
+}
 
 void State::write(const HostTensor& value) {
   if (store_)
     store_->write(key_, value);
   else
-    value_ = value;
+    fill_ = filled_with(value);
 }
 
 void State::convert(DType dtype) {
   if (session_)
     throw Error(fmt::format("parameter {} cannot become {}: it is in use; convert the module before its first use",
                             name, placewright::name(dtype)));
-  HostTensor converted(dtype, value_.sizes());
-  for (int64_t i = 0; i < value_.elements(); ++i) converted.set_number(i, value_.number(i));
-  value_ = std::move(converted);
+  HostTensor value = read(), converted(dtype, sizes_);
+  for (int64_t i = 0; i < value.elements(); ++i) converted.set_number(i, value.number(i));
+  dtype_ = dtype;
+  fill_ = filled_with(converted);
 }
 
 const std::string& State::key() {
@@ -40,9 +60,9 @@ const std::string& State::key() {
 void State::enter(const std::shared_ptr<StateStore>& store) {
   if (store_ == store) return;
   if (store_) throw Error(fmt::format("state {} belongs to a session that configure() has replaced", key_));
-  store->add(key(), value_);
+  store->add(key(), dtype_, sizes_, fill_);
   store_ = store;
-  value_ = HostTensor();
+  fill_ = nullptr;
 }
 
 }  // namespace placewright::capture

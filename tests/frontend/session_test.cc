@@ -197,6 +197,61 @@ TEST_F(Frontend, DropoutDrawsAnewInEveryStepAndTheSameInEveryRun) {
   EXPECT_EQ(kept[0], kept[2]);
 }
 
+TEST_F(Frontend, InitialWeightsArePhiloxBlocksScaledByTheFanIn) {
+  constexpr uint64_t seed = 0x299f31d0a4093822;
+  manual_seed(seed);
+  nn::Linear first(5, 3), second(10, 3);  // not multiples of what is drawn at once; streams 0 and 1, 2 and 3
+  auto expect = [&](const Tensor& weight, uint32_t stream, double bound) {
+    HostTensor found = weight.value();
+    for (uint32_t i = 0; i < found.elements(); ++i) {
+      std::array<uint32_t, 4> x{i / 2, 0, stream, 0};
+      std::array<uint32_t, 2> key{uint32_t(seed), uint32_t(seed >> 32)};
+      for (int round = 0; round < 10; ++round, key[0] += 0x9E3779B9, key[1] += 0xBB67AE85) {
+        uint64_t a = 0xD2511F53ull * x[0], b = 0xCD9E8D57ull * x[2];
+        x = {uint32_t(b >> 32) ^ x[1] ^ key[0], uint32_t(b), uint32_t(a >> 32) ^ x[3] ^ key[1], uint32_t(a)};
+      }
+      uint64_t word = x[i % 2 * 2] | uint64_t{x[i % 2 * 2 + 1]} << 32;
+      auto expected = static_cast<float>((2 * (static_cast<double>(word >> 11) * 0x1p-53) - 1) * bound);
+      EXPECT_EQ(found.data<float>()[i], expected) << "stream " << stream << ", element " << i;
+    }
+  };
+  expect(first.weight, 0, 1 / std::sqrt(5.0));
+  expect(first.bias, 1, 1 / std::sqrt(5.0));
+  expect(second.weight, 2, 1 / std::sqrt(10.0));
+  expect(second.bias, 3, 1 / std::sqrt(10.0));
+}
+
+// What a program from the cache tells is what the one that was compiled told.
+TEST_F(Frontend, CachedProgramsKnowTheirPlacementAndRepeatTheirNotices) {
+  std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / ("kept_" + std::to_string(::getpid()));
+  struct Told {
+    bool from_cache;
+    std::vector<std::string> notices;
+    std::string plan, placed;
+    int64_t step_bytes;
+    float result;
+    bool operator==(const Told&) const = default;
+  };
+  auto run = [&] {
+    configure({.devices = "cpu,sim:1", .cache_directory = folder.string(), .notice = [](std::string_view) {}});
+    nn::Linear model(3, 2);
+    model.to("sim:0");
+    CompiledFunction forward = compile([&](const Tensor& x) { return model(x) + ones({1, 2}).to("cpu:0"); });
+    float result = forward(ones({1, 3})).sum().item();
+    const Specialisation& last = forward.last();
+    return Told{last.from_cache(),         last.notices(),
+                placement_report(last),    print_graph(last.placed()),
+                last.planned_step_bytes(), static_cast<float>(result)};
+  };
+  Told compiled = run(), kept = run();
+  EXPECT_FALSE(compiled.from_cache);
+  EXPECT_FALSE(compiled.notices.empty());
+  EXPECT_GT(compiled.step_bytes, 0);
+  compiled.from_cache = true;
+  EXPECT_EQ(compiled, kept);
+  std::filesystem::remove_all(folder);
+}
+
 TEST_F(Frontend, CacheServesTheNextSession) {
   std::filesystem::path folder = std::filesystem::path(testing::TempDir()) / ("cache_" + std::to_string(::getpid()));
   auto run = [&] {

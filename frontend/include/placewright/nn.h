@@ -11,6 +11,10 @@
 #include "placewright/ops.h"
 #include "placewright/tensor.h"
 
+namespace placewright::capture {
+class State;
+}
+
 namespace placewright::nn {
 
 struct NamedParameter {
@@ -66,8 +70,13 @@ class Module {
   void adopt(std::string name, std::unique_ptr<Module> module);
   // Registers a parameter, whose initial value this is.
   Tensor parameter(std::string name, HostTensor value, Here where = Here::current());
+  // The same, made where it will stand when it is first used: `fill` writes the elements, row-major, and may be called
+  // more than once, always with the same outcome.
+  Tensor parameter(std::string name, DType dtype, Sizes sizes, std::function<void(uint8_t* elements)> fill,
+                   Here where = Here::current());
 
  private:
+  Tensor own(std::string name, std::shared_ptr<capture::State> state, Type type, Here where);
   void collect(const std::string& prefix, std::vector<NamedParameter>& into) const;
   struct Body;
   std::unique_ptr<Body> body_;

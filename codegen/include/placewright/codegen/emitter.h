@@ -20,6 +20,9 @@ struct EmitOptions {
 // opened (says where it was looked for) or a kernel cannot be emitted.
 KernelImage emit_cpu_image(std::span<const LoopKernel> kernels, const CpuTarget& target, const EmitOptions& options = {});
 
+// Changes whenever this library's file or the emitter's does: part of the key of whatever they made.
+std::string code_generator_stamp();
+
 // What the emitter's library exports, as "placewright_emit_cpu_image": false and a message instead of an exception.
 using EmitCpuImage = bool (*)(const LoopKernel* kernels, size_t count, const CpuTarget* target,
                               const EmitOptions* options, KernelImage* image, std::string* error);

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -42,6 +43,8 @@ class StateStore {
 
   // Adds a state in host memory, row-major. Error if there is one of that name.
   void add(const std::string& name, const HostTensor& value);
+  // The same; `fill` writes the elements in place, to memory that may hold anything. It is not called for none.
+  void add(const std::string& name, DType dtype, const Sizes& sizes, const std::function<void(uint8_t*)>& fill);
   bool has(const std::string& name) const;
   std::vector<std::string> names() const;  // sorted
   StatePlace place(const std::string& name) const;
