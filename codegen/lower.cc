@@ -135,23 +135,32 @@ class Joiner {
     definitions_[{number, 0}] = std::move(definition);
   }
 
-  // A reshape is the operand's memory under other sizes; one that only adds or drops dimensions of size 1 composes.
+  // A reshape is the operand's memory under other sizes; one that only adds or drops dimensions of size 1 composes,
+  // unless the operand has been stored in the very memory that the reshape belongs in.
   void add_view(int32_t number) {
     const Op& op = function_.ops[number];
     Value value{number, 0}, operand = op.operands[0];
-    if (std::optional<Definition> definition = drop_ones(value, operand)) {
-      definitions_[value] = std::move(*definition);
-      return;
-    }
+    if (!is_at_home(value, operand))
+      if (std::optional<Definition> definition = drop_ones(value, operand)) {
+        if (!is_at_home(value, operand)) {  // not even by now
+          definitions_[value] = std::move(*definition);
+          return;
+        }
+      }
     Stored from = store(operand);
-    int root = from.buffer;
-    while (kernel_.buffers[root].alias_of >= 0) root = kernel_.buffers[root].alias_of;
+    int root = root_of(from.buffer);
     auto home = home_.find(value);
     if (home != home_.end() && root == home->second && kernel_.buffers[home->second].sizes == type(value).sizes()) {
       stored_[value] = {home->second, from.stage};
       return;
     }
     stored_[value] = {add_buffer(fmt::format("v{}", number), type(value), KernelBuffer::Role::local, root), from.stage};
+  }
+
+  bool is_at_home(Value value, Value operand) const {
+    auto home = home_.find(value);
+    auto stored = stored_.find(operand);
+    return home != home_.end() && stored != stored_.end() && root_of(stored->second.buffer) == home->second;
   }
 
   std::optional<Definition> drop_ones(Value value, Value operand) {

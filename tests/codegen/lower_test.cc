@@ -76,6 +76,18 @@ TEST(LowerFunction, RandomGraphsThroughInterpreterAndLlvm) {
   EXPECT_GT(tried, 20);
 }
 
+// A result that is a view of what a stage wrote is that memory, not a copy of it onto itself.
+TEST(LowerFunction, AResultThatDropsDimensionsIsTheMemoryOfItsOperand) {
+  Graph graph;
+  add_function(graph, "main");
+  FunctionBuilder b(graph, 0);
+  Value x = b.input("x", InputKind::argument, Type(DType::f32, {6}));
+  b.function().results = {b("reshape", {b("reduce_sum", {x}, {{"dims", Sizes{0}}})}, {{"shape", Shape{1}}})};
+  StructuredKernel kernel = lower_function(graph, 0);
+  ASSERT_NO_THROW(verify_kernel(kernel)) << print_kernel(kernel);
+  EXPECT_EQ(kernel.stages.size(), 1u) << print_kernel(kernel);
+}
+
 // Fusion keeps each op's rounding: a product of its own op is not contracted into the sum that reads it.
 TEST(LowerFunction, ASummedProductOfAnotherOpIsRoundedFirst) {
   Graph graph;
