@@ -1,7 +1,7 @@
 // How long the first training step of a small CNN waits: in a first process, which compiles it, and in a second one,
 // which finds it in the cache. Processor times stand beside wall times, for machines that do other things too.
 //
-//   startup_bench      prints two lines of JSON: empty cache, filled cache
+//   startup_bench [THREADS]     prints two lines of JSON: empty cache, filled cache; all processors by default
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <fmt/format.h>
+#include <placewright/ir/machine.h>
 #include <placewright/placewright.h>
 #include <sys/wait.h>
 
@@ -46,11 +47,11 @@ bool has_mapped(std::string_view library) {
 }
 
 // One process: everything from `main` to some steps. The start of the first step is its end less a later step's time.
-void measure(const std::string& cache) {
+void measure(const std::string& cache, int threads) {
   using namespace pw::nn;
   const double wall = wall_ms(), processor = processor_ms();
   pw::SessionOptions session;
-  session.threads = 1;
+  session.threads = threads;
   session.cache_directory = cache;
   pw::configure(session);
   Sequential model(Conv2d(1, 32, 3), ReLU(), Conv2d(32, 64, 3), ReLU(), MaxPool2d(2), Flatten(), Linear(9216, 128),
@@ -71,21 +72,23 @@ void measure(const std::string& cache) {
   }
   std::printf(
       "%s\n",
-      fmt::format("{{\"from_cache\": {}, \"llvm_loaded\": {}, \"compile_ms\": {:.1f}, \"prepare_ms\": {:.1f}, "
-                  "\"prepare_processor_ms\": {:.1f}, \"main_to_first_step_ms\": {:.1f}, "
-                  "\"main_to_first_step_processor_ms\": {:.1f}, \"step_ms\": {:.1f}, \"peak_memory_mb\": {:.1f}}}",
-                  step.last().from_cache(), has_mapped("libplacewright-llvm") || has_mapped("libLLVM"),
-                  1e3 * step.last().compile_seconds(), prepared_wall, prepared_processor, first_wall - step_wall,
-                  first_processor - step_processor, step_wall, peak_memory_mb())
+      fmt::format(
+          "{{\"threads\": {}, \"from_cache\": {}, \"llvm_loaded\": {}, \"compile_ms\": {:.1f}, \"prepare_ms\": {:.1f}, "
+          "\"prepare_processor_ms\": {:.1f}, \"main_to_first_step_ms\": {:.1f}, "
+          "\"main_to_first_step_processor_ms\": {:.1f}, \"step_ms\": {:.1f}, \"peak_memory_mb\": {:.1f}}}",
+          pw::machine().devices.front().threads, step.last().from_cache(),
+          has_mapped("libplacewright-llvm") || has_mapped("libLLVM"), 1e3 * step.last().compile_seconds(),
+          prepared_wall, prepared_processor, first_wall - step_wall, first_processor - step_processor, step_wall,
+          peak_memory_mb())
           .c_str());
 }
 
 // A process of its own, so that nothing is warm but the cache; false if it failed.
-bool measure_in_child(const char* program, const std::string& cache) {
+bool measure_in_child(const char* program, const std::string& cache, const char* threads) {
   std::fflush(stdout);
   const pid_t child = ::fork();
   if (child == 0) {
-    ::execl(program, program, "--in", cache.c_str(), static_cast<char*>(nullptr));
+    ::execl(program, program, "--in", cache.c_str(), threads, static_cast<char*>(nullptr));
     ::_exit(127);
   }
   int status = 0;
@@ -95,15 +98,16 @@ bool measure_in_child(const char* program, const std::string& cache) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc == 3 && std::strcmp(argv[1], "--in") == 0) try {
-      measure(argv[2]);
+  if (argc == 4 && std::strcmp(argv[1], "--in") == 0) try {
+      measure(argv[2], std::atoi(argv[3]));
       return 0;
     } catch (const pw::Error& error) {
       std::fprintf(stderr, "startup_bench: %s\n", error.what());
       return 1;
     }
-  if (argc > 1) {
-    std::fprintf(stderr, "usage: startup_bench: two lines of JSON, with an empty and with a filled cache\n");
+  const char* threads = argc == 2 ? argv[1] : "0";
+  if (argc > 2 || std::strspn(threads, "0123456789") != std::strlen(threads)) {
+    std::fprintf(stderr, "usage: startup_bench [THREADS]: two lines of JSON, with an empty and with a filled cache\n");
     return 2;
   }
   std::string folder = (fs::temp_directory_path() / "placewright-startup-XXXXXX").string();
@@ -111,7 +115,8 @@ int main(int argc, char** argv) {
     std::perror("startup_bench: a folder for the cache");
     return 1;
   }
-  const bool done = measure_in_child("/proc/self/exe", folder) && measure_in_child("/proc/self/exe", folder);
+  const bool done =
+      measure_in_child("/proc/self/exe", folder, threads) && measure_in_child("/proc/self/exe", folder, threads);
   std::error_code ignored;
   fs::remove_all(folder, ignored);
   return done ? 0 : 1;

@@ -6,10 +6,9 @@
 
 #include <fmt/format.h>
 
+#include "emit_images.h"
 #include "placewright/base/checked.h"
-#include "placewright/codegen/apply_schedule.h"
 #include "placewright/codegen/lower.h"
-#include "placewright/codegen/strategy.h"
 #include "placewright/ir/op_table.h"
 #include "placewright/ir/plan_memory.h"
 
@@ -181,14 +180,19 @@ class ProgramMaker {
   }
 
   void emit() {
-    std::vector<LoopKernel> loops;
+    std::vector<StructuredKernel> kernels;
     for (size_t number : used_) {
-      StructuredKernel kernel = collapse_dimensions(kernels_[number]);
-      kernel.name = entry_name(number);
-      Schedule schedule = choose_schedule(kernel, options_.target);
-      loops.push_back(apply_schedule(kernel, std::move(schedule), options_.target.vector_bits, kernel.name));
+      kernels.push_back(kernels_[number]);
+      kernels.back().name = entry_name(number);
     }
-    if (!loops.empty()) compiled_.images.push_back(emit_cpu_image(loops, options_.target, options_.emit));
+    EmittedKernels emitted = emit_images(std::move(kernels), options_.target, options_.emit, options_.threads);
+    compiled_.images = std::move(emitted.images);
+    std::map<std::string, int> image_of;
+    size_t at = 0;
+    for (size_t number : used_) image_of[entry_name(number)] = emitted.image_of[at++];
+    for (Block& block : program().blocks)
+      for (Instruction& instruction : block.instructions)
+        if (Launch* launch = std::get_if<Launch>(&instruction)) launch->image = image_of.at(launch->entry);
   }
 
   // --- streams and buffers

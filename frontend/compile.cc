@@ -57,6 +57,7 @@ FoundProgram find_or_compile(const Graph& captured, const PassContext& context, 
   CompileProgramOptions options;
   options.target = host_cpu_target();
   options.emit.check_bounds = session.options().check_bounds;
+  options.threads = session.machine().devices.front().threads;
   const ByteCache* cache = session.cache();
   const std::string key = cache ? cache_key(captured, context, options) : "";
   if (cache)

@@ -18,7 +18,8 @@ namespace {
 
 // Codegen passes that cost a quarter of the compile time and gain no speed on kernels that are unrolled already.
 void set_llvm_options() {
-  const char* options[] = {"placewright", "-disable-lsr", "-enable-misched=false", "-disable-post-ra"};
+  const char* options[] = {"placewright", "-disable-lsr", "-enable-misched=false", "-disable-post-ra",
+                           "-combiner-store-merging=false"};
   llvm::cl::ParseCommandLineOptions(static_cast<int>(std::size(options)), options);
 }
 

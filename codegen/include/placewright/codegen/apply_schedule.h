@@ -5,7 +5,8 @@
 
 namespace placewright {
 
-// `vector_bits` of the target; `symbol` is the prefix of the phases' function names. Error if the schedule does not fit.
+// `vector_bits` of the target; `symbol` is the prefix of the phases' function names. Error if the schedule does not
+// fit.
 LoopKernel apply_schedule(StructuredKernel kernel, Schedule schedule, int vector_bits, const std::string& symbol);
 
 }  // namespace placewright

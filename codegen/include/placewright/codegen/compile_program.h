@@ -13,6 +13,7 @@ struct CompileProgramOptions {
   CpuTarget target;
   DeviceId host{"cpu", 0};  // whose memory is the host's
   EmitOptions emit;
+  int threads = 1;  // that compile; what they make does not depend on their number
 };
 
 // `graph` is placed, with its transfers, and every op of main is one launch, one copy, or nothing to run. Error if an

@@ -8,14 +8,14 @@ namespace placewright {
 
 struct CpuTarget {
   std::string triple = "x86_64-unknown-linux-gnu";
-  std::string features;         // LLVM's list: "+avx2,+fma"
+  std::string features;  // LLVM's list: "+avx2,+fma"
   int vector_bits = 128;
   int vector_registers = 16;
   bool has_fma = false;
   int64_t l1_bytes = 32 << 10;  // data, per core
   int64_t l2_bytes = 256 << 10;
   int64_t l3_bytes = 4 << 20;
-  double fma_per_cycle = 1;     // vector instructions
+  double fma_per_cycle = 1;  // vector instructions
   friend bool operator==(const CpuTarget&, const CpuTarget&) = default;
 };
 

@@ -1,5 +1,5 @@
-// From loops to machine code. The emitter stands in a shared library of its own (libplacewright-llvm), which is opened at
-// the first compile: a process whose kernels come from the cache never loads LLVM.
+// From loops to machine code. The emitter stands in a shared library of its own (libplacewright-llvm), which is opened
+// at the first compile: a process whose kernels come from the cache never loads LLVM.
 #pragma once
 
 #include <span>
@@ -18,7 +18,8 @@ struct EmitOptions {
 
 // One object for all kernels; each becomes an entry named after its structured kernel. Error if the emitter cannot be
 // opened (says where it was looked for) or a kernel cannot be emitted.
-KernelImage emit_cpu_image(std::span<const LoopKernel> kernels, const CpuTarget& target, const EmitOptions& options = {});
+KernelImage emit_cpu_image(std::span<const LoopKernel> kernels, const CpuTarget& target,
+                           const EmitOptions& options = {});
 
 // Changes whenever this library's file or the emitter's does: part of the key of whatever they made.
 std::string code_generator_stamp();
