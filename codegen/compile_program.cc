@@ -295,14 +295,37 @@ class ProgramMaker {
     return buffer_of_[storage];
   }
 
-  // A `constant` op, or its copy on another device: both are filled from the tensor.
+  // A `constant` op, or its copy on another device, is filled from the tensor. The copy of an input whose value is
+  // known only when the program is bound is made from that input's buffer, at load.
   void add_constant(int32_t storage, Value value) {
     const Op* op = &function_.op(value);
-    while (!op->is("constant") && !op->operands.empty()) op = &function_.op(op->operands[0]);
-    std::string name = fmt::format("constant{}", compiled_.constants.size());
+    while (is_copy(*op)) op = &function_.op(op->operands[0]);
+    if (op->is("input")) {
+      PW_CHECK(input_kind(function_, {static_cast<int32_t>(op - function_.ops.data()), 0}) == InputKind::constant,
+               "loaded once, but given in each step");
+      int made = add_buffer(storage, value, "", BufferKind::constant);
+      program().buffers[made].name =
+          replica_name(op->attributes.get<std::string>("name"), program().buffers[made].device);
+      loaded_from_[made] = buffer(function_.op(value).operands[0]);
+      return;
+    }
+    PW_CHECK(op->is("constant"), "loaded once, but computed in each step");
+    std::string name = constant_name();
     add_buffer(storage, value, name, BufferKind::constant);
-    HostTensor tensor = op->is("constant") ? op->attributes.get<HostTensor>("value") : HostTensor();
-    compiled_.constants.emplace(name, tensor.reshaped(function_.tensor(value).sizes()));
+    compiled_.constants.emplace(name,
+                                op->attributes.get<HostTensor>("value").reshaped(function_.tensor(value).sizes()));
+  }
+
+  // Of no input: tensors are given by name.
+  std::string constant_name() {
+    auto is_taken = [&](const std::string& name) {
+      return std::any_of(program().buffers.begin(), program().buffers.end(),
+                         [&](const ProgramBuffer& buffer) { return buffer.name == name; });
+    };
+    std::string name;
+    do name = fmt::format("constant{}", constant_count_++);
+    while (is_taken(name));
+    return name;
   }
 
   int buffer(Value value) const { return buffer_of_[plan_.storage(value)]; }
@@ -319,6 +342,10 @@ class ProgramMaker {
       const ProgramBuffer& buffer = program().buffers[b];
       bool is_constant = buffer.kind == BufferKind::constant;
       if (!is_constant && buffer.kind != BufferKind::state) continue;
+      if (auto at = loaded_from_.find(static_cast<int>(b)); at != loaded_from_.end()) {
+        write_load_copy(load, at->second, at->first);
+        continue;
+      }
       Copy copy;
       copy.stream = stream(buffer.device);
       copy.destination = static_cast<int>(b);
@@ -332,6 +359,19 @@ class ProgramMaker {
       const int written[] = {copy.destination};
       load.add(copy, copy.stream, {}, written);
     }
+  }
+
+  void write_load_copy(BlockWriter& load, int source, int destination) {
+    const DeviceId &from = program().buffers[source].device, &to = program().buffers[destination].device;
+    TransferFacts facts{from,
+                        to,
+                        from == to ? 0 : program().buffers[destination].bytes,
+                        program().buffers[source].name,
+                        {},
+                        "a constant, loaded once"};
+    int on = copy_stream(from, to);
+    const int reads[] = {source}, writes[] = {destination};
+    load.add(Copy{on, source, destination, std::move(facts)}, on, reads, writes);
   }
 
   void write_step() {
@@ -367,12 +407,10 @@ class ProgramMaker {
       program().buffers[destination].sizes = program().buffers[source].sizes;
       program().buffers[destination].bytes = program().buffers[source].bytes;
     }
-    const Op& producer = function_.op(op.operands[0]);
-    std::string value = producer.is("input") ? input_name(function_, op.operands[0]) : std::string(producer.name());
     TransferFacts facts{from,
                         to,
                         from == to ? 0 : program().buffers[destination].bytes,
-                        std::move(value),
+                        value_name(graph_, function_, op.operands[0]),
                         where_from(op),
                         op.attributes.get<std::string>("why")};
     int on = copy_stream(from, to);
@@ -400,7 +438,7 @@ class ProgramMaker {
     made.facts = {program().buffers[made.sources.front()].device,
                   program().buffers[made.sources.back()].device,
                   checked_mul(copies, scratch.bytes),
-                  std::string(function_.op(op.operands[0]).name()),
+                  value_name(graph_, function_, op.operands[0]),
                   where_from(op),
                   fmt::format("sum over {} devices", op.operands.size())};
     step.add_collective(std::move(made));
@@ -436,7 +474,8 @@ class ProgramMaker {
   std::map<DeviceId, int> stream_of_;
   std::vector<int> buffer_of_;  // by storage
   std::vector<std::pair<int, int>> copied_results_;
-  int result_count_ = 0;
+  std::map<int, int> loaded_from_;  // buffers that are copied from others at load
+  int result_count_ = 0, constant_count_ = 0;
 };
 
 }  // namespace

@@ -14,7 +14,7 @@
 namespace placewright::capture {
 namespace {
 
-constexpr std::string_view compiler_version = "placewright 0.1.0 program 2";
+constexpr std::string_view compiler_version = "placewright 0.1.0 program 3";
 
 // All that passes and code generation depend on.
 std::string cache_key(const Graph& captured, const PassContext& context, const CompileProgramOptions& options) {
@@ -43,14 +43,12 @@ void fill_replicas(const Program& program, StateStore& states) {
   }
 }
 
-Planned plan_captured(const Graph& captured, const PassContext& context) {
+Placed place_captured(const Graph& captured, const PassContext& context) {
   Graph graph = run_passes(captured, context, {}, {}, "shard");
   PlacementPlan plan = plan_placement(graph, context);
+  graph = run_passes(apply_placement(std::move(graph), plan), context, {}, "insert_transfers");
+  settle_ledger(plan, graph, context);
   return {std::move(graph), std::move(plan)};
-}
-
-Graph place_planned(Planned planned, const PassContext& context) {
-  return run_passes(apply_placement(std::move(planned.graph), planned.plan), context, {}, "insert_transfers");
 }
 
 FoundProgram find_or_compile(const Graph& captured, const PassContext& context, Session& session) {
@@ -65,12 +63,11 @@ FoundProgram find_or_compile(const Graph& captured, const PassContext& context, 
       if (std::optional<KeptProgram> kept = try_from_bytes(*bytes)) return {std::move(*kept), true, {}, {}};
 
   FoundProgram made;
-  Planned planned = plan_captured(captured, context);
-  made.plan = planned.plan;
-  for (const PinConflict& conflict : planned.plan.conflicts) made.kept.conflicts.push_back(conflict.message);
-  made.kept.planned_step_bytes = planned.plan.bytes_per_step;
-  made.placed = place_planned(std::move(planned), context);
-  verify_graph(*made.placed);
+  Placed placed = place_captured(captured, context);
+  for (const PinConflict& conflict : placed.plan.conflicts) made.kept.conflicts.push_back(conflict.message);
+  made.kept.planned_step_bytes = placed.plan.bytes_per_step;
+  made.plan = std::move(placed.plan);
+  made.placed = std::move(placed.graph);
   made.kept.compiled = compile_program(*made.placed, options);
   if (cache) cache->store(key, to_bytes(made.kept));
   return made;
@@ -80,10 +77,9 @@ FoundProgram find_or_compile(const Graph& captured, const PassContext& context, 
 void LoadedGraph::decide() const {
   std::lock_guard lock(decided_mutex_);
   if (placed_) return;
-  const PassContext context = session_->pass_context();
-  Planned planned = plan_captured(captured_, context);
-  plan_ = planned.plan;
-  placed_ = place_planned(std::move(planned), context);
+  Placed placed = place_captured(captured_, session_->pass_context());
+  plan_ = std::move(placed.plan);
+  placed_ = std::move(placed.graph);
 }
 
 const Graph& LoadedGraph::placed() const {

@@ -17,14 +17,13 @@
 
 namespace placewright::capture {
 
-// What the passes make of a captured graph until places are decided, and the plan: the first half of `load`.
-struct Planned {
+// What all passes make of a captured graph: ops are launches, copies, or nothing to run; and the plan, whose ledger is
+// that graph's. In strict mode a transfer that nobody asked for is an Error.
+struct Placed {
   Graph graph;
   PlacementPlan plan;
 };
-Planned plan_captured(const Graph& captured, const PassContext& context);
-// The second half: up to the graph whose ops are launches, copies, or nothing to run.
-Graph place_planned(Planned planned, const PassContext& context);
+Placed place_captured(const Graph& captured, const PassContext& context);
 
 // What runs a captured graph. The cache knows it by that graph, so that a process which finds it there runs no pass.
 struct FoundProgram {

@@ -62,7 +62,7 @@ PassContext context_of(Session& session, std::map<std::string, int64_t> symbols)
 
 PlacementPlan plan_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols) {
   std::shared_ptr<Session> session = Session::current();
-  return capture::plan_captured(graph, context_of(*session, symbols)).plan;
+  return capture::place_captured(graph, context_of(*session, symbols)).plan;
 }
 
 GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs) {
@@ -101,7 +101,7 @@ GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& 
   PassContext context = context_of(*session, std::move(symbols));
   GraphRun run;
   capture::FoundProgram found = capture::find_or_compile(graph, context, *session);
-  run.plan = found.plan ? *found.plan : capture::plan_captured(graph, context).plan;
+  run.plan = found.plan ? *found.plan : capture::place_captured(graph, context).plan;
   for (const std::string& conflict : found.kept.conflicts) session->notice(conflict);
   CompiledProgram& compiled = found.kept.compiled;
   for (auto& [name, tensor] : constants) compiled.constants.insert_or_assign(name, tensor);

@@ -28,4 +28,15 @@ std::string replica_name(std::string_view state, const DeviceId& device) {
 
 std::string_view primary_name(std::string_view state) { return state.substr(0, state.find('@')); }
 
+std::string value_name(const Graph& graph, const Function& function, Value value) {
+  const Op& op = function.op(value);
+  if (op.is("input")) return input_name(function, value);
+  if (!op.is("fused")) return std::string(op.name());
+  const Function& body = graph.functions.at(static_cast<size_t>(op.functions.at(0)));
+  Value inside = body.results.at(static_cast<size_t>(value.result));
+  for (size_t i = 0; i < body.inputs.size(); ++i)
+    if (body.inputs[i] == inside) return value_name(graph, function, op.operands.at(i));
+  return value_name(graph, body, inside);
+}
+
 }  // namespace placewright

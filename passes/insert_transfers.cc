@@ -80,7 +80,7 @@ class TransferInserter {
     op.results[0].tensor().where = place;
     op.origin = graph.origins.with_role(origin ? origin : reader.origin, Role::transfer);
     op.attributes.set("at_load", movement.at_load);
-    op.attributes.set("why", why.empty() ? "read by " + std::string(reader.name()) : why);
+    op.attributes.set("why", why.empty() ? reason(old, movement) : why);
     return rewriter_.builder.append(std::move(op)).front();
   }
 

@@ -42,6 +42,11 @@ const Where& place_of(const Function& function, const std::vector<Where>& places
   return function.op(value).is("all_reduce") ? function.tensor(value).where : places[value.op];
 }
 
+std::string reason(const Function& function, const Movement& movement) {
+  if (movement.reader < 0) return "new value of a state there";
+  return movement.by_user ? "moved by the program" : "read by " + std::string(function.ops[movement.reader].name());
+}
+
 std::vector<Movement> find_movements(const Function& function, const std::vector<Where>& places) {
   std::vector<Movement> movements;
   std::vector<bool> replicable = find_replicable(function), fixed = find_fixed(function);

@@ -2,6 +2,7 @@
 // by insert_transfers. Internal to passes.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "placewright/passes/pass.h"
@@ -18,6 +19,9 @@ struct Movement {
 
 // Where a value is, given the places of the ops: an all_reduce has results on several devices, which its types name.
 const Where& place_of(const Function& function, const std::vector<Where>& places, Value value);
+
+// For the ledger: who wants the copy.
+std::string reason(const Function& function, const Movement& movement);
 
 // `places`: one for each op of the function, each on one device. In the order of the readers, updates last.
 std::vector<Movement> find_movements(const Function& function, const std::vector<Where>& places);

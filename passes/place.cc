@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include "movement.h"
+#include "ledger.h"
 #include "placement_solver.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/profile.h"
@@ -25,14 +25,14 @@ class Planner {
       plan_.ops.push_back(placement(static_cast<int32_t>(i)));
       if (has_costs) plan_.ops.back().seconds = solver_.op_seconds(static_cast<int32_t>(i), decisions_[i].device);
     }
-    list_loads();
-    for (const Movement& movement : find_movements(function_, places_)) add_movement(movement);
-    list_reductions();
-    give_hints();
+    std::vector<Movement> movements = find_movements(function_, places_);
+    for (const Movement& movement : movements)
+      if (is_conflict(movement)) plan_.conflicts.push_back(conflict(movement));
+    set_ledger(plan_, forecast_transfers(graph_, places_, movements, context_), graph_, context_);
+    plan_.objective = has_costs ? "sum of op times, before fusion, and of transfers" : "none: no choice to make";
     if (context_.machine)
       for (const AbsentDevice& absent : context_.machine->absent)
         plan_.absent.push_back(fmt::format("{}: {}; {}", absent.kind, absent.cause, absent.fix));
-    sum_up(has_costs);
     check_options();
     return std::move(plan_);
   }
@@ -91,62 +91,7 @@ class Planner {
     return graph_.origins[made.origin].has_site() ? " at " + graph_.origins[made.origin].site() : "";
   }
 
-  // What reaches its device once, when the program is bound: states and constants that live off the host.
-  void list_loads() {
-    for (Value input : function_.inputs) {
-      InputKind kind = input_kind(function_, input);
-      const DeviceId& device = decisions_[input.op].device;
-      if (kind == InputKind::argument || device == solver_.host()) continue;
-      add_transfer({input, what(input.op), solver_.host(), device, bytes(input), true,
-                    std::string(name(kind)) + " kept on " + device.to_string(), site_of(input.op), 0});
-    }
-  }
-
-  // An argument that is copied in every step could live where it is read.
-  void give_hints() {
-    std::vector<const PlannedTransfer*> copies;
-    for (const PlannedTransfer& transfer : plan_.transfers)
-      if (!transfer.at_load && transfer.from == solver_.host() && function_.op(transfer.value).is("input") &&
-          function_.tensor(transfer.value).rank() > 0)
-        copies.push_back(&transfer);
-    std::stable_sort(copies.begin(), copies.end(), [](const auto* a, const auto* b) { return a->bytes > b->bytes; });
-    for (const PlannedTransfer* copy : copies)
-      plan_.hints.push_back(
-          fmt::format("{} is copied to {} in every step ({} bytes{}); keep the data it comes from on {} "
-                      "and no step copies it",
-                      copy->what, copy->to.to_string(), copy->bytes,
-                      copy->seconds > 0 ? ", " + duration_text(copy->seconds) : "", copy->to.to_string()));
-  }
-
-  // Every member's summand travels to the sum and the sum back, once for each member but the first.
-  void list_reductions() {
-    for (size_t i = 0; i < function_.ops.size(); ++i) {
-      const Op& op = function_.ops[i];
-      if (!op.is("all_reduce")) continue;
-      const DeviceId &first = op.results.front().tensor().where.devices[0],
-                     &last = op.results.back().tensor().where.devices[0];
-      int64_t copies = 2 * (static_cast<int64_t>(op.operands.size()) - 1);
-      add_transfer({op.operands[0], what(op.operands[0].op), first, last, copies * bytes(op.operands[0]), false,
-                    fmt::format("sum over {} devices", op.operands.size()), site_of(static_cast<int32_t>(i)), 0});
-    }
-  }
-
   int64_t bytes(Value value) const { return function_.tensor(value).bytes(); }
-
-  void add_transfer(PlannedTransfer transfer) {
-    transfer.seconds = transfer_seconds(context_, transfer.from, transfer.to, transfer.bytes);
-    plan_.transfers.push_back(std::move(transfer));
-  }
-
-  void add_movement(const Movement& movement) {
-    int32_t reader = movement.reader;
-    std::string why = reader < 0         ? "new value of a state there"
-                      : movement.by_user ? "moved by the program"
-                                         : fmt::format("read by {}", function_.ops[reader].name());
-    add_transfer({movement.value, what(movement.value.op), movement.from, movement.to, bytes(movement.value),
-                  movement.at_load, why, site_of(reader < 0 ? movement.value.op : reader), 0});
-    if (is_conflict(movement)) plan_.conflicts.push_back(conflict(movement));
-  }
 
   // Nobody wrote this copy, and pins made it necessary. Scalars may mix freely; what gradients move follows from what
   // their forward ops moved.
@@ -189,16 +134,6 @@ class Planner {
             site_of(movement.value.op),
             site_of(movement.reader),
             message};
-  }
-
-  void sum_up(bool has_costs) {
-    if (has_costs)
-      for (const OpPlacement& op : plan_.ops) plan_.seconds += op.seconds;
-    for (const PlannedTransfer& transfer : plan_.transfers) {
-      (transfer.at_load ? plan_.bytes_at_load : plan_.bytes_per_step) += transfer.bytes;
-      if (!transfer.at_load) plan_.seconds += transfer.seconds;
-    }
-    plan_.objective = has_costs ? "sum of op times, before fusion, and of transfers" : "none: no choice to make";
   }
 
   void check_options() const {

@@ -15,7 +15,7 @@
 namespace placewright {
 namespace {
 
-uint64_t graphs() { return std::getenv("PLACEWRIGHT_LONG_TESTS") ? 500 : 60; }
+uint64_t graphs() { return std::getenv("PLACEWRIGHT_FULL_COUNTS") ? 500 : 60; }
 
 class RandomDevices : public ::testing::Test {
  protected:
@@ -61,15 +61,14 @@ void expect_agree(const std::vector<HostTensor>& found, const std::vector<HostTe
   }
 }
 
-// Passes behind placement may drop an operand whose copy was planned, never add a copy; constants that the program
-// carries come on top of the states that the plan moves at load.
+// To the byte, whatever passes behind placement drop, share or make again on another device.
 void expect_ledger_holds(const GraphRun& run, std::string_view what) {
-  EXPECT_LE(run.step_transfer_bytes, run.plan.bytes_per_step) << what << "\n" << print_plan(run.plan);
-  EXPECT_GE(run.load_transfer_bytes, run.plan.bytes_at_load) << what << "\n" << print_plan(run.plan);
+  EXPECT_EQ(run.step_transfer_bytes, run.plan.bytes_per_step) << what << "\n" << print_plan(run.plan);
+  EXPECT_EQ(run.load_transfer_bytes, run.plan.bytes_at_load) << what << "\n" << print_plan(run.plan);
 }
 
 TEST_F(RandomDevices, AgreeWithTheEvaluatorAndTheLedger) {
-  uint64_t placed = 0, exact = 0;
+  uint64_t placed = 0;
   for (uint64_t seed = 0; seed < graphs() && !HasFailure(); ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     set_up(seed % 3 == 0);
@@ -99,17 +98,16 @@ TEST_F(RandomDevices, AgreeWithTheEvaluatorAndTheLedger) {
     try {
       two = run_graph(spread, inputs);
     } catch (const Error& error) {  // a state and its new value may have got different pins
-      ASSERT_NE(std::string(error.what()).find("must stay with"), std::string::npos) << error.what() << "\n" << print_graph(spread);
+      ASSERT_NE(std::string(error.what()).find("must stay with"), std::string::npos) << error.what() << "\n"
+                                                                                     << print_graph(spread);
       continue;
     }
     ++placed;
-    exact += two.step_transfer_bytes == two.plan.bytes_per_step;
     expect_agree(values_of(two, main), expected, false, "two devices");
     expect_ledger_holds(two, "two devices");
     if (HasFailure()) ADD_FAILURE() << print_graph(spread);
   }
   EXPECT_GT(placed, graphs() / 2);
-  EXPECT_GT(exact, placed * 3 / 4);
 }
 
 }  // namespace

@@ -88,6 +88,9 @@ struct Graph {
   Function& main() { return functions.front(); }
 };
 
+// A value for people: an input's name, else the op that makes it; fused ops are looked through.
+std::string value_name(const Graph& graph, const Function& function, Value value);
+
 // Text form of a graph: what .pw files hold (docs/ir.md). Printing and parsing are exact inverses.
 std::string print_graph(const Graph& graph);
 // Error names `name` (the file), line and column, what was found and what was expected.

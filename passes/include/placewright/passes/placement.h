@@ -41,7 +41,7 @@ struct OpPlacement {
 
 // One copy between devices. A value is copied at most once to each device.
 struct PlannedTransfer {
-  Value value;       // of the graph that was planned
+  Value value;       // what is copied: of the graph that was planned, or that settle_ledger read
   std::string what;  // the input's name, or the op that makes the value
   DeviceId from, to;
   int64_t bytes = 0;
@@ -78,6 +78,10 @@ struct PlacementPlan {
 // of pins; transfers above the options' limit.
 PlacementPlan plan_placement(const Graph& graph, const PassContext& context);
 Graph apply_placement(Graph graph, const PlacementPlan& plan);
+
+// Makes the ledger anew from the graph that is compiled, behind all passes: the copies that they dropped or shared are
+// gone, the constants that it loads are there. Before that, the ledger is a forecast. The runtime counts the same bytes.
+void settle_ledger(PlacementPlan& plan, const Graph& compiled, const PassContext& context);
 
 // The text form: a line for each op with its device and reason, then the transfer ledger.
 std::string print_plan(const PlacementPlan& plan);
