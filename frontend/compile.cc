@@ -121,7 +121,7 @@ std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_pt
       placewright::Executable::bind(std::move(found.kept.compiled), session->devices(), session->states(), options);
   for (const std::string& note : loaded->executable_->notes()) session->notice(note);
   loaded->context_ = loaded->executable_->make_context();
-  loaded->views_.resize(loaded->program().arguments.size());
+  loaded->prepare();
   loaded->compile_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   return loaded;
 }

@@ -97,7 +97,12 @@ class CompiledStep final : public Compiled {
 }  // namespace
 
 std::vector<Tensor> CompiledFunction::call(std::span<const Tensor> arguments, Here where) const {
-  return compiled_->call(arguments, where);
+  std::vector<const Tensor*> list;
+  for (const Tensor& argument : arguments) list.push_back(&argument);
+  return compiled_->call(list, where);
+}
+Tensor CompiledFunction::call_first(std::span<const Tensor* const> arguments, Here where) const {
+  return compiled_->call_first(arguments, where);
 }
 Graph CompiledFunction::capture(std::span<const Tensor> arguments) const { return compiled_->capture(arguments).graph; }
 std::vector<const Specialisation*> CompiledFunction::specialisations() const { return compiled_->specialisations(); }
@@ -143,8 +148,8 @@ const Specialisation& CompiledFunction::last() const { return compiled_->last();
 std::string placement_report(const Specialisation& specialisation) { return print_plan(specialisation.placement()); }
 
 Tensor TrainingStep::operator()(const Tensor& x, const Tensor& target, Here where) {
-  const Tensor arguments[] = {x, target};
-  return function_.call(arguments, where).front();
+  const Tensor* const arguments[] = {&x, &target};
+  return function_.call_first(arguments, where);
 }
 
 Graph TrainingStep::capture(const Tensor& x, const Tensor& target) {

@@ -8,7 +8,8 @@ namespace placewright::capture {
 
 namespace {
 constexpr int64_t constant_limit_bytes = int64_t{1} << 20;  // of a tensor that a compiled function captures
-}
+constexpr size_t most_scalars = 64;
+}  // namespace
 
 Captured Compiled::capture(std::span<const Tensor> arguments) {
   std::vector<Tensor> stand_ins;
@@ -41,48 +42,67 @@ bool matches(const Tensor& tensor, const Type& type, const DeviceId& device) {
 int64_t serial_of(const Tensor& tensor) { return tensor.node()->state ? 0 : tensor.node()->serial; }
 }  // namespace
 
-Compiled::Entry& Compiled::find_or_load(std::span<const Tensor> arguments) {
+Compiled::Entry& Compiled::find_or_load(std::span<const Tensor* const> arguments) {
   uint64_t now = structure();
   for (size_t e = entries_.size(); e-- > 0;) {
     Entry& entry = *entries_[e];
     bool same = entry.types.size() == arguments.size() && entry.structure == now;
     bool known = same && entry.serials.size() == arguments.size();
     for (size_t i = 0; known && i < arguments.size(); ++i)
-      known = entry.serials[i] != 0 && entry.serials[i] == serial_of(arguments[i]) && arguments[i].result() == 0;
+      known = entry.serials[i] != 0 && entry.serials[i] == serial_of(*arguments[i]) && arguments[i]->result() == 0;
     if (known) return entry;
     for (size_t i = 0; same && i < arguments.size(); ++i)
-      same = matches(arguments[i], entry.types[i], entry.devices[i]);
+      same = matches(*arguments[i], entry.types[i], entry.devices[i]);
     if (!same) continue;
     entry.serials.clear();
-    for (const Tensor& argument : arguments) entry.serials.push_back(serial_of(argument));
+    for (const Tensor* argument : arguments) entry.serials.push_back(serial_of(*argument));
     return entry;
   }
   auto entry = std::make_unique<Entry>();
-  for (const Tensor& argument : arguments) {
-    entry->types.emplace_back(argument.dtype(), argument.shape());
-    entry->devices.push_back(argument.device());
+  std::vector<Tensor> captured;
+  for (const Tensor* argument : arguments) {
+    entry->types.emplace_back(argument->dtype(), argument->shape());
+    entry->devices.push_back(argument->device());
+    captured.push_back(*argument);
   }
   entry->structure = now;
-  entry->loaded = LoadedGraph::load(capture(arguments), Session::current());
+  entry->loaded = LoadedGraph::load(capture(captured), Session::current());
   entry->scalars = scalar_count();
   entries_.push_back(std::move(entry));
   return *entries_.back();
 }
 
-std::vector<Tensor> Compiled::call(std::span<const Tensor> arguments, std::source_location where) {
-  std::lock_guard lock(mutex_);
-  for (const Tensor& argument : arguments)
-    if (!argument.is_defined() || argument.node()->depends_on_argument)
+Compiled::Entry& Compiled::prepare(std::span<const Tensor* const> arguments, std::span<double> scalars,
+                                   std::source_location where) {
+  for (const Tensor* argument : arguments)
+    if (!argument->is_defined() || argument->node()->depends_on_argument) [[unlikely]]
       throw Error(
           fmt::format("{}: found {}, expected tensors with values ({})", options_.name,
-                      argument.is_defined() ? "a tensor of a function that is being compiled" : "an undefined tensor",
+                      argument->is_defined() ? "a tensor of a function that is being compiled" : "an undefined tensor",
                       to_source_site(site_of(where)).to_string()));
   Entry& entry = find_or_load(arguments);
   last_ = entry.loaded.get();
-  double scalars[64];
-  PW_CHECK(entry.scalars <= std::size(scalars), "too many hyper-parameters");
-  scalar_values(std::span(scalars, entry.scalars));
-  return entry.loaded->run(arguments, std::span(scalars, entry.scalars));
+  PW_CHECK(entry.scalars <= scalars.size(), "too many hyper-parameters");
+  scalar_values(scalars.first(entry.scalars));
+  return entry;
+}
+
+std::vector<Tensor> Compiled::call(std::span<const Tensor* const> arguments, std::source_location where) {
+  std::lock_guard lock(mutex_);
+  double scalars[most_scalars];
+  Entry& entry = prepare(arguments, scalars, where);
+  std::vector<Tensor> results(entry.loaded->program().results.size());
+  entry.loaded->run(arguments, std::span(scalars, entry.scalars), results);
+  return results;
+}
+
+Tensor Compiled::call_first(std::span<const Tensor* const> arguments, std::source_location where) {
+  std::lock_guard lock(mutex_);
+  double scalars[most_scalars];
+  Entry& entry = prepare(arguments, scalars, where);
+  Tensor result;
+  entry.loaded->run(arguments, std::span(scalars, entry.scalars), {&result, 1});
+  return result;
 }
 
 std::vector<const Specialisation*> Compiled::specialisations() const {

@@ -26,7 +26,8 @@ class Compiled {
   explicit Compiled(CompileOptions options) : options_(std::move(options)) {}
 
   Captured capture(std::span<const Tensor> arguments);
-  std::vector<Tensor> call(std::span<const Tensor> arguments, std::source_location where);
+  std::vector<Tensor> call(std::span<const Tensor* const> arguments, std::source_location where);
+  Tensor call_first(std::span<const Tensor* const> arguments, std::source_location where);  // the first result alone
   std::vector<const Specialisation*> specialisations() const;
   const Specialisation& last() const;  // the one that the last call used; Error before the first call
 
@@ -48,7 +49,8 @@ class Compiled {
     std::shared_ptr<LoadedGraph> loaded;
     std::vector<int64_t> serials;  // of the arguments of the last call: the same tensors need no second look
   };
-  Entry& find_or_load(std::span<const Tensor> arguments);
+  Entry& find_or_load(std::span<const Tensor* const> arguments);
+  Entry& prepare(std::span<const Tensor* const> arguments, std::span<double> scalars, std::source_location where);
 
   CompileOptions options_;
   mutable std::mutex mutex_;

@@ -13,13 +13,32 @@ struct Resident {
 
 HostTensor value_of(const Tensor& tensor, Site where);  // read.cc
 
-BufferView LoadedGraph::view_of_argument(const Tensor& tensor, const ProgramBuffer& buffer) {
+void LoadedGraph::prepare() {
+  const Program& program = executable_->program();
+  for (int index : program.arguments) {
+    const ProgramBuffer& buffer = program.buffers[static_cast<size_t>(index)];
+    arguments_.push_back({session_->devices().find(buffer.device).get(), &buffer});
+  }
+  views_.resize(arguments_.size());
+  results_.resize(program.results.size());
+}
+
+BufferView LoadedGraph::view_of_argument(const Tensor& tensor, const Argument& argument) {
   const Node& node = *tensor.node();
-  if (node.kind == Node::Kind::value && !node.host.empty() && buffer.device == host_->id()) {
+  if (node.kind == Node::Kind::value && !node.host.empty() && argument.device == host_) {
     const HostTensor& held = node.host[static_cast<size_t>(tensor.result())];  // the caller's tensor keeps it
     return {host_, const_cast<uint8_t*>(held.raw()), held.bytes()};
   }
+  // What another call computed on the device stands there already.
+  if (node.computed && node.computed->view().device == argument.device &&
+      node.computed->layout() == argument.buffer->layout)
+    return node.computed->view();
+  return upload(tensor, argument);
+}
+
+BufferView LoadedGraph::upload(const Tensor& tensor, const Argument& argument) {
   HostTensor host = value_of(tensor, {});
+  const ProgramBuffer& buffer = *argument.buffer;
   const std::shared_ptr<Device>& device = session_->devices().find(buffer.device);
   if (device->is_host_memory()) {
     held_.push_back(host);
@@ -40,60 +59,60 @@ BufferView LoadedGraph::view_of_argument(const Tensor& tensor, const ProgramBuff
   return resident->memory.view();
 }
 
-std::vector<Tensor> LoadedGraph::run(std::span<const Tensor> arguments, std::span<const double> scalars) {
+void LoadedGraph::run(std::span<const Tensor* const> arguments, std::span<const double> scalars,
+                      std::span<Tensor> results) {
   std::lock_guard lock(mutex_);
-  keep_unread_results();
   held_.clear();
   argument_bytes_ = 0;
-  const Program& program = executable_->program();
   constexpr size_t stride = 64 / sizeof(double);  // arguments stand at multiples of 64 bytes
-  if (scalars_.elements() != static_cast<int64_t>(scalars.size() * stride))
+  if (scalars_.elements() != static_cast<int64_t>(scalars.size() * stride)) [[unlikely]]
     scalars_ = HostTensor(DType::f64, {static_cast<int64_t>(scalars.size() * stride)});
-  for (size_t i = 0; i < scalars.size(); ++i) scalars_.data<double>()[i * stride] = scalars[i];
+  double* staged = reinterpret_cast<double*>(scalars_.raw());
+  PW_CHECK(arguments.size() + scalars.size() + own_values_.size() == views_.size(), "arguments of a captured graph");
+  PW_CHECK(results.size() <= results_.size(), "results of a captured graph");
   size_t next = 0;
-  auto give = [&](const Tensor& tensor) {
-    views_[next] = view_of_argument(tensor, program.buffers[program.arguments[next]]);
+  for (const Tensor* argument : arguments) {
+    views_[next] = view_of_argument(*argument, arguments_[next]);
     ++next;
-  };
-  for (const Tensor& argument : arguments) give(argument);
-  for (size_t i = 0; i < scalars.size(); ++i)
-    views_[next++] = {host_, scalars_.data<double>().data() + i * stride, sizeof(double)};
-  for (const Tensor& value : own_values_) give(value);
-  PW_CHECK(next == views_.size(), "arguments of " + program.name);
-  executable_->run(*context_, views_);
-  ++runs_;
-
-  std::vector<Tensor> results;
-  results.reserve(program.results.size());
-  for (size_t i = 0; i < program.results.size(); ++i) {
-    const ProgramBuffer& buffer = program.buffers[program.results[i]];
-    auto node = std::make_shared<Node>();
-    node->kind = Node::Kind::value;
-    node->serial = next_serial();
-    node->results = {Type(buffer.dtype, Shape(buffer.sizes.begin(), buffer.sizes.end()))};
-    node->device = buffer.device;
-    if (buffer.device != host_->id()) node->device_reason = "computed there";
-    node->pending = {shared_from_this(), static_cast<int>(i), runs_};
-    unread_.push_back(node);
-    results.emplace_back(std::move(node));
   }
-  return results;
+  for (size_t i = 0; i < scalars.size(); ++i) {
+    staged[i * stride] = scalars[i];
+    views_[next++] = {host_, staged + i * stride, sizeof(double)};
+  }
+  for (const Tensor& value : own_values_) {
+    views_[next] = view_of_argument(value, arguments_[next]);
+    ++next;
+  }
+  executable_->run(*context_, views_);
+  for (size_t i = 0; i < results.size(); ++i) results[i] = Tensor(next_result(i));
 }
 
-HostTensor LoadedGraph::read_result(int i, uint64_t run) {
-  PW_CHECK(run == runs_, "a result was overwritten");
-  return context_->read_result(i);
+NodePtr LoadedGraph::make_result(size_t i) const {
+  const Program& program = executable_->program();
+  const ProgramBuffer& buffer = program.buffers[static_cast<size_t>(program.results[i])];
+  auto node = std::make_shared<Node>();
+  node->kind = Node::Kind::value;
+  node->serial = next_serial();
+  node->results = {Type(buffer.dtype, Shape(buffer.sizes.begin(), buffer.sizes.end()))};
+  node->device = buffer.device;
+  if (buffer.device != host_->id()) node->device_reason = "computed there";
+  return node;
 }
 
-// The next run writes where these results stand: read those that somebody still holds.
-void LoadedGraph::keep_unread_results() {
-  for (const std::weak_ptr<Node>& each : unread_)
-    if (NodePtr node = each.lock())
-      if (node->host.empty()) {
-        node->host = {context_->read_result(node->pending.index)};
-        node->pending = {};
-      }
-  unread_.clear();
+// The node of result i of the run that has just ended.
+const NodePtr& LoadedGraph::next_result(size_t i) {
+  ResultNodes& made = results_[i];
+  NodePtr& node = made.nodes[made.next];
+  made.next = 1 - made.next;
+  if (!node || node.use_count() > 1 || !keeps_results_) {
+    node = make_result(i);
+  } else {
+    std::lock_guard lock(node->mutex);  // whoever read it has let go of it
+    node->host.clear();
+    node->resident.reset();
+  }
+  context_->exchange_result(static_cast<int>(i), node->computed);
+  return node;
 }
 
 }  // namespace placewright::capture

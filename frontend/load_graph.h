@@ -44,11 +44,13 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   static std::shared_ptr<LoadedGraph> load(Captured captured, std::shared_ptr<Session> session);
 
   // `arguments` and then `scalars` stand for the graph's arguments that are the caller's; values that the graph was
-  // captured with are its own. Results are tensors that are read when somebody asks.
-  std::vector<Tensor> run(std::span<const Tensor> arguments, std::span<const double> scalars);
-  HostTensor read_result(int i, uint64_t run);
-  // Values come with each call instead: lazy graphs of equal text share one specialisation.
-  void drop_own_values() { own_values_.clear(); }
+  // captured with are its own. `results`, the first ones or all, become tensors that are read when somebody asks.
+  void run(std::span<const Tensor* const> arguments, std::span<const double> scalars, std::span<Tensor> results);
+  // Lazy graphs of equal text share one specialisation: values come with each call, and nothing is kept for the next.
+  void serve_lazily() {
+    own_values_.clear();
+    keeps_results_ = false;
+  }
 
   const Graph& captured() const override { return captured_; }
   const Graph& placed() const override;
@@ -64,8 +66,21 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
 
  private:
   LoadedGraph() = default;
-  BufferView view_of_argument(const Tensor& tensor, const ProgramBuffer& buffer);
-  void keep_unread_results();
+  // Where an argument of the program is read.
+  struct Argument {
+    Device* device;
+    const ProgramBuffer* buffer;
+  };
+  // Nodes of one result by turns: one that nobody else holds any more serves again, with its memory.
+  struct ResultNodes {
+    NodePtr nodes[2];
+    size_t next = 0;
+  };
+  void prepare();
+  BufferView view_of_argument(const Tensor& tensor, const Argument& argument);
+  BufferView upload(const Tensor& tensor, const Argument& argument);
+  NodePtr make_result(size_t i) const;
+  const NodePtr& next_result(size_t i);
   void decide() const;
 
   std::shared_ptr<Session> session_;
@@ -84,11 +99,12 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
 
   std::mutex mutex_;
   std::unique_ptr<Context> context_;
-  std::vector<BufferView> views_;
+  std::vector<Argument> arguments_;
+  std::vector<BufferView> views_;  // of the arguments
   HostTensor scalars_;
   std::vector<HostTensor> held_;  // host values that views_ point into, for the time of a run
-  std::vector<std::weak_ptr<Node>> unread_;
-  uint64_t runs_ = 0;
+  std::vector<ResultNodes> results_;
+  bool keeps_results_ = true;
   int64_t argument_bytes_ = 0;  // uploaded by the last run for tensors whose device the user named
 };
 

@@ -16,10 +16,7 @@ HostTensor value_of(const Tensor& tensor, Site where) {
                     "function, or read it outside ({})",
                     where ? to_source_site(where).to_string() : "unknown line"));
   std::lock_guard lock(node.mutex);
-  if (node.host.empty() && node.pending.loaded) {
-    node.host = {node.pending.loaded->read_result(node.pending.index, node.pending.run)};
-    node.pending = {};
-  }
+  if (node.host.empty() && node.computed) node.host = {node.computed->read()};
   if (!node.host.empty()) return node.host.at(tensor.result());
   if (node.kind == Node::Kind::op && node.entry->name == "transfer") {
     node.host = {value_of(node.operands[0], where)};
@@ -53,11 +50,15 @@ std::vector<Tensor> Session::run_lazy(std::span<const Tensor> results) {
   }
   if (!loaded) {
     loaded = capture::LoadedGraph::load(std::move(captured), current());
-    loaded->drop_own_values();
+    loaded->serve_lazily();
     std::lock_guard lock(mutex_);
     lazy_[key] = loaded;
   }
-  return loaded->run(values, {});
+  std::vector<const Tensor*> arguments;
+  for (const Tensor& value : values) arguments.push_back(&value);
+  std::vector<Tensor> made(results.size());
+  loaded->run(arguments, {}, made);
+  return made;
 }
 
 }  // namespace placewright

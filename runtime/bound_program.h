@@ -1,6 +1,7 @@
 // The inside of Executable and Context: a program with its images, devices and constants, and what one call needs.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <utility>
@@ -69,8 +70,6 @@ class GuardedMemory {
   void poison(const std::shared_ptr<Device>& host) const;
   void check(const std::shared_ptr<Device>& host) const;  // Error that names the payload beside a changed canary
   int64_t bytes() const { return memory_.bytes(); }
-  // Hands out the only payload; this object is then empty.
-  DeviceMemory take();
 
  private:
   std::vector<uint8_t> pattern() const;
@@ -79,16 +78,32 @@ class GuardedMemory {
   std::vector<int64_t> offsets_;
 };
 
+// Results that were read back from devices whose memory is not the host's, by whoever held them.
+struct ReadBack {
+  std::atomic<int64_t> bytes{0}, copies{0};
+};
+
+struct ResultMemory::Body {
+  GuardedMemory memory;
+  std::shared_ptr<Device> device, host;
+  std::string name;
+  DType dtype;
+  Sizes sizes;
+  Layout layout;
+  int64_t bytes;
+  std::shared_ptr<ReadBack> read_back;
+};
+
 struct Context::Body {
   std::shared_ptr<const Executable> executable;
   const Executable::Body* bound = nullptr;
   std::vector<Device*> stream_devices;
-  std::vector<int> streams;                       // on their devices
-  std::vector<int> asynchronous;                  // streams to be joined at the end
-  std::vector<GuardedMemory> arenas, workspaces;  // workspaces of each stream, shared by its launches
-  std::vector<GuardedMemory> results;             // of each result; empty when taken
-  std::vector<DeviceMemory> allocated;            // of each buffer, by Allocate, until the call ends
-  std::vector<void*> addresses;                   // of each buffer
+  std::vector<int> streams;                             // on their devices
+  std::vector<int> asynchronous;                        // streams to be joined at the end
+  std::vector<GuardedMemory> arenas, workspaces;        // workspaces of each stream, shared by its launches
+  std::vector<std::shared_ptr<ResultMemory>> results;   // null when taken out
+  std::vector<std::pair<int, DeviceMemory>> allocated;  // buffers, by Allocate, until the call ends
+  std::vector<void*> addresses;                         // of each buffer
   std::vector<KernelLaunch> launches;
   std::vector<void*> table;  // the pointer tables of all launches
   std::vector<int64_t> table_bytes;
@@ -98,7 +113,7 @@ struct Context::Body {
   uint64_t generation = 0;  // of the states' addresses; 0: none yet
   bool results_taken = false;
   TransferCount transfers;
-  mutable TransferCount read_back;
+  std::shared_ptr<ReadBack> read_back = std::make_shared<ReadBack>();
   Profiler* profiler = nullptr;
   struct Pending {  // on a stream whose times are known when it has been joined
     size_t record;
@@ -146,7 +161,6 @@ struct Context::Body {
   Event record(int stream);
   void wait(int stream, const Event& event);
   void allocate(const Allocate& instruction);
-  void release_allocated();
   bool condition(int buffer) const;
   void update_states();
   void join();

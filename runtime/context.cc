@@ -4,7 +4,6 @@
 
 #include "bound_program.h"
 #include "placewright/base/log.h"
-#include "placewright/runtime/layout_copy.h"
 
 namespace placewright {
 namespace {
@@ -21,7 +20,6 @@ Context::~Context() = default;
 Context::Body::Body(const Executable::Body& executable_body) : bound(&executable_body) {
   const Program& program = bound->program();
   addresses.resize(program.buffers.size());
-  allocated.resize(program.buffers.size());
   slots.resize(program.buffers.size());
   events.resize(static_cast<size_t>(bound->events));
   for (size_t i = 0; i < bound->stream_devices.size(); ++i) {
@@ -107,14 +105,17 @@ void Context::Body::make_launches() {
 void Context::Body::make_results() {
   const Program& program = bound->program();
   for (size_t i = 0; i < results.size(); ++i) {
-    if (results[i].bytes() > 0) continue;
+    if (results[i]) continue;
     int index = program.results[i];
     const ProgramBuffer& buffer = program.buffers[static_cast<size_t>(index)];
     std::string what = fmt::format("result '{}'", buffer.name);
-    results[i] = GuardedMemory(bound->buffer_devices[static_cast<size_t>(index)],
-                               {{std::max<int64_t>(buffer.bytes, 1), buffer.alignment, what}},
-                               bound->options.check_memory, what);
-    set_address(index, results[i].address(0));
+    const std::shared_ptr<Device>& device = bound->buffer_devices[static_cast<size_t>(index)];
+    GuardedMemory memory(device, {{std::max<int64_t>(buffer.bytes, 1), buffer.alignment, what}},
+                         bound->options.check_memory, what);
+    results[i] = std::shared_ptr<ResultMemory>(new ResultMemory(std::make_unique<ResultMemory::Body>(
+        ResultMemory::Body{std::move(memory), device, bound->host, buffer.name, buffer.dtype, buffer.sizes,
+                           buffer.layout, buffer.bytes, read_back})));
+    set_address(index, results[i]->view().address);
   }
   results_taken = false;
 }
@@ -168,15 +169,17 @@ void Context::Body::bind_arguments(std::span<const BufferView> arguments) {
 }
 
 void Context::Body::poison_memory() {
-  for (const std::vector<GuardedMemory>* memories : {&arenas, &workspaces, &results})
+  for (const std::vector<GuardedMemory>* memories : {&arenas, &workspaces})
     for (const GuardedMemory& memory : *memories)
       if (memory.bytes() > 0) memory.poison(bound->host);
+  for (const std::shared_ptr<ResultMemory>& result : results) result->body_->memory.poison(bound->host);
 }
 
 void Context::Body::check_memory() const {
-  for (const std::vector<GuardedMemory>* memories : {&arenas, &workspaces, &results})
+  for (const std::vector<GuardedMemory>* memories : {&arenas, &workspaces})
     for (const GuardedMemory& memory : *memories)
       if (memory.bytes() > 0) memory.check(bound->host);
+  for (const std::shared_ptr<ResultMemory>& result : results) result->body_->memory.check(bound->host);
 }
 
 void Context::Body::check_statuses() const {
@@ -197,31 +200,26 @@ void Context::Body::check_statuses() const {
 
 BufferView Context::result(int i) const {
   PW_CHECK(i >= 0 && i < static_cast<int>(body_->results.size()), std::to_string(i));
-  PW_CHECK(body_->results[static_cast<size_t>(i)].bytes() > 0, "the result was taken");
-  return body_->view(body_->bound->program().results[static_cast<size_t>(i)]);
+  PW_CHECK(body_->results[static_cast<size_t>(i)], "the result was taken");
+  return body_->results[static_cast<size_t>(i)]->view();
 }
 
 HostTensor Context::read_result(int i) const {
-  BufferView view = result(i);
-  const Program& program = body_->bound->program();
-  const ProgramBuffer& buffer = program.buffers[static_cast<size_t>(program.results[static_cast<size_t>(i)])];
-  if (view.device->is_host_memory())
-    return read_physical(buffer.dtype, buffer.sizes, buffer.layout, static_cast<const uint8_t*>(view.address));
-  std::vector<uint8_t> bytes(static_cast<size_t>(view.bytes));
-  copy_now({body_->bound->host.get(), bytes.data(), view.bytes}, view, view.bytes, buffer.name.c_str());
-  body_->read_back.bytes += view.bytes;
-  ++body_->read_back.copies;
-  return read_physical(buffer.dtype, buffer.sizes, buffer.layout, bytes.data());
+  result(i);
+  return body_->results[static_cast<size_t>(i)]->read();
 }
 
-DeviceMemory Context::take_result(int i) {
-  result(i);
-  body_->results_taken = true;
-  return body_->results[static_cast<size_t>(i)].take();
+void Context::exchange_result(int i, std::shared_ptr<ResultMemory>& other) {
+  std::shared_ptr<ResultMemory>& result = body_->results.at(static_cast<size_t>(i));
+  result.swap(other);
+  if (result)
+    body_->set_address(body_->bound->program().results[static_cast<size_t>(i)], result->view().address);
+  else
+    body_->results_taken = true;
 }
 
 TransferCount Context::transfers() const { return body_->transfers; }
-TransferCount Context::read_back() const { return body_->read_back; }
+TransferCount Context::read_back() const { return {body_->read_back->bytes, body_->read_back->copies}; }
 
 int64_t Context::arena_bytes(const DeviceId& device) const {
   int64_t bytes = 0;

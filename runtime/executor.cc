@@ -43,12 +43,12 @@ void Context::Body::run_guarded(int block) {
   } catch (...) {
     close_streams();
     open_streams();
-    release_allocated();
+    allocated.clear();
     pending.clear();
     records.clear();
     throw;
   }
-  release_allocated();
+  allocated.clear();
   if (bound->options.check_status) check_statuses();
 }
 
@@ -195,14 +195,12 @@ void Context::Body::run_all_reduce(const Collective& collective) {
 
 void Context::Body::allocate(const Allocate& instruction) {
   auto index = static_cast<size_t>(instruction.buffer);
-  if (allocated[index]) return;  // in a loop: the same memory again
+  for (const auto& [buffer, memory] : allocated)
+    if (buffer == instruction.buffer) return;  // in a loop: the same memory again
   const ProgramBuffer& buffer = bound->program().buffers[index];
-  allocated[index] = DeviceMemory(bound->buffer_devices[index], buffer.bytes, buffer.alignment, buffer.name);
-  set_address(instruction.buffer, allocated[index].address());
-}
-
-void Context::Body::release_allocated() {
-  for (DeviceMemory& memory : allocated) memory = DeviceMemory();
+  DeviceMemory made(bound->buffer_devices[index], buffer.bytes, buffer.alignment, buffer.name);
+  set_address(instruction.buffer, made.address());
+  allocated.emplace_back(instruction.buffer, std::move(made));
 }
 
 bool Context::Body::condition(int buffer) const {

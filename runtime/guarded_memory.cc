@@ -39,17 +39,6 @@ void GuardedMemory::poison(const std::shared_ptr<Device>& host) const {
   copy_now(memory_.view(), {host.get(), bytes.data(), memory_.bytes()}, memory_.bytes(), "poison");
 }
 
-DeviceMemory GuardedMemory::take() {
-  PW_CHECK(payloads_.size() == 1);
-  GuardedMemory taken = std::move(*this);
-  *this = GuardedMemory();
-  if (taken.offsets_[0] == 0) return std::move(taken.memory_);
-  DeviceMemory plain(taken.memory_.device(), taken.payloads_[0].bytes, taken.payloads_[0].alignment,
-                     taken.payloads_[0].what);
-  copy_now(plain.view(), {taken.memory_.view().device, taken.address(0), plain.bytes()}, plain.bytes(), "taken result");
-  return plain;
-}
-
 void GuardedMemory::check(const std::shared_ptr<Device>& host) const {
   std::vector<uint8_t> expected = pattern(), found(expected.size());
   copy_now({host.get(), found.data(), memory_.bytes()}, memory_.view(), memory_.bytes(), "canaries");

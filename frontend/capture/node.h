@@ -17,14 +17,14 @@
 #include "placewright/tensor.h"
 
 namespace placewright {
+class ResultMemory;
 class Session;
 class StateStore;
 }  // namespace placewright
 
 namespace placewright::capture {
 
-class LoadedGraph;  // load_graph.h
-struct Resident;    // load_graph.cc
+struct Resident;  // load_graph.cc
 
 // Numbers nodes in the order in which they are made.
 int64_t next_serial();
@@ -107,15 +107,9 @@ struct Node {
   // value: its elements. An op that is read becomes a value and lets go of its operands
   std::vector<HostTensor> host;
   bool depends_on_argument = false;
-  // a result of an executable that nobody has read yet
-  struct Pending {
-    std::shared_ptr<LoadedGraph> loaded;
-    int index = 0;
-    uint64_t run = 0;
-  };
-  Pending pending;
-  std::shared_ptr<Resident> resident;  // its bytes on the device that the user moved it to
-  std::recursive_mutex mutex;          // held while it is being read
+  std::shared_ptr<ResultMemory> computed;  // a value that an executable made: where it stands until somebody reads it
+  std::shared_ptr<Resident> resident;      // its bytes on the device that the user moved it to
+  std::recursive_mutex mutex;              // held while it is being read
 };
 
 using NodePtr = std::shared_ptr<Node>;

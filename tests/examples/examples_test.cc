@@ -138,6 +138,13 @@ TEST(Examples, StartupBenchFindsInTheSecondProcessWhatTheFirstCompiled) {
   EXPECT_THAT(text.substr(line), AllOf(HasSubstr("\"from_cache\": true"), HasSubstr("\"llvm_loaded\": false")));
 }
 
+// A whole small step is one launch, and the public call gives what its entries give.
+TEST(Examples, StepBenchComparesTheCallWithItsEntries) {
+  std::string text = ok("../step_bench a b");
+  EXPECT_THAT(text, AllOf(HasSubstr("\"program\": \"a\""), HasSubstr("\"program\": \"b\""),
+                          HasSubstr("\"launches\": 1, "), Not(HasSubstr("\"launches\": 2, "))));
+}
+
 TEST(Examples, Doctor) {
   std::string text = ok("11_doctor");
   EXPECT_THAT(text, AllOf(HasSubstr("cuda: "), HasSubstr("found: cpu:0"), HasSubstr("found: sim:0")));

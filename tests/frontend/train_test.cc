@@ -1,4 +1,7 @@
 // Programs end to end: captured, placed, compiled and run.
+#include <atomic>
+#include <thread>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -53,6 +56,49 @@ TEST_F(Train, LinearRegressionOnCpuAndSimIsBitEqual) {
   EXPECT_LT(cpu.back(), cpu.front());
   EXPECT_EQ(cpu, sim);
   EXPECT_THAT(notices_, testing::IsEmpty());
+}
+
+// A result stands in memory of its own as long as somebody holds it, read or not.
+TEST_F(Train, ResultsOutliveTheCallsThatFollow) {
+  configure_with("cpu,sim:1");
+  for (const char* device : {"cpu", "sim:0"}) {
+    CompiledFunction doubled = compile([](const Tensor& x) { return x * 2; });
+    std::vector<Tensor> held;
+    for (int i = 0; i < 5; ++i) {
+      held.push_back(doubled(full({3}, i).to(device)));
+      doubled(full({3}, 100).to(device));  // nobody holds this one: its memory serves again
+    }
+    EXPECT_THAT(held[3].to_vector<float>(), testing::Each(6));
+    doubled(full({3}, 100).to(device));
+    for (int i = 0; i < 5; ++i) EXPECT_THAT(held[i].to_vector<float>(), testing::Each(2 * i)) << device;
+    Tensor kept = held[4];
+    held.clear();
+    for (int i = 0; i < 5; ++i) doubled(full({3}, 100).to(device));
+    EXPECT_THAT(kept.to_vector<float>(), testing::Each(8)) << device;
+    // What one call made is the next one's argument, without a way through the host.
+    Tensor chained = full({3}, 1).to(device);
+    for (int i = 0; i < 4; ++i) chained = doubled(chained);
+    EXPECT_THAT(chained.to_vector<float>(), testing::Each(16)) << device;
+  }
+}
+
+TEST_F(Train, CallsFromTwoThreadsKeepTheirResultsApart) {
+  configure_with("cpu");
+  CompiledFunction doubled = compile([](const Tensor& x) { return x * 2; });
+  doubled(full({3}, 0));
+  std::atomic<int> wrong{0};
+  auto work = [&](int first) {
+    Tensor before;
+    for (int i = first; i < first + 500; ++i) {
+      Tensor now = doubled(full({3}, i));
+      if (before.is_defined()) wrong += before.to_vector<float>() != std::vector<float>(3, 2.0f * (i - 1));
+      before = now;
+    }
+  };
+  std::thread other(work, 1000);
+  work(0);
+  other.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 }  // namespace

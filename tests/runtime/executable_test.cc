@@ -284,10 +284,17 @@ TEST(Executable, TakenResultsSurviveTheNextRun) {
   auto executable = Executable::bind(host_program(), m.devices, m.states);
   auto context = executable->make_context();
   executable->run(*context, std::vector{vector_of({1, 1, 1, 1})});
-  DeviceMemory taken = context->take_result(0);
+  std::shared_ptr<ResultMemory> taken;
+  context->exchange_result(0, taken);
   executable->run(*context, std::vector{vector_of({2, 2, 2, 2})});
-  EXPECT_EQ(static_cast<float*>(taken.address())[0], 3);
+  EXPECT_EQ(values_of(taken->read())[0], 3);
   EXPECT_EQ(values_of(context->read_result(0))[0], 6);
+  const void* address = taken->view().address;
+  context->exchange_result(0, taken);
+  executable->run(*context, std::vector{vector_of({3, 3, 3, 3})});
+  EXPECT_EQ(context->result(0).address, address);
+  EXPECT_EQ(values_of(taken->read())[0], 6);
+  EXPECT_EQ(values_of(context->read_result(0))[0], 9);
 }
 
 CompiledProgram all_reduce_program(bool host_first) {

@@ -136,7 +136,9 @@ TEST_F(SimDeviceTest, EveryAllocationMayFailWithoutLeakAndTheNextRunWorks) {
       auto executable = Executable::bind(round_trip(), m.devices, m.states);
       auto context = executable->make_context();
       executable->run(*context, std::vector{ones()});
-      context->take_result(1);
+      std::shared_ptr<ResultMemory> taken;
+      context->exchange_result(1, taken);
+      taken.reset();
       executable->run(*context, std::vector{ones()});
     } catch (const OutOfDeviceMemory&) {
       failed = true;

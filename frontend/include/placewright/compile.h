@@ -57,9 +57,11 @@ class CompiledFunction {
   std::vector<Tensor> call(std::span<const Tensor> arguments, Here where = Here::current()) const;
   template <typename... Tensors>
   Tensor operator()(const Tensors&... arguments) const {
-    const Tensor list[] = {arguments...};
-    return call(list, Here{}).front();
+    const Tensor* const list[] = {&arguments...};
+    return call_first(list, Here{});
   }
+  // The first result alone.
+  Tensor call_first(std::span<const Tensor* const> arguments, Here where = Here::current()) const;
   // Captures without compiling: the graph for these arguments.
   Graph capture(std::span<const Tensor> arguments) const;
   std::vector<const Specialisation*> specialisations() const;

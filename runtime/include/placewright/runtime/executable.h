@@ -16,6 +16,24 @@ namespace placewright {
 class Profiler;
 class Executable;
 
+// Memory of one result, and what reading it takes: made by a context, for one result of its program.
+class ResultMemory {
+ public:
+  ~ResultMemory();
+  ResultMemory(const ResultMemory&) = delete;
+  BufferView view() const;
+  const Layout& layout() const;
+  // In host memory, logical and row-major; from another device it is read back, and counted in the context's
+  // read_back().
+  HostTensor read() const;
+
+ private:
+  friend class Context;
+  struct Body;
+  explicit ResultMemory(std::unique_ptr<Body> body);
+  std::unique_ptr<Body> body_;
+};
+
 // What one call at a time needs: arenas, results, streams, and pointer tables that are bound once. Not to be used by
 // two threads at the same time. Keeps its Executable alive.
 class Context {
@@ -28,8 +46,9 @@ class Context {
   // The same in host memory, logical and row-major; a result on another device is read back, and counted in
   // read_back().
   HostTensor read_result(int i) const;
-  // Takes the memory of result i out; the next run allocates anew.
-  DeviceMemory take_result(int i);
+  // Takes out the memory that the last run wrote result i to, and gives the next run other memory: what this call took
+  // out before, or, for null, memory that the next run allocates.
+  void exchange_result(int i, std::shared_ptr<ResultMemory>& other);
 
   // Transfers of the last run, as counted while they were performed; and of all read_result calls so far.
   TransferCount transfers() const;
