@@ -65,14 +65,85 @@ TEST_F(CheckProgram, RandomGraphsOnTheCpuAndOverTwoDevices) {
   EXPECT_GT(spread, static_cast<int>(seeds) / 3);
 }
 
-TEST_F(CheckProgram, TrainingStepOfFashionMnist) {
-  nn::Sequential model = testing::make_model("e");
+// The programs that are measured: (a) to (e) of the design.
+struct Measured {
+  std::string_view name;
+  Sizes input;
+  bool regression;  // mean squared error and SGD; else cross entropy and Adam
+};
+const Measured measured[] = {{"a", {100, 10}, true},
+                             {"b", {32, 10}, true},
+                             {"c", {16, 3, 14, 14}, false},
+                             {"d", {128, 784}, false},
+                             {"e", {8, 1, 28, 28}, false}};
+
+nn::Sequential make_measured(std::string_view name) {
+  using namespace nn;
+  if (name == "a") return Sequential(Linear(10, 2));
+  if (name == "b") return Sequential(Linear(10, 1));
+  if (name == "d") return Sequential(Linear(784, 512), ReLU(), Linear(512, 512), ReLU(), Linear(512, 10));
+  return testing::make_model(std::string(name));
+}
+
+// The captured training step.
+Graph capture_step(const Measured& program, bool split_by_pins, std::vector<DeviceId> data_parallel) {
+  nn::Sequential model = make_measured(program.name);
+  if (split_by_pins) {
+    model.children().front().module->to("sim:0");
+    if (model.children().size() > 1) model.children().back().module->to("sim:1");
+  }
+  const int64_t batch = program.input[0], outputs = program.name == "a" ? 2 : 1;
+  Tensor x = testing::make_images(0, program.input, DType::f32);
+  CompileOptions options{.name = "step", .data_parallel = std::move(data_parallel)};
+  if (program.regression) {
+    optim::SGD optimizer(model.named_parameters(), {.lr = 0.01});
+    return compile_training_step(model, nn::MSELoss(), optimizer, options)
+        .capture(x, testing::make_images(1, {batch, outputs}, DType::f32));
+  }
   optim::Adam optimizer(model.named_parameters());
-  TrainingStep step = compile_training_step(model, nn::CrossEntropyLoss(), optimizer);
-  Graph graph = step.capture(testing::make_images(0, {8, 1, 28, 28}, DType::f32), testing::make_labels(0, 8));
-  CompiledProgram compiled = compile_for_session(graph);
-  check_program(compiled.program);
-  EXPECT_EQ(compiled.program.arguments.size(), graph.main().inputs.size() - compiled.program.updates.size());
+  return compile_training_step(model, nn::CrossEntropyLoss(), optimizer, options)
+      .capture(x, testing::make_labels(0, batch));
+}
+
+int64_t collectives(const Program& program) {
+  int64_t count = 0;
+  for (const Instruction& instruction : program.blocks[static_cast<size_t>(program.step)].instructions)
+    count += std::holds_alternative<Collective>(instruction);
+  return count;
+}
+
+int64_t step_bytes(const Program& program) {
+  int64_t bytes = 0;
+  for (const LedgerLine& line : transfer_ledger(program)) bytes += line.once ? 0 : line.facts.bytes;
+  return bytes;
+}
+
+TEST_F(CheckProgram, MeasuredProgramsWhole) {
+  for (const Measured& program : measured) {
+    SCOPED_TRACE(program.name);
+    Graph graph = capture_step(program, false, {});
+    CompiledProgram compiled = compile_for_session(graph);
+    check_program(compiled.program);
+    EXPECT_EQ(compiled.program.arguments.size(), graph.main().inputs.size() - compiled.program.updates.size());
+  }
+}
+
+TEST_F(CheckProgram, MeasuredProgramsSplitByPins) {
+  for (const Measured& program : measured) {
+    SCOPED_TRACE(program.name);
+    CompiledProgram compiled = compile_for_session(capture_step(program, true, {}));
+    check_program(compiled.program);
+    EXPECT_GE(step_bytes(compiled.program), 4 * element_count(program.input)) << "the batch goes to the first layer";
+  }
+}
+
+TEST_F(CheckProgram, MeasuredProgramsDataParallel) {
+  for (const Measured& program : measured) {
+    SCOPED_TRACE(program.name);
+    CompiledProgram compiled = compile_for_session(capture_step(program, false, {{"sim", 0}, {"sim", 1}}));
+    check_program(compiled.program);
+    EXPECT_GE(collectives(compiled.program), 2) << "gradients are summed over the devices";
+  }
 }
 
 }  // namespace

@@ -61,5 +61,34 @@ TEST_F(RunGraph, ADeviceMayHoldEmptyTemporariesOnly) {
   for (int64_t i = 0; i < 3; ++i) EXPECT_EQ(run.results[0].number(i), 0);
 }
 
+// Each device that reads the constant gets it once, at load, whichever device it lives on.
+TEST_F(RunGraph, AConstantInputThatTwoDevicesRead) {
+  for (DeviceId home : {DeviceId{"cpu", 0}, DeviceId{"sim", 0}, DeviceId{"sim", 1}}) {
+    SCOPED_TRACE(home.to_string());
+    configure({.devices = "cpu,sim:2", .use_cache = false, .notice = [](std::string_view) {}});
+    Graph graph;
+    FunctionBuilder b(graph, add_function(graph, "main"));
+    auto on = [&](const DeviceId& device) { b.pin = Pin{device, {"test.cc", 1}}; };
+    Value x = b.input("x", InputKind::argument, Type(DType::f32, {4}));
+    on(home);
+    Value c = b.input("constant0", InputKind::constant, Type(DType::f32, {4}));
+    for (const DeviceId& device : {DeviceId{"cpu", 0}, DeviceId{"sim", 0}, DeviceId{"sim", 1}}) {
+      on(device);
+      Value own = b.constant(counted({4}));  // the program names it, as it names the user's
+      b.function().results.push_back(b("add", {b("mul", {x, c}), own}));
+    }
+    HostTensor factors(DType::f32, {4});
+    for (int64_t i = 0; i < 4; ++i) factors.data<float>()[i] = 10;
+    GraphRun run = run_graph(graph, {{"x", counted({4})}, {"constant0", factors}});
+    for (const HostTensor& result : run.results)
+      for (int64_t i = 0; i < 4; ++i) EXPECT_EQ(result.number(i), 11.0 * static_cast<double>(i));
+    EXPECT_EQ(run.load_transfer_bytes, run.plan.bytes_at_load) << print_plan(run.plan);
+    EXPECT_EQ(run.step_transfer_bytes, run.plan.bytes_per_step);
+    EXPECT_EQ(run.step_transfer_bytes, 2 * 16) << "x goes to both";
+    // The own constants of the sims, and the given one: from the host once to each, or to its home and on from there.
+    EXPECT_EQ(run.load_transfer_bytes, 2 * 16 + (home.kind == "cpu" ? 2 : 3) * 16);
+  }
+}
+
 }  // namespace
 }  // namespace placewright
