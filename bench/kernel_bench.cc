@@ -128,7 +128,8 @@ void run_graph(const std::string& path, const CpuTarget& target, double peak) {
   for (size_t i = 0; i < graph.main().ops.size(); ++i) {
     const Op& op = graph.main().ops[i];
     if (!op.is("fused") && !can_lower(*op.entry)) continue;
-    StructuredKernel kernel = lower_launch(graph, graph.main(), op);
+    StructuredKernel kernel =
+        lower_launch(graph, graph.main(), op, [&](StructuredKernel& own) { split_reductions(own, target); });
     std::string name = fmt::format("%{}", i);
     for (const Stage& stage : kernel.stages) name += " " + stage.name;
     double flops = count_cost(kernel).flops;

@@ -160,6 +160,10 @@ class LoopMaker {
       if (!stage.sequential.empty() && stage.sequential[made.vector_dim])
         refuse(stage, "a sequential vector dimension");
       made.lanes = count_lanes(loops_.kernel, stage, vector_bits_, made.tiles[made.vector_dim]);
+      int64_t partials = stage.reduction.split.partials;
+      if (partials > 1 && made.lanes * made.partial_accumulators != partials)
+        refuse(stage, fmt::format("{} lanes by {} states for a split into {}", made.lanes, made.partial_accumulators,
+                                  partials));
     }
     std::vector<LoopNode> body = nest(parallel, {leaf}, stage);
     if (body.size() == 1) return body[0];

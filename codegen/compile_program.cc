@@ -9,6 +9,7 @@
 #include "emit_images.h"
 #include "placewright/base/checked.h"
 #include "placewright/codegen/lower.h"
+#include "placewright/codegen/strategy.h"
 #include "placewright/ir/op_table.h"
 #include "placewright/ir/plan_memory.h"
 
@@ -159,7 +160,8 @@ class ProgramMaker {
     for (size_t i = 0; i < function_.ops.size(); ++i) {
       const Op& op = function_.ops[i];
       if (is_input(op) || is_copy(op) || is_collective(op)) continue;
-      StructuredKernel kernel = lower_launch(graph_, function_, op);
+      StructuredKernel kernel = lower_launch(graph_, function_, op,
+                                             [this](StructuredKernel& own) { split_reductions(own, options_.target); });
       KernelCost cost = count_cost(kernel);
       kernel.name.clear();
       for (Stage& stage : kernel.stages) stage.name.clear();  // equal kernels are emitted once

@@ -15,6 +15,35 @@
 namespace placewright {
 namespace {
 
+bool has_reduction(const StructuredKernel& kernel) {
+  return std::any_of(kernel.stages.begin(), kernel.stages.end(),
+                     [](const Stage& stage) { return stage.has_reduction(); });
+}
+
+Type row_major(Type type) {
+  type.tensor().layout = {};
+  return type;
+}
+
+// An op's own kernel. Layouts do not change how its reductions are split.
+StructuredKernel lower_own(const Graph& graph, const Function& function, const Op& op, const SplitReductions& split) {
+  if (!can_lower(*op.entry))
+    throw Error(fmt::format("{} has no kernel: decompose it first ({})", op.name(), graph.origins[op.origin].site()));
+  std::vector<Type> operands, plain, results;
+  for (Value operand : op.operands) operands.push_back(function.type(operand));
+  StructuredKernel kernel = lower_op({*op.entry, operands, op.results, op.attributes, &graph, op.functions});
+  if (!split || !has_reduction(kernel)) return kernel;
+  for (const Type& type : operands) plain.push_back(row_major(type));
+  for (const Type& type : op.results) results.push_back(row_major(type));
+  StructuredKernel logical = plain == operands && results == op.results
+                                 ? kernel
+                                 : lower_op({*op.entry, plain, results, op.attributes, &graph, op.functions});
+  split(logical);
+  for (size_t s = 0; s < kernel.stages.size(); ++s)
+    kernel.stages[s].reduction.split = logical.stages[s].reduction.split;
+  return kernel;
+}
+
 // A node this cheap is computed again by each reader rather than stored and loaded.
 constexpr double cheap = 2;
 
@@ -35,7 +64,8 @@ struct Stored {
 
 class Joiner {
  public:
-  Joiner(const Graph& graph, const Function& function) : graph_(graph), function_(function) {}
+  Joiner(const Graph& graph, const Function& function, const SplitReductions& split)
+      : graph_(graph), function_(function), split_(split) {}
 
   StructuredKernel run() {
     kernel_.name = function_.name;
@@ -99,12 +129,7 @@ class Joiner {
       add_view(number);
       return;
     }
-    std::vector<Type> operands;
-    for (Value operand : op.operands) operands.push_back(function_.type(operand));
-    if (!can_lower(*op.entry))
-      throw Error(
-          fmt::format("{} has no kernel: decompose it first ({})", op.name(), graph_.origins[op.origin].site()));
-    StructuredKernel own = lower_op({*op.entry, operands, op.results, op.attributes, &graph_, op.functions});
+    StructuredKernel own = lower_own(graph_, function_, op, split_);
     if (std::optional<Definition> definition = try_define(op, own)) {
       Value value{number, 0};
       definitions_[value] = std::move(*definition);
@@ -517,6 +542,7 @@ class Joiner {
 
   const Graph& graph_;
   const Function& function_;
+  const SplitReductions& split_;
   StructuredKernel kernel_;
   std::map<Value, int> uses_;
   std::map<Value, int> home_;  // the output buffer in whose memory a value belongs
@@ -527,17 +553,14 @@ class Joiner {
 
 }  // namespace
 
-StructuredKernel lower_function(const Graph& graph, FunctionId function) {
-  return Joiner(graph, graph.functions.at(function)).run();
+StructuredKernel lower_function(const Graph& graph, FunctionId function, const SplitReductions& split) {
+  return Joiner(graph, graph.functions.at(function), split).run();
 }
 
-StructuredKernel lower_launch(const Graph& graph, const Function& function, const Op& op) {
-  if (op.is("fused")) return lower_function(graph, op.functions[0]);
-  std::vector<Type> operands;
-  for (Value operand : op.operands) operands.push_back(function.type(operand));
-  if (!can_lower(*op.entry))
-    throw Error(fmt::format("{} has no kernel: decompose it first ({})", op.name(), graph.origins[op.origin].site()));
-  return lower_op({*op.entry, operands, op.results, op.attributes, &graph, op.functions});
+StructuredKernel lower_launch(const Graph& graph, const Function& function, const Op& op,
+                              const SplitReductions& split) {
+  if (op.is("fused")) return lower_function(graph, op.functions[0], split);
+  return lower_own(graph, function, op, split);
 }
 
 }  // namespace placewright

@@ -134,6 +134,8 @@ class Printer {
       line(3, "state {} n{} from {}", name(reduction.dtypes[s]), reduction.values.at(s), text_of(reduction.init.at(s)));
     print("combine", reduction.combine, 3);
     for (int node : reduction.combined) line(3, "gives n{}", node);
+    if (reduction.split.partials == 1) line(3, "in order");
+    if (reduction.split.partials > 1) line(3, "split d{} {}", reduction.split.dim, reduction.split.partials);
     line(2, "}}");
   }
 
@@ -333,6 +335,13 @@ class Parser {
     }
     if (lexer_.accept("combine")) reduction.combine = body();
     while (lexer_.accept("gives")) reduction.combined.push_back(numbered('n', "a node such as n0"));
+    if (lexer_.accept("in")) {
+      lexer_.expect("order");
+      reduction.split.partials = 1;
+    } else if (lexer_.accept("split")) {
+      reduction.split.dim = numbered('d', "a dimension such as d0");
+      reduction.split.partials = lexer_.integer("a number of partial states");
+    }
     if (!lexer_.accept("}")) lexer_.fail("state, combine, gives (in this order) or }");
     return reduction;
   }

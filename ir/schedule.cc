@@ -257,7 +257,21 @@ class Verifier {
             how.vector_dim);
     require(how.reduction_unroll >= 1 && how.partial_accumulators >= 1, "unroll {}, accumulators {}",
             how.reduction_unroll, how.partial_accumulators);
+    check_split(stage, how);
     for (const Pack& pack : how.packs) check_pack(stage, pack);
+  }
+
+  // A decided split is kept: vectors along its dimension, one turn of the loop over it for all partial states.
+  void check_split(const Stage& stage, const StageSchedule& how) const {
+    const Split& split = stage.reduction.split;
+    if (split.partials == 0) return;
+    bool along_reduced = how.vector_dim >= 0 && stage.reduced[how.vector_dim];
+    require(along_reduced == (split.partials > 1) && (!along_reduced || how.vector_dim == split.dim),
+            "vectors along d{}, but the reduction is split into {} along d{}", how.vector_dim, split.partials,
+            split.dim);
+    for (const Loop& loop : how.loops)
+      require(loop.dim != split.dim || loop.step == split.partials, "step {} of d{}, which is split into {}", loop.step,
+              loop.dim, split.partials);
   }
 
   static bool is_sequential(const Stage& stage, int dim) { return !stage.sequential.empty() && stage.sequential[dim]; }

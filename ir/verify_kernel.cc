@@ -235,6 +235,12 @@ class Verifier {
                     reduction.combine[reduction.combined[s]].dtype == reduction.dtypes[s],
                 "the combination does not give state {} as {}", s, name(reduction.dtypes[s]));
     }
+    const Split& split = reduction.split;
+    bool splits = split.partials > 1;
+    require(split.partials >= 0 && (split.partials & (split.partials - 1)) == 0 && (splits || split.dim == -1) &&
+                (!splits || (split.dim >= 0 && split.dim < stage.rank() && stage.reduced[split.dim] && !custom)),
+            "a split of d{} into {} states, expected a reduced dimension and a power of two", split.dim,
+            split.partials);
     bool logical = reduction.kind == Reduction::Kind::any || reduction.kind == Reduction::Kind::all;
     require(!logical || reduction.dtypes[0] == DType::boolean, "any and all join booleans");
   }

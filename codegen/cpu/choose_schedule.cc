@@ -33,13 +33,16 @@ class StagePlanner {
       : kernel_(kernel), stage_(stage), target_(target) {}
 
   Candidate best() {
+    const Split& split = stage_.reduction.split;
+    if (split.partials > 1) return best_of_split(split);
     Candidate best = price({});
     for (int v = 0; v < stage_.rank(); ++v) {
       if (stage_.extents[v] < 2 || is_sequential(v) || lanes_share_store(v)) continue;
       bool reduced = stage_.reduced[v];
-      if (reduced && stage_.reduction.kind == Reduction::Kind::custom) continue;
+      if (reduced && (stage_.reduction.kind == Reduction::Kind::custom || split.partials == 1)) continue;
       for (bool pack : {false, true})
         for (int64_t vectors : {1, 2, 3, 4}) {
+          if (reduced && vectors == 3) continue;  // states are joined by halves
           Candidate base;
           base.vector_dim = v;
           base.lanes = lanes(v);
@@ -53,7 +56,28 @@ class StagePlanner {
     return best;
   }
 
+  // How the reduction is best split, of the stage alone.
+  Split split() {
+    Candidate chosen = best();
+    if (chosen.vector_dim < 0 || !stage_.reduced[chosen.vector_dim]) return {-1, 1};
+    return {chosen.vector_dim, chosen.lanes * chosen.vectors};
+  }
+
  private:
+  Candidate best_of_split(const Split& split) {
+    Candidate base;
+    base.vector_dim = split.dim;
+    base.lanes = static_cast<int>(std::min<int64_t>(lanes(split.dim), split.partials));
+    base.vectors = split.partials / base.lanes;
+    Candidate best = price(base);
+    tiles(best, base, 0, 2);
+    if (add_packs(base)) {
+      consider(best, base);
+      tiles(best, base, 0, 2);
+    }
+    return best;
+  }
+
   bool is_sequential(int d) const { return !stage_.sequential.empty() && stage_.sequential[d]; }
 
   // A vector has one lane an element of every result, so each store must move with the dimension.
@@ -387,6 +411,12 @@ class StagePlanner {
 };
 
 }  // namespace
+
+void split_reductions(StructuredKernel& kernel, const CpuTarget& target) {
+  for (Stage& stage : kernel.stages)
+    if (stage.has_reduction() && stage.reduction.split.partials == 0)
+      stage.reduction.split = StagePlanner(kernel, stage, target).split();
+}
 
 Schedule choose_schedule(const StructuredKernel& kernel, const CpuTarget& target) {
   Schedule schedule;

@@ -144,8 +144,11 @@ void FunctionEmitter::emit_reduction(const LoopNode& leaf) {
       auto begin = all.begin() + static_cast<std::ptrdiff_t>((p * partials + i) * states);
       return std::vector<Value*>(begin, begin + static_cast<std::ptrdiff_t>(states));
     };
-    std::vector<Value*> joined = part(0);
-    for (size_t i = 1; i < partials; ++i) joined = combine(joined, part(i));
+    std::vector<std::vector<Value*>> parts;
+    for (size_t i = 0; i < partials; ++i) parts.push_back(part(i));
+    for (size_t half = partials / 2; half >= 1; half /= 2)
+      for (size_t i = 0; i < half; ++i) parts[i] = combine(parts[i], parts[i + half]);
+    std::vector<Value*> joined = std::move(parts[0]);
     if (vector_dim_is_reduced()) joined = join_lanes(std::move(joined));
     std::vector<Emitted>& results = reduced_at_[points_[p]];
     for (Value* value : joined) results.push_back({value, value->getType()->isVectorTy()});

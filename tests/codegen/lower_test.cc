@@ -1,6 +1,10 @@
 // lower_function: joined kernels mean what the ops mean, through the interpreter and through LLVM.
 #include "placewright/codegen/lower.h"
 
+#include <cmath>
+#include <map>
+
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "derived_cases.h"
@@ -117,6 +121,90 @@ TEST(LowerFunction, BiasAndReluJoinTheContraction) {
   ASSERT_EQ(kernel.stages.size(), 1u);
   EXPECT_EQ(kernel.buffers.size(), 4u);
   EXPECT_EQ(kernel.stages[0].epilogue_stores.size(), 1u);
+}
+
+// Every op of a one-launch graph as a launch of its own.
+std::vector<HostTensor> run_op_by_op(const Graph& graph, const std::vector<HostTensor>& inputs,
+                                     const SplitReductions& split) {
+  const Function& function = graph.main();
+  std::map<Value, HostTensor> values;
+  for (size_t i = 0; i < inputs.size(); ++i) values[function.inputs[i]] = inputs[i].clone();
+  for (int32_t number = 0; number < static_cast<int32_t>(function.ops.size()); ++number) {
+    const Op& op = function.ops[number];
+    if (op.is("input")) continue;
+    if (op.is("constant")) {
+      values[{number, 0}] = op.attributes.get<HostTensor>("value");
+      continue;
+    }
+    if (op.entry->traits.view) {
+      values[{number, 0}] = values.at(op.operands[0]).reshaped(function.tensor({number, 0}).sizes());
+      continue;
+    }
+    std::vector<HostTensor> buffers;
+    for (Value operand : op.operands) buffers.push_back(values.at(operand).clone());
+    for (const Type& type : op.results) buffers.emplace_back(type.tensor().dtype, type.tensor().sizes());
+    KernelImage image = compile_kernels({lower_launch(graph, function, op, split)}, host_cpu_target());
+    EXPECT_EQ(run_entry(image, 0, buffers), Status::ok) << op.name();
+    for (size_t r = 0; r < op.results.size(); ++r)
+      values[{number, static_cast<int32_t>(r)}] = buffers[op.operands.size() + r];
+  }
+  std::vector<HostTensor> results;
+  for (Value result : function.results) results.push_back(values.at(result));
+  return results;
+}
+
+void expect_same_bits_fused(const Graph& graph, const std::vector<HostTensor>& inputs, const std::string& what) {
+  CpuTarget target = host_cpu_target();
+  SplitReductions split = [&](StructuredKernel& own) { split_reductions(own, target); };
+  std::vector<HostTensor> expected = run_op_by_op(graph, inputs, split);
+  StructuredKernel kernel = lower_function(graph, 0, split);
+  ASSERT_TRUE(parse_kernel(print_kernel(kernel)) == kernel) << what << "\n" << print_kernel(kernel);
+  std::vector<HostTensor> buffers = make_buffers(graph, inputs);
+  ASSERT_EQ(run_entry(compile_kernels({collapse_dimensions(kernel)}, target), 0, buffers), Status::ok) << what;
+  for (size_t r = 0; r < expected.size(); ++r)
+    EXPECT_EQ(mismatch(buffers[inputs.size() + r], expected[r], 0), "") << what << ", result " << r;
+}
+
+// What an op is fused with does not change its bits: a reduction's split belongs to the op alone.
+TEST(LowerFunction, FusionDoesNotChangeBits) {
+  for (DType dtype : {DType::f32, DType::f64})
+    for (uint64_t seed = 0; seed < 12; ++seed) {
+      RandomGraph random = make_random_graph(seed, {.ops = 12, .floating = dtype});
+      Graph graph = as_launch(decompose(random.graph, PassContext{}));
+      if (can_be_one_launch(graph)) expect_same_bits_fused(graph, random.inputs, fmt::format("seed {}", seed));
+    }
+}
+
+TEST(LowerFunction, FusionDoesNotChangeBitsOfComposites) {
+  for (Sizes sizes : {Sizes{64, 10}, Sizes{37, 129}, Sizes{5, 1000}, Sizes{300, 3}})
+    for (bool labelled : {false, true}) {
+      Graph graph;
+      add_function(graph, "main");
+      FunctionBuilder b(graph, 0);
+      Value x = b.input("x", InputKind::argument, Type(DType::f32, Shape(sizes.begin(), sizes.end())));
+      Value w = b.input("w", InputKind::argument, Type(DType::f32, {sizes[1], 24}));
+      Value scale = b.input("scale", InputKind::argument, Type(DType::f32, {sizes[1]}));
+      Value labels = b.input("labels", InputKind::argument, Type(DType::i64, {sizes[0]}));
+      Value normal = b("layer_norm", {x, scale, scale});
+      Value product =
+          b("gelu", {b("dot_general", {normal, w}, {{"lhs_contracting", Sizes{1}}, {"rhs_contracting", Sizes{0}}})});
+      Value weights = b("softmax", {x}, {{"dim", int64_t{1}}});
+      Value sum = b("reduce_sum", {b("mul", {weights, normal})}, {{"dims", Sizes{0}}});
+      b.function().results = {product, sum, labelled ? b("cross_entropy", {normal, labels}) : weights};
+      std::vector<HostTensor> inputs;
+      for (Value input : graph.main().inputs) {
+        const TensorType& type = graph.main().tensor(input);
+        HostTensor tensor(type.dtype, type.sizes());
+        for (int64_t i = 0; i < tensor.elements(); ++i)
+          if (type.dtype == DType::i64)
+            tensor.set_integer(i, i % sizes[1]);
+          else
+            tensor.set_number(i, std::sin(0.7 * static_cast<double>(i)));
+        inputs.push_back(std::move(tensor));
+      }
+      graph = decompose(std::move(graph), PassContext{});
+      expect_same_bits_fused(graph, inputs, fmt::format("{} rows of {}", sizes[0], sizes[1]));
+    }
 }
 
 }  // namespace

@@ -10,6 +10,9 @@ namespace placewright {
 // Rewrites a kernel into an equal one that schedules better: dimensions that all accesses walk together become one.
 StructuredKernel collapse_dimensions(StructuredKernel kernel);
 
+// Decides the splits of an op's own reductions that are open, by what is cheapest for the op alone.
+void split_reductions(StructuredKernel& kernel, const CpuTarget& target);
+
 Schedule choose_schedule(const StructuredKernel& kernel, const CpuTarget& target);
 
 }  // namespace placewright

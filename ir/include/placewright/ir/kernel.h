@@ -131,8 +131,16 @@ struct Store {
   friend bool operator==(const Store&, const Store&) = default;
 };
 
-// How the values of one reduced point are joined. The states' order of combination is the schedule's choice, fixed by
-// shape and schedule, never by the number of threads.
+// In which order a reduction joins values: in that of the domain; or, along `dim`, into `partials` interleaved states
+// (position i into state i modulo partials), which are joined at the end, upper half onto lower half. It belongs to the
+// reduction, so that what an op is fused with, its place and the number of threads do not change a bit.
+struct Split {
+  int dim = -1;          // a reduced dimension; -1 with partials 1
+  int64_t partials = 0;  // a power of two; 1: in the domain's order; 0: not decided, the schedule may choose
+  friend bool operator==(const Split&, const Split&) = default;
+};
+
+// How the values of one reduced point are joined.
 struct Reduction {
   enum class Kind : uint8_t { none, sum, prod, min, max, any, all, custom };
   Kind kind = Kind::none;
@@ -142,6 +150,7 @@ struct Reduction {
   // custom: parameters 0..k-1 are the left states, k..2k-1 the right ones; associative.
   ScalarBody combine;
   std::vector<int> combined;  // node of `combine` that gives each new state
+  Split split;
   friend bool operator==(const Reduction&, const Reduction&) = default;
 };
 
