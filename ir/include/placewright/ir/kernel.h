@@ -150,7 +150,7 @@ struct Reduction {
   // custom: parameters 0..k-1 are the left states, k..2k-1 the right ones; associative.
   ScalarBody combine;
   std::vector<int> combined;  // node of `combine` that gives each new state
-  Split split;
+  Split split = {};
   friend bool operator==(const Reduction&, const Reduction&) = default;
 };
 
