@@ -229,6 +229,15 @@ class StagePlanner {
     return !candidate.packs.empty();
   }
 
+  // Reductions of a few points are written out: tiles follow each other closely enough to hide their chains.
+  bool is_written_out(const Candidate& candidate) const {
+    if (!stage_.has_reduction() || (candidate.vector_dim >= 0 && stage_.reduced[candidate.vector_dim])) return false;
+    double points = static_cast<double>(accumulators(candidate)), taps = 1;
+    for (int d = 0; d < stage_.rank(); ++d)
+      if (stage_.reduced[d]) taps *= static_cast<double>(stage_.extents[d]);
+    return taps <= 16 && points * taps <= 64;
+  }
+
   const Pack* pack_of(const Candidate& candidate, int slot) const {
     for (const Pack& pack : candidate.packs)
       if (pack.access == slot) return &pack;
@@ -258,8 +267,8 @@ class StagePlanner {
         if (depends(access, candidate.tile[i].first)) times *= static_cast<double>(steps[i]);
       loads += times * access_cycles(candidate, slot, static_cast<double>(vectors), stored);
     }
-    double chain = stage_.has_reduction() ? latency : 0;
-    return std::max({arithmetic, loads, chain}) + 0.25;
+    bool chained = stage_.has_reduction() && !is_written_out(candidate);
+    return std::max({arithmetic, loads, chained ? latency : 0}) + (is_written_out(candidate) ? 0 : 0.25);
   }
 
   double access_cycles(const Candidate& candidate, int slot, double vectors, bool stored) const {
@@ -272,11 +281,21 @@ class StagePlanner {
     int64_t apart = pack && !pack->layout.order.empty() ? 1 : stride(access, candidate.vector_dim);
     if (!depends(access, candidate.vector_dim)) return unit + guard;
     if (apart == 1) return vectors * (unit + guard);
+    // Lanes that stand a little apart are whole vectors and shuffles; stores, if they fill each other's gaps.
+    if (std::abs(apart) <= 4 && apart > 1 && candidate.lanes >= 4 && guard == 0 &&
+        (!stored || fills_gaps(stage_.stores, access, apart)))
+      return vectors * (stored ? unit + static_cast<double>(apart - 1) : static_cast<double>(apart));
     // Lanes that stand apart: one element at a time; each in a cache line, or a page, of its own where they are far
     // apart.
     int64_t bytes = std::abs(apart) * info(kernel_.buffers[access.buffer].dtype).bits / 8;
     double lane = bytes < 64 ? 1 : bytes < 4096 ? 2 : 6;
     return vectors * (lane * candidate.lanes + guard);
+  }
+
+  bool fills_gaps(const std::vector<Store>& stores, const Access& access, int64_t step) const {
+    return step <= std::count_if(stores.begin(), stores.end(), [&](const Store& store) {
+             return stage_.accesses[store.access].buffer == access.buffer;
+           });
   }
 
   static bool is_stored(const std::vector<Store>& stores, int slot) {
@@ -387,7 +406,8 @@ class StagePlanner {
     if (!schedule.loops.empty() && !is_sequential(schedule.loops[0].dim) && !collides())
       schedule.loops[0].binding = Loop::Binding::thread;
     for (int d = 0; d < stage_.rank(); ++d)
-      if (stage_.reduced[d]) schedule.loops.push_back({d, tile_step(d), Loop::Binding::serial});
+      if (stage_.reduced[d] && !is_written_out(candidate))
+        schedule.loops.push_back({d, tile_step(d), Loop::Binding::serial});
     if (candidate.vector_dim >= 0 && stage_.reduced[candidate.vector_dim])
       schedule.partial_accumulators = static_cast<int>(candidate.vectors);
     for (const std::vector<Store>* stores : {&stage_.stores, &stage_.epilogue_stores})

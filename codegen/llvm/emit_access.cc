@@ -153,6 +153,23 @@ void FunctionEmitter::check_place(const KernelBuffer& buffer, const Access& acce
   require(place, inside, place.vector);
 }
 
+// Where the block of `step` elements begins that lane 0 stands in, if lanes stand a little apart; and whether the block
+// of the last lane lies in the buffer whole.
+void FunctionEmitter::set_block(Place& place, const KernelBuffer& buffer, const Access& access, const Sizes& point) {
+  int64_t step = place.lane_offsets.size() > 1 ? place.lane_offsets[1] : 1, offset = static_offset(access, point);
+  if (step < 2 || step > 4 || offset < 0 || !buffer.layout.is_row_major()) return;
+  int64_t last = offset, active = active_lanes(point);
+  for (int d = 0; d < stage_->rank(); ++d) {
+    int64_t stride = base_stride(access, d);
+    if (stride < 0) return;
+    // The farthest tile; tails begin nearer.
+    int64_t tile = std::max<int64_t>(how_->tiles[d], 1);
+    last += stride * (std::max<int64_t>(stage_->extents[d] - 1, 0) / tile * tile);
+  }
+  place.block_start = offset % step;
+  place.block_is_whole = last - offset % step + step * active <= physical_elements(buffer);
+}
+
 FunctionEmitter::Place FunctionEmitter::place(BodyKind kind, int slot, const Sizes& point) {
   const Access& access = stage_->accesses[slot];
   const KernelBuffer& buffer = loops_.kernel.buffers[access.buffer];
@@ -173,6 +190,7 @@ FunctionEmitter::Place FunctionEmitter::place(BodyKind kind, int slot, const Siz
       lane_point[how_->vector_dim] = point[how_->vector_dim] + lane;
       place.lane_offsets.push_back(static_offset(access, lane_point) - static_offset(access, point));
     }
+    set_block(place, buffer, access, point);
   }
   if (access.guarded)
     for (size_t i = 0; i < access.index.size(); ++i) {
@@ -262,6 +280,7 @@ FunctionEmitter::Value* FunctionEmitter::load_vector(const Place& place, DType d
   if (contiguous)
     return all ? b_.CreateAlignedLoad(type, place.pointer, align)
                : static_cast<Value*>(b_.CreateMaskedLoad(type, place.pointer, align, mask, outside));
+  if (Value* deinterleaved = load_deinterleaved(place, dtype, mask, outside)) return deinterleaved;
   // Lanes that stand apart: one by one where the lanes are known, else a gather.
   if (!place.lane_offsets.empty() && (info(dtype).bits < 32 || target_.vector_bits < 256) &&
       llvm::isa<llvm::Constant>(mask)) {
@@ -280,6 +299,51 @@ FunctionEmitter::Value* FunctionEmitter::load_vector(const Place& place, DType d
     pointers = b_.CreateGEP(element, place.pointer, llvm::ConstantVector::get(offsets));
   }
   return b_.CreateMaskedGather(type, pointers, align, mask, outside);
+}
+
+namespace {
+
+// How far apart lanes stand if it is little and the same everywhere, so that whole vectors with a shuffle are cheaper
+// than single elements; else 0.
+int64_t small_step(const std::vector<int64_t>& lane_offsets) {
+  if (lane_offsets.size() < 4 || lane_offsets[1] < 2 || lane_offsets[1] > 4) return 0;
+  for (size_t lane = 0; lane < lane_offsets.size(); ++lane)
+    if (lane_offsets[lane] != static_cast<int64_t>(lane) * lane_offsets[1]) return 0;
+  return lane_offsets[1];
+}
+
+}  // namespace
+
+// Lanes that stand 2 to 4 elements apart: the vectors that hold them, and shuffles. Null if they do not, or if it is
+// known at run time only which lanes are loaded.
+FunctionEmitter::Value* FunctionEmitter::load_deinterleaved(const Place& place, DType dtype, Value* mask,
+                                                            Value* outside) {
+  int64_t step = small_step(place.lane_offsets), lanes = how_->lanes, active = 0;
+  auto* known = llvm::dyn_cast<llvm::Constant>(mask);
+  if (step == 0 || !known || options_.check_bounds) return nullptr;
+  while (active < lanes && !known->getAggregateElement(static_cast<unsigned>(active))->isNullValue()) ++active;
+  if (known != lane_mask(active)) return nullptr;
+  if (active == 0) return outside;
+  // From a multiple of the step on, and to the next one if the buffer has it: neighbours then share their vectors.
+  int64_t skipped = place.block_start, loaded = skipped + step * (active - 1) + 1;
+  if (place.block_is_whole) loaded = step * active;
+  llvm::Type* element = memory_type(dtype);
+  auto* type = FixedVectorType::get(element, static_cast<unsigned>(lanes));
+  llvm::Align align(static_cast<uint64_t>(info(dtype).bits / 8));
+  Value* result = nullptr;
+  for (int64_t first = 0; first < loaded; first += lanes) {
+    Value* at = b_.CreateConstGEP1_64(element, place.pointer, static_cast<uint64_t>(first - skipped));
+    Value* part = first + lanes <= loaded ? static_cast<Value*>(b_.CreateAlignedLoad(type, at, align))
+                                          : b_.CreateMaskedLoad(type, at, align, lane_mask(loaded - first), outside);
+    std::vector<int> picked;
+    for (int64_t lane = 0; lane < lanes; ++lane) {
+      int64_t from = skipped + lane * step - first;
+      bool here = lane < active && from >= 0 && from < lanes;
+      picked.push_back(static_cast<int>(here ? (result ? lanes : 0) + from : lane));
+    }
+    result = b_.CreateShuffleVector(result ? result : part, part, picked);
+  }
+  return active == lanes ? result : b_.CreateSelect(mask, result, outside);
 }
 
 Emitted FunctionEmitter::load(BodyKind kind, int slot, const Sizes& point, DType dtype) {
@@ -378,6 +442,67 @@ void FunctionEmitter::store_lanes(const Store&, const Place& at, Value* value, V
     pointers = b_.CreateGEP(element, at.pointer, llvm::ConstantVector::get(offsets));
   }
   b_.CreateMaskedScatter(value, pointers, align, mask);
+}
+
+// The stores that fill each other's gaps: `first` and those after it that write the elements between its lanes. Empty
+// if there are none such.
+std::vector<Store> FunctionEmitter::interleaved_with(const std::vector<Store>& stores, size_t first) const {
+  const Access& access = stage_->accesses[stores[first].access];
+  const KernelBuffer& buffer = loops_.kernel.buffers[access.buffer];
+  int v = how_->vector_dim;
+  auto simple = [&](const Store& one) {
+    const Access& its = stage_->accesses[one.access];
+    return !one.add && !its.guarded && its.indirect.empty() && its.buffer == access.buffer;
+  };
+  if (v < 0 || !buffer.layout.is_row_major() || options_.check_bounds || !simple(stores[first])) return {};
+  Sizes origin(static_cast<size_t>(stage_->rank()), 0), moved = origin;
+  moved[v] = 1;
+  int64_t step = static_offset(access, moved) - static_offset(access, origin);
+  if (step < 2 || step > 4 || how_->lanes < 4) return {};
+  std::vector<Store> group{stores[first]};
+  while (static_cast<int64_t>(group.size()) < step) {
+    auto next = std::find_if(stores.begin(), stores.end(), [&](const Store& one) {
+      const Access& its = stage_->accesses[one.access];
+      if (!simple(one)) return false;
+      for (size_t i = 0; i < its.index.size(); ++i)
+        if (its.index[i].coefficients != access.index[i].coefficients || its.index[i].divisor != 1) return false;
+      return static_offset(its, origin) == static_offset(access, origin) + static_cast<int64_t>(group.size());
+    });
+    if (next == stores.end()) return {};
+    group.push_back(*next);
+  }
+  return group;
+}
+
+void FunctionEmitter::store_interleaved(BodyKind kind, const std::vector<Store>& group, const Sizes& point) {
+  const Access& access = stage_->accesses[group[0].access];
+  DType dtype = loops_.kernel.buffers[access.buffer].dtype;
+  llvm::Type* element = memory_type(dtype);
+  llvm::Align align(static_cast<uint64_t>(info(dtype).bits / 8));
+  Place at = place(kind, group[0].access, point);
+  int64_t lanes = how_->lanes, step = static_cast<int64_t>(group.size()), count = step * active_lanes(point);
+  std::vector<Value*> values;
+  for (const Store& one : group) {
+    Emitted value = node(kind, one.node, point);
+    values.push_back(to_memory(value.vector ? value.value : widen(value.value), dtype));
+  }
+  for (int64_t first = 0; first < count; first += lanes) {
+    Value* row = values[0];
+    for (int64_t which = 0; which < step; ++which) {
+      std::vector<int> picked;
+      for (int64_t i = 0; i < lanes; ++i) {
+        int64_t lane = (first + i) / step;
+        bool mine = (first + i) % step == which;
+        picked.push_back(static_cast<int>(which == 0 ? lane : mine ? lanes + lane : i));
+      }
+      row = b_.CreateShuffleVector(row, values[static_cast<size_t>(which)], picked);
+    }
+    Value* pointer = b_.CreateConstGEP1_64(element, at.pointer, static_cast<uint64_t>(first));
+    if (first + lanes <= count)
+      b_.CreateAlignedStore(row, pointer, align);
+    else
+      b_.CreateMaskedStore(row, pointer, align, lane_mask(count - first));
+  }
 }
 
 // Results whose lanes stand apart while another dimension of the tile is contiguous: tiles of T points are transposed

@@ -110,8 +110,22 @@ void FunctionEmitter::store_points(BodyKind kind, const std::vector<Store>& stor
   std::vector<Store> plain;
   for (const Store& one : stores)
     if (!how_->transposed_store || !store_transposed(kind, one, points)) plain.push_back(one);
+  std::vector<std::vector<Store>> groups;
+  for (size_t i = 0; i < plain.size();) {
+    std::vector<Store> group = interleaved_with(plain, i);
+    if (group.empty()) {
+      ++i;
+      continue;
+    }
+    std::erase_if(plain, [&](const Store& one) { return std::find(group.begin(), group.end(), one) != group.end(); });
+    groups.push_back(std::move(group));
+    i = 0;
+  }
   for (const Sizes& point : points) {
+    for (const std::vector<Store>& group : groups)
+      for (const Store& one : group) node(kind, one.node, point);
     for (const Store& one : plain) node(kind, one.node, point);
+    for (const std::vector<Store>& group : groups) store_interleaved(kind, group, point);
     for (const Store& one : plain) store(kind, one, point);
   }
 }

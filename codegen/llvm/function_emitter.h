@@ -70,13 +70,20 @@ class FunctionEmitter {
     Value* pointers = nullptr;          // one a lane, where offsets are not static
     Value* condition = nullptr;         // inside the buffer: i1, or one a lane; null: always
     bool vector = false;
+    // Of lanes a little apart: lane 0's place in its block of that many elements; whether all blocks lie inside.
+    int64_t block_start = 0;
+    bool block_is_whole = false;
   };
   Place place(BodyKind kind, int slot, const Sizes& point);
   Place dynamic_place(BodyKind kind, int slot, const Sizes& point);
+  void set_block(Place& place, const KernelBuffer& buffer, const Access& access, const Sizes& point);
+  Value* load_deinterleaved(const Place& place, DType dtype, Value* mask, Value* outside);
   Emitted load(BodyKind kind, int slot, const Sizes& point, DType dtype);
   Value* load_vector(const Place& place, DType dtype, Value* mask, bool all, Value* outside);
   void store(BodyKind kind, const Store& store, const Sizes& point);
   void store_lanes(const Store& store, const Place& place, Value* value, Value* mask, DType dtype, int64_t active);
+  std::vector<Store> interleaved_with(const std::vector<Store>& stores, size_t first) const;
+  void store_interleaved(BodyKind kind, const std::vector<Store>& group, const Sizes& point);
   bool store_transposed(BodyKind kind, const Store& store, const std::vector<Sizes>& points);
   void check_place(const KernelBuffer& buffer, const Access& access, const Sizes& point, Place& place);
   void require(Place& place, Value* condition, bool vector);

@@ -281,6 +281,9 @@ std::vector<Case> cases() {
       {{2, 10, 10}, {{"window", Sizes{5, 5}}}},  // side by side, yet too large to be written out
       {{2, 3, 4, 4}, {{"window", Sizes{2, 1, 3, 2}}, {"stride", Sizes{1, 2, 1, 2}}}},
       {{1, 2, 4, 36}, {{"window", two}}},  // wide enough for vectors
+      {{3, 51}, {{"window", Sizes{3}}}},   // the same with lanes 3 and 4 elements apart, and elements left over
+      {{2, 77}, {{"window", Sizes{4}}}},
+      {{2, 39}, {{"window", Sizes{1}}, {"stride", Sizes{2}}}},
       {{0, 4, 4}, {{"window", two}}},
   };
 }
