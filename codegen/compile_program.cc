@@ -88,6 +88,7 @@ class BlockWriter {
   }
 
   Hazards::Range range(int index) const {
+    index = memory_of(program_, index);
     const ProgramBuffer& buffer = program_.buffers[index];
     int64_t bytes = std::max<int64_t>(buffer.bytes, 1);
     if (buffer.kind == BufferKind::temporary && buffer.arena >= 0)
@@ -234,15 +235,23 @@ class ProgramMaker {
           if (is_new) program().arenas.push_back({planned.device, 64});  // all its temporaries are empty
           program().buffers[buffer].arena = arena->second;
           program().buffers[buffer].offset = planned.offset;
-          program().buffers[buffer].bytes = planned.bytes;
         } else {
-          add_buffer(storage, value, fmt::format("result{}", result_count_++), BufferKind::result);
+          add_buffer(storage, first_result(storage), fmt::format("result{}", result_count_++), BufferKind::result);
         }
       }
     }
     for (Value input : function_.inputs)
       if (input_kind(function_, input) == InputKind::argument) program().arguments.push_back(buffer(input));
+    add_views();
     make_results();
+  }
+
+  // The function's result that the caller gets in this storage.
+  Value first_result(int32_t storage) const {
+    auto found = std::find_if(function_.results.begin(), function_.results.end(),
+                              [&](Value result) { return plan_.storage(result) == storage; });
+    PW_CHECK(found != function_.results.end(), "a result's storage without a result");
+    return *found;
   }
 
   // A result that is an input, a constant or another result gets memory of its own, filled at the end of the step.
@@ -252,8 +261,6 @@ class ProgramMaker {
       bool taken = std::find(program().results.begin(), program().results.end(), source) != program().results.end();
       if (program().buffers[source].kind == BufferKind::result && !taken) {
         program().results.push_back(source);
-        program().buffers[source].dtype = function_.tensor(result).dtype;  // may run in place of another dtype
-        program().buffers[source].sizes = function_.tensor(result).sizes();
         continue;
       }
       ProgramBuffer copy = program().buffers[source];
@@ -261,9 +268,7 @@ class ProgramMaker {
       copy.kind = BufferKind::result;
       copy.arena = -1;
       copy.offset = 0;
-      copy.dtype = function_.tensor(result).dtype;
-      copy.sizes = function_.tensor(result).sizes();
-      copy.bytes = function_.tensor(result).bytes();
+      copy.view_of = -1;
       program().results.push_back(static_cast<int>(program().buffers.size()));
       copied_results_.emplace_back(source, program().results.back());
       program().buffers.push_back(std::move(copy));
@@ -301,13 +306,14 @@ class ProgramMaker {
   // known only when the program is bound is made from that input's buffer, at load.
   void add_constant(int32_t storage, Value value) {
     const Op* op = &function_.op(value);
-    while (is_copy(*op)) op = &function_.op(op->operands[0]);
+    while (op->entry->traits.view) op = &function_.op(op->operands[0]);
     if (op->is("input")) {
       PW_CHECK(input_kind(function_, {static_cast<int32_t>(op - function_.ops.data()), 0}) == InputKind::constant,
                "loaded once, but given in each step");
       int made = add_buffer(storage, value, "", BufferKind::constant);
       program().buffers[made].name =
           replica_name(op->attributes.get<std::string>("name"), program().buffers[made].device);
+      add_view(function_.op(value).operands[0]);
       loaded_from_[made] = buffer(function_.op(value).operands[0]);
       return;
     }
@@ -330,7 +336,57 @@ class ProgramMaker {
     return name;
   }
 
-  int buffer(Value value) const { return buffer_of_[plan_.storage(value)]; }
+  // What ops read and write of a storage that was made for a value of another type: views of it, and what runs in
+  // place of it.
+  void add_views() {
+    for (size_t i = 0; i < function_.ops.size(); ++i) {
+      const Op& op = function_.ops[i];
+      auto index = static_cast<int32_t>(i);
+      if (is_input(op) || is_alias(index)) continue;
+      for (Value operand : op.operands) add_view(operand);
+      for (size_t r = 0; r < op.results.size(); ++r) add_view({index, static_cast<int32_t>(r)});
+    }
+    for (Value result : function_.results) add_view(result);
+    for (const Update& update : function_.updates) add_view(update.value);
+  }
+
+  void add_view(Value value) {
+    if (find_buffer(value) >= 0) return;
+    const TensorType& type = function_.tensor(value);
+    int memory = buffer_of_[plan_.storage(value)];
+    ProgramBuffer view = program().buffers[memory];
+    view.kind = BufferKind::view;
+    view.arena = -1;
+    view.offset = 0;
+    view.view_of = memory;
+    view.dtype = type.dtype;
+    view.sizes = type.sizes();
+    view.layout = type.layout;
+    view.bytes = type.bytes();
+    views_of_[memory].push_back(static_cast<int>(program().buffers.size()));
+    program().buffers.push_back(std::move(view));
+  }
+
+  // -1: there is none of the value's type yet.
+  int find_buffer(Value value) const {
+    const TensorType& type = function_.tensor(value);
+    auto fits = [&](int index) {
+      const ProgramBuffer& buffer = compiled_.program.buffers[index];
+      return buffer.dtype == type.dtype && buffer.sizes == type.sizes() && buffer.layout == type.layout;
+    };
+    int memory = buffer_of_[plan_.storage(value)];
+    if (fits(memory)) return memory;
+    if (auto at = views_of_.find(memory); at != views_of_.end())
+      for (int view : at->second)
+        if (fits(view)) return view;
+    return -1;
+  }
+
+  int buffer(Value value) const {
+    int found = find_buffer(value);
+    PW_CHECK(found >= 0, "a value without a buffer");
+    return found;
+  }
   int stream(const DeviceId& id) const { return stream_of_.at(id); }
 
   // Copies run on the stream of the device that is not the host's.
@@ -403,12 +459,10 @@ class ProgramMaker {
 
   void write_copy(BlockWriter& step, const Op& op, int32_t index) {
     int source = buffer(op.operands[0]), destination = buffer({index, 0});
-    if (source == destination || program().buffers[destination].kind == BufferKind::constant) return;
+    if (memory_of(program(), source) == memory_of(program(), destination) ||
+        program().buffers[memory_of(program(), destination)].kind == BufferKind::constant)
+      return;
     const DeviceId &from = program().buffers[source].device, &to = program().buffers[destination].device;
-    if (program().buffers[destination].kind == BufferKind::temporary) {
-      program().buffers[destination].sizes = program().buffers[source].sizes;
-      program().buffers[destination].bytes = program().buffers[source].bytes;
-    }
     TransferFacts facts{from,
                         to,
                         from == to ? 0 : program().buffers[destination].bytes,
@@ -433,6 +487,7 @@ class ProgramMaker {
     scratch.kind = BufferKind::temporary;
     scratch.arena = -1;
     scratch.offset = 0;
+    scratch.view_of = -1;
     made.scratch = static_cast<int>(program().buffers.size());
     program().buffers.push_back(scratch);
     step.add(Allocate{made.streams[0], made.scratch}, made.streams[0], {}, {});
@@ -476,6 +531,7 @@ class ProgramMaker {
   std::map<DeviceId, int> stream_of_;
   std::vector<int> buffer_of_;  // by storage
   std::vector<std::pair<int, int>> copied_results_;
+  std::map<int, std::vector<int>> views_of_;
   std::map<int, int> loaded_from_;  // buffers that are copied from others at load
   int result_count_ = 0, constant_count_ = 0;
 };

@@ -21,6 +21,7 @@ struct Touch {
 // What is known of a buffer while the program is replayed.
 struct Holding {
   bool valid = false;
+  DType dtype = DType::f32;    // of what was written last
   std::string overwritten;     // who wrote over it last
   std::vector<Touch> touches;  // the last one, or the last write and the reads since
 };
@@ -44,6 +45,7 @@ class Replay {
   void run() {
     for (size_t i = 0; i < program_.buffers.size(); ++i) {
       BufferKind kind = program_.buffers[i].kind;
+      holdings_[i].dtype = program_.buffers[i].dtype;
       holdings_[i].valid = kind == BufferKind::argument || kind == BufferKind::state || kind == BufferKind::constant;
     }
     if (program_.load >= 0) {
@@ -70,9 +72,16 @@ class Replay {
     return b.name.empty() ? fmt::format("buffer {}", buffer) : fmt::format("buffer {} ({})", buffer, b.name);
   }
 
+  Holding& holding_of(int buffer) { return holdings_[static_cast<size_t>(memory_of(program_, buffer))]; }
+  const Holding& holding_of(int buffer) const { return holdings_[static_cast<size_t>(memory_of(program_, buffer))]; }
+
   void require_valid(int buffer) const {
-    const Holding& holding = holdings_[static_cast<size_t>(buffer)];
-    if (holding.valid) return;
+    const Holding& holding = holding_of(buffer);
+    DType dtype = program_.buffers[static_cast<size_t>(buffer)].dtype;
+    if (holding.valid && holding.dtype == dtype) return;
+    if (holding.valid)
+      fail(
+          fmt::format("{} is read as {}, but {} was written last", describe(buffer), name(dtype), name(holding.dtype)));
     if (holding.overwritten.empty()) fail(describe(buffer) + " is read before anything wrote it");
     fail(fmt::format("{} is read, but {}", describe(buffer), holding.overwritten));
   }
@@ -88,24 +97,25 @@ class Replay {
 
   void read(int buffer, int stream) {
     require_valid(buffer);
-    require_ordered(buffer, stream, false, holdings_[static_cast<size_t>(buffer)].touches);
+    require_ordered(buffer, stream, false, holding_of(buffer).touches);
     note(buffer, stream, false);
   }
 
   void write(int buffer, int stream) {
-    require_ordered(buffer, stream, true, holdings_[static_cast<size_t>(buffer)].touches);
-    for (int rival : rivals_[static_cast<size_t>(buffer)]) {
+    require_ordered(buffer, stream, true, holding_of(buffer).touches);
+    for (int rival : rivals_[static_cast<size_t>(memory_of(program_, buffer))]) {
       Holding& other = holdings_[static_cast<size_t>(rival)];
       require_ordered(rival, stream, true, other.touches);
       if (other.valid) other.overwritten = fmt::format("{} wrote {} over it", where_, describe(buffer));
       other.valid = false;
     }
-    holdings_[static_cast<size_t>(buffer)].valid = true;
+    holding_of(buffer).valid = true;
+    holding_of(buffer).dtype = program_.buffers[static_cast<size_t>(buffer)].dtype;
     note(buffer, stream, true);
   }
 
   void note(int buffer, int stream, bool is_write) {
-    std::vector<Touch>& touches = holdings_[static_cast<size_t>(buffer)].touches;
+    std::vector<Touch>& touches = holding_of(buffer).touches;
     // Earlier ones are ordered before this write, so whoever is behind it is behind them.
     if (is_write) touches.clear();
     touches.push_back({stream, clocks_[static_cast<size_t>(stream)][static_cast<size_t>(stream)], is_write});
@@ -146,10 +156,13 @@ class Replay {
     return clocks_[static_cast<size_t>(launch.stream)];
   }
 
+  const ProgramBuffer& memory(int buffer) const {
+    return program_.buffers[static_cast<size_t>(memory_of(program_, buffer))];
+  }
+
   void require_no_partial_overlap(int other, int written, bool both_written) const {
-    const ProgramBuffer& a = program_.buffers[static_cast<size_t>(other)];
-    const ProgramBuffer& b = program_.buffers[static_cast<size_t>(written)];
-    if (other == written ? both_written : overlap(a, b) && (both_written || a.offset != b.offset || a.bytes != b.bytes))
+    const ProgramBuffer &a = memory(other), &b = memory(written);
+    if (&a == &b ? both_written : overlap(a, b) && (both_written || a.offset != b.offset || a.bytes != b.bytes))
       fail(fmt::format("{} is written over a part of {}, which the same launch uses", describe(written),
                        describe(other)));
   }
@@ -158,8 +171,8 @@ class Replay {
     tick(copy.stream);
     if (copy.source >= 0) {
       read(copy.source, copy.stream);
-      if (overlap(program_.buffers[static_cast<size_t>(copy.source)],
-                  program_.buffers[static_cast<size_t>(copy.destination)]))
+      if (memory_of(program_, copy.source) == memory_of(program_, copy.destination) ||
+          overlap(memory(copy.source), memory(copy.destination)))
         fail("a copy between overlapping buffers");
     }
     write(copy.destination, copy.stream);
@@ -184,7 +197,7 @@ class Replay {
   }
 
   Clock run(const Allocate& allocate) {
-    holdings_[static_cast<size_t>(allocate.buffer)] = Holding{};
+    holding_of(allocate.buffer) = Holding{};
     return clocks_[static_cast<size_t>(allocate.stream)];
   }
 

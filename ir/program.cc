@@ -12,7 +12,7 @@
 namespace placewright {
 namespace {
 
-constexpr std::string_view kind_names[] = {"argument", "state", "constant", "temporary", "result"};
+constexpr std::string_view kind_names[] = {"argument", "state", "constant", "temporary", "result", "view"};
 
 template <typename... Visitors>
 struct Overloaded : Visitors... {
@@ -62,6 +62,7 @@ std::string print(const ProgramBuffer& buffer) {
   std::string type =
       Type(TensorType{buffer.dtype, Shape(buffer.sizes.begin(), buffer.sizes.end()), buffer.layout, {}}).to_string();
   std::string place = buffer.arena < 0 ? "" : fmt::format(" arena {} offset {}", buffer.arena, buffer.offset);
+  if (buffer.view_of >= 0) place += fmt::format(" of {}", buffer.view_of);
   return fmt::format("{} {} {} bytes {} align {}{} {}", name(buffer.kind), buffer.device.to_string(), type,
                      buffer.bytes, buffer.alignment, place, quote(buffer.name));
 }
@@ -165,6 +166,7 @@ class Parser {
       buffer.arena = index("arena");
       buffer.offset = labelled("offset");
     }
+    if (lexer_.accept("of")) buffer.view_of = index("buffer");
     buffer.name = lexer_.string("the buffer's name");
   }
 

@@ -48,6 +48,8 @@ class Verifier {
     return program_.streams[stream].device;
   }
   void require_writable(int index) const {
+    buffer(index);
+    index = memory_of(program_, index);
     BufferKind kind = buffer(index).kind;
     bool loads = block_ == program_.load;
     require(kind == BufferKind::temporary || kind == BufferKind::result || kind == BufferKind::state ||
@@ -69,7 +71,11 @@ class Verifier {
     for (int64_t size : b.sizes) require(size >= 0, "negative size");
     int64_t expected = byte_size(b.dtype, element_count(physical_sizes(b.layout, b.sizes)));
     require(b.bytes == expected, fmt::format("{} bytes, but its type takes {}", b.bytes, expected));
-    if (b.kind != BufferKind::temporary) {
+    require((b.kind == BufferKind::view) == (b.view_of != -1), "a view, and nothing else, is of another buffer");
+    if (b.kind == BufferKind::view) {
+      require(b.arena == -1, "only temporaries stand in an arena");
+      verify_view(b, index);
+    } else if (b.kind != BufferKind::temporary) {
       require(b.arena == -1, "only temporaries stand in an arena");
       require(!b.name.empty(), fmt::format("{} without a name", name(b.kind)));
     } else if (b.arena != -1) {
@@ -82,6 +88,17 @@ class Verifier {
       require(checked_add(b.offset, b.bytes) <= arena.bytes,
               fmt::format("ends at {}, its arena has {} bytes", b.offset + b.bytes, arena.bytes));
     }
+  }
+
+  void verify_view(const ProgramBuffer& b, int index) const {
+    require(b.view_of >= 0 && b.view_of < index, fmt::format("buffer {} is no earlier one", b.view_of));
+    const ProgramBuffer& memory = program_.buffers[static_cast<size_t>(b.view_of)];
+    require(memory.kind != BufferKind::view, fmt::format("buffer {} is a view itself", b.view_of));
+    require(b.device == memory.device, "a view on another device than its memory");
+    require(b.alignment <= memory.alignment, "a view of a stricter alignment than its memory");
+    require(b.bytes == memory.bytes, fmt::format("{} bytes, but its memory has {}", b.bytes, memory.bytes));
+    bool row_major = b.layout.is_row_major() && memory.layout.is_row_major();
+    require(row_major || (b.layout == memory.layout && b.sizes == memory.sizes), "a view of another layout");
   }
 
   void verify_signature() {
@@ -106,15 +123,14 @@ class Verifier {
     }
   }
 
-  // A buffer also holds reshapes of its value and what runs in place of it, so row-major buffers of as many bytes are
-  // alike.
   void require_alike(int a, int b) const {
     const ProgramBuffer& x = buffer(a);
     const ProgramBuffer& y = buffer(b);
-    bool row_major = x.layout.is_row_major() && y.layout.is_row_major();
-    require(row_major ? byte_size(x.dtype, element_count(x.sizes)) == byte_size(y.dtype, element_count(y.sizes))
-                      : x.dtype == y.dtype && x.sizes == y.sizes && x.layout == y.layout,
-            fmt::format("buffers {} and {} differ in dtype, sizes or layout", a, b));
+    auto text = [](const ProgramBuffer& made) {
+      return Type(TensorType{made.dtype, Shape(made.sizes.begin(), made.sizes.end()), made.layout, {}}).to_string();
+    };
+    require(x.dtype == y.dtype && x.sizes == y.sizes && x.layout == y.layout,
+            fmt::format("buffer {} is {}, buffer {} is {}: expected the same type", a, text(x), b, text(y)));
   }
 
   void verify(const Allocate& i) {

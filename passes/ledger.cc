@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "placement_solver.h"
+#include "placewright/ir/op_table.h"
 
 namespace placewright {
 namespace {
@@ -72,7 +73,8 @@ class LedgerWriter {
   // A copy of a `constant` is made from the tensor again, wherever the first one is.
   bool is_filled_from_host(const Op& transfer) const {
     const Op* op = &transfer;
-    while (op->is("transfer") && op->attributes.get<bool>("at_load")) op = &function_.op(op->operands[0]);
+    if (!op->attributes.get<bool>("at_load")) return false;
+    while (op->entry->traits.view) op = &function_.op(op->operands[0]);
     return op->is("constant");
   }
 

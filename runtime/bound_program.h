@@ -103,7 +103,7 @@ struct Context::Body {
   std::vector<GuardedMemory> arenas, workspaces;        // workspaces of each stream, shared by its launches
   std::vector<std::shared_ptr<ResultMemory>> results;   // null when taken out
   std::vector<std::pair<int, DeviceMemory>> allocated;  // buffers, by Allocate, until the call ends
-  std::vector<void*> addresses;                         // of each buffer
+  std::vector<void*> addresses;                         // of each buffer that is no view
   std::vector<KernelLaunch> launches;
   std::vector<void*> table;  // the pointer tables of all launches
   std::vector<int64_t> table_bytes;
@@ -129,6 +129,7 @@ struct Context::Body {
     addresses[static_cast<size_t>(buffer)] = address;
     for (size_t slot : slots[static_cast<size_t>(buffer)]) table[slot] = address;
   }
+  void* address(int buffer) const { return addresses[static_cast<size_t>(memory_of(bound->program(), buffer))]; }
   BufferView view(int buffer) const;
 
   void make_arenas();

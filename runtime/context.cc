@@ -81,7 +81,8 @@ void Context::Body::make_launches() {
   std::vector<size_t> begins;
   for (const BoundLaunch& launch : bound->launches) {
     begins.push_back(table.size());
-    for (int buffer : launch.launch->buffers) {
+    for (int named : launch.launch->buffers) {
+      int buffer = memory_of(program, named);
       slots[static_cast<size_t>(buffer)].push_back(table.size());
       table.push_back(addresses[static_cast<size_t>(buffer)]);
       table_bytes.push_back(program.buffers[static_cast<size_t>(buffer)].bytes);
@@ -130,7 +131,7 @@ void Context::Body::close_streams() noexcept {
 }
 
 BufferView Context::Body::view(int buffer) const {
-  return {bound->buffer_devices[static_cast<size_t>(buffer)].get(), addresses[static_cast<size_t>(buffer)],
+  return {bound->buffer_devices[static_cast<size_t>(buffer)].get(), address(buffer),
           bound->program().buffers[static_cast<size_t>(buffer)].bytes};
 }
 

@@ -170,7 +170,7 @@ void Context::Body::run_all_reduce(const Collective& collective) {
   Device* device = stream_devices[static_cast<size_t>(first)];
   const ProgramBuffer& buffer = bound->program().buffers[static_cast<size_t>(sum)];
   int64_t count = buffer.bytes * 8 / info(buffer.dtype).bits;
-  if (collective.sources[0] != sum) copy(first, sum, collective.sources[0], "all_reduce");
+  if (address(collective.sources[0]) != address(sum)) copy(first, sum, collective.sources[0], "all_reduce");
   for (size_t m = 1; m < collective.streams.size(); ++m) {
     int member = collective.streams[m];
     if (device->is_host_memory()) {
@@ -180,8 +180,8 @@ void Context::Body::run_all_reduce(const Collective& collective) {
       wait(first, record(member));
       copy(first, collective.scratch, collective.sources[m], "all_reduce");
     }
-    device->accumulate(streams[static_cast<size_t>(first)], addresses[static_cast<size_t>(sum)],
-                       addresses[static_cast<size_t>(collective.scratch)], buffer.dtype, count);
+    device->accumulate(streams[static_cast<size_t>(first)], address(sum), address(collective.scratch), buffer.dtype,
+                       count);
   }
   for (size_t m = 1; m < collective.streams.size(); ++m)
     copy(device->is_host_memory() ? collective.streams[m] : first, collective.destinations[m], sum, "all_reduce");
@@ -203,14 +203,12 @@ void Context::Body::allocate(const Allocate& instruction) {
   allocated.emplace_back(instruction.buffer, std::move(made));
 }
 
-bool Context::Body::condition(int buffer) const {
-  return *static_cast<const uint8_t*>(addresses[static_cast<size_t>(buffer)]) != 0;
-}
+bool Context::Body::condition(int buffer) const { return *static_cast<const uint8_t*>(address(buffer)) != 0; }
 
 void Context::Body::update_states() {
   bool joined = false;
   for (const StateUpdate& update : bound->program().updates) {
-    if (update.state == update.value) continue;
+    if (update.state == memory_of(bound->program(), update.value)) continue;
     if (!joined) join();
     joined = true;
     BufferView to = view(update.state), from = view(update.value);

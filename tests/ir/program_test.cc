@@ -25,8 +25,9 @@ constexpr const char* text = R"(program "step" {
   buffer 2 temporary sim:0 f32[4,4]{order=1,0} bytes 64 align 64 arena 0 offset 64 ""
   buffer 3 temporary sim:0 f32[4,4] bytes 64 align 64 arena 0 offset 0 "again"
   buffer 4 state sim:0 f32[4,4] bytes 64 align 64 "w"
-  buffer 5 result cpu:0 f32[4,4] bytes 64 align 64 "y"
+  buffer 5 result cpu:0 f32[16] bytes 64 align 64 "y"
   buffer 6 constant sim:0 f32[3]{block=0:4} bytes 16 align 16 "c"
+  buffer 7 view sim:0 f32[16] bytes 64 align 64 of 3 "flat"
   arguments (0)
   results (5)
   update 4 from 4
@@ -35,7 +36,7 @@ constexpr const char* text = R"(program "step" {
     1: wait stream 0 for 0
     2: launch stream 0 image 0 entry "first" (1, 6, 2) written 1 scalars (-3, 7) flops 128.5 bytes 1e+20 origin "a/forward#0"
     3: launch stream 0 image 0 entry "second" (2, 4, 3, 4) written 2 scalars () flops 0 bytes 0 origin ""
-    4: copy stream 0 3 to 5 sim:0 -> cpu:0 bytes 64 value "y" origin "train.cc:4" cause ""
+    4: copy stream 0 7 to 5 sim:0 -> cpu:0 bytes 64 value "y" origin "train.cc:4" cause ""
   }
   block 1 "load" {
     0: copy stream 0 given to 6 cpu:0 -> sim:0 bytes 16 value "c" origin "" cause ""
@@ -79,7 +80,7 @@ struct Mistake {
 TEST(Program, VerifierAndCheckerSayWhatIsWrong) {
   const Mistake mistakes[] = {
       {"(1, 6, 2)", "(0, 6, 2)", "kernel first runs on sim:0, but buffer 0 is on cpu:0: a copy is missing"},
-      {"(1, 6, 2)", "(1, 6, 22)", "buffer 22 does not exist: there are 7"},
+      {"(1, 6, 2)", "(1, 6, 22)", "buffer 22 does not exist: there are 8"},
       {"(1, 6, 2)", "(1, 2, 6)", "buffer 6 (constant c) is only read, but written here"},
       {"  update 4 from 4\n", "", "state w is written, but no update says so"},
       {"offset 64", "offset 40", "offset 40 is not a multiple of 64"},
@@ -94,8 +95,22 @@ TEST(Program, VerifierAndCheckerSayWhatIsWrong) {
       {"align 64 arena 0 offset 64", "align 16 arena 0 offset 16", "is written over a part of buffer 1"},
       {"3: launch stream 0 image 0 entry \"second\" (2, 4, 3, 4) written 2",
        "3: launch stream 0 image 0 entry \"second\" (2, 4, 1, 4) written 2",
-       "buffer 3 (again) is read before anything wrote it"},
+       "buffer 7 (flat) is read before anything wrote it"},
       {"(2, 4, 3, 4) written 2", "(3, 4, 2, 4) written 2", "buffer 3 (again) is read before anything wrote it"},
+      {"copy stream 0 7 to 5", "copy stream 0 3 to 5",
+       "buffer 3 is f32[4,4], buffer 5 is f32[16]: expected the same type"},
+      {"result cpu:0 f32[16]", "result cpu:0 i32[16]",
+       "buffer 7 is f32[16], buffer 5 is i32[16]: expected the same type"},
+      {"update 4 from 4", "update 4 from 7", "buffer 7 is f32[16], buffer 4 is f32[4,4]: expected the same type"},
+      {"f32[16] bytes 64 align 64 of 3", "f32[8] bytes 32 align 64 of 3", "32 bytes, but its memory has 64"},
+      {"of 3", "of 9", "buffer 9 is no earlier one"},
+      {"of 3", "of 7", "buffer 7 is no earlier one"},
+      {"of 3", "of 0", "a view on another device than its memory"},
+      {"of 3", "", "a view, and nothing else, is of another buffer"},
+      {"f32[16] bytes 64 align 64 of 3", "f32[16]{block=0:4} bytes 64 align 64 of 3", "a view of another layout"},
+      {"f32[16] bytes 64 align 64 of 3", "f32[16] bytes 64 align 128 of 3", "a view of a stricter alignment"},
+      {"(2, 4, 3, 4) written 2", "(2, 4, 7, 3) written 2", "which the same launch uses"},
+      {"(1, 6, 2)", "(7, 6, 2)", "buffer 7 (flat) is read before anything wrote it"},
   };
   for (const Mistake& mistake : mistakes) {
     std::string wrong = text;
@@ -107,6 +122,18 @@ TEST(Program, VerifierAndCheckerSayWhatIsWrong) {
     if (found.empty()) found = error_of([&] { check_program(program); });
     EXPECT_THAT(found, HasSubstr(mistake.message)) << mistake.from << " -> " << mistake.to;
   }
+}
+
+// Memory that holds one dtype is not read as another.
+TEST(Program, ARetypedViewIsCaught) {
+  std::string wrong = text;
+  for (const char* type : {"view sim:0 f32[16]", "result cpu:0 f32[16]"}) {
+    size_t at = wrong.find(type);
+    wrong.replace(wrong.find("f32", at), 3, "i32");
+  }
+  verify_program(parse_program(wrong));
+  EXPECT_THAT(error_of([&] { check_program(parse_program(wrong)); }),
+              HasSubstr("buffer 7 (flat) is read as i32, but f32 was written last"));
 }
 
 TEST(Program, ALiveBufferReusedIsCaught) {

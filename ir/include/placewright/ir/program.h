@@ -22,6 +22,7 @@ enum class BufferKind : uint8_t {
   constant,   // filled once at load from the tensor called `name`; only read
   temporary,  // in its arena at `offset`, or (arena -1) memory of its own from an Allocate until the call ends
   result,     // memory of its own, handed to the caller
+  view,       // the memory of buffer `view_of`, as a value of another dtype or other sizes that lives there
 };
 std::string_view name(BufferKind kind);
 
@@ -36,6 +37,7 @@ struct ProgramBuffer {
   int64_t alignment = 64;
   int arena = -1;  // temporaries only
   int64_t offset = 0;
+  int view_of = -1;  // views only: an earlier buffer, itself no view, of as many bytes
   friend bool operator==(const ProgramBuffer&, const ProgramBuffer&) = default;
 };
 
@@ -174,12 +176,19 @@ struct LedgerLine {
   TransferFacts facts;
   bool once = false;  // at load; else per step
 };
+// The buffer whose memory this one is: itself, but for views.
+inline int memory_of(const Program& program, int buffer) {
+  int of = program.buffers[static_cast<size_t>(buffer)].view_of;
+  return of < 0 ? buffer : of;
+}
+
 std::vector<LedgerLine> transfer_ledger(const Program& program);
 
 std::string print_program(const Program& program);
 Program parse_program(std::string_view text);  // exact round trip; Error names the line, what was found and expected
 
-// Error unless indices exist, buffers fit their arenas, kinds are used as they may be, copies join like buffers, waits
+// Error unless indices exist, buffers fit their arenas, kinds are used as they may be, copies, sums and updates join
+// buffers of the same dtype, sizes and layout, waits
 // name earlier instructions of their block, and blocks do not contain themselves. For liveness see ir/check_program.h.
 void verify_program(const Program& program);
 
