@@ -507,6 +507,57 @@ void FunctionEmitter::store_interleaved(BodyKind kind, const std::vector<Store>&
 
 // Results whose lanes stand apart while another dimension of the tile is contiguous: tiles of T points are transposed
 // in registers, so that each lane stores T elements at once. False if the store is of another kind.
+namespace {
+
+// The index of an element in the whole sequence is (row, lane) in bits; each interleaving rotates it by one bit.
+std::vector<llvm::Value*> interleave(llvm::IRBuilder<>& b, std::vector<llvm::Value*> rows) {
+  auto lanes = static_cast<int>(llvm::cast<llvm::FixedVectorType>(rows[0]->getType())->getNumElements());
+  std::vector<int> low, high;
+  for (int i = 0; i < lanes; ++i) {
+    low.push_back(i / 2 + (i % 2 ? lanes : 0));
+    high.push_back(low.back() + lanes / 2);
+  }
+  for (size_t round = 1; round < rows.size(); round *= 2) {
+    std::vector<llvm::Value*> next;
+    for (size_t i = 0; i < rows.size() / 2; ++i) {
+      next.push_back(b.CreateShuffleVector(rows[i], rows[i + rows.size() / 2], low));
+      next.push_back(b.CreateShuffleVector(rows[i], rows[i + rows.size() / 2], high));
+    }
+    rows = std::move(next);
+  }
+  return rows;
+}
+
+}  // namespace
+
+// Large tiles are interleaved in a function of their own, which takes and gives registers: LLVM needs five milliseconds
+// for each copy of the shuffles of 16 x 16.
+std::vector<llvm::Value*> FunctionEmitter::transpose(const std::vector<Value*>& rows) {
+  auto* vector = llvm::cast<llvm::FixedVectorType>(rows[0]->getType());
+  if (rows.size() < 8 || rows.size() > 16) return interleave(b_, rows);
+  std::string name;
+  llvm::raw_string_ostream(name) << "transpose_" << rows.size() << "_" << *vector;
+  llvm::Function* made = module_.getFunction(name);
+  if (!made) {
+    std::vector<llvm::Type*> types(rows.size(), vector);
+    llvm::StructType* result = llvm::StructType::get(module_.getContext(), types);
+    made = llvm::Function::Create(llvm::FunctionType::get(result, types, false), llvm::Function::InternalLinkage, name,
+                                  module_);
+    made->copyAttributesFrom(function_);
+    made->setCallingConv(llvm::CallingConv::X86_RegCall);
+    made->addFnAttr(llvm::Attribute::NoInline);
+    llvm::IRBuilder<> inside(llvm::BasicBlock::Create(module_.getContext(), "entry", made));
+    std::vector<Value*> arguments;
+    for (llvm::Argument& argument : made->args()) arguments.push_back(&argument);
+    inside.CreateAggregateRet(interleave(inside, arguments).data(), static_cast<unsigned>(rows.size()));
+  }
+  llvm::CallInst* call = b_.CreateCall(made, rows);
+  call->setCallingConv(llvm::CallingConv::X86_RegCall);
+  std::vector<Value*> lanes;
+  for (unsigned i = 0; i < rows.size(); ++i) lanes.push_back(b_.CreateExtractValue(call, i));
+  return lanes;
+}
+
 bool FunctionEmitter::store_transposed(BodyKind kind, const Store& store, const std::vector<Sizes>& points) {
   const Access& access = stage_->accesses[store.access];
   const KernelBuffer& buffer = loops_.kernel.buffers[access.buffer];
@@ -539,20 +590,7 @@ bool FunctionEmitter::store_transposed(BodyKind kind, const Store& store, const 
       vectors.push_back(to_memory(value.vector ? value.value : widen(value.value), buffer.dtype));
     }
     vectors.resize(static_cast<size_t>(rows), llvm::PoisonValue::get(vectors[0]->getType()));
-    // The index of an element in the whole sequence is (row, lane) in bits; each interleaving rotates it by one bit.
-    std::vector<int> low, high;
-    for (int i = 0; i < lanes; ++i) {
-      low.push_back(i / 2 + (i % 2 ? static_cast<int>(lanes) : 0));
-      high.push_back(low.back() + static_cast<int>(lanes) / 2);
-    }
-    for (int64_t round = 1; round < rows; round *= 2) {
-      std::vector<Value*> next;
-      for (int64_t i = 0; i < rows / 2; ++i) {
-        next.push_back(b_.CreateShuffleVector(vectors[i], vectors[i + rows / 2], low));
-        next.push_back(b_.CreateShuffleVector(vectors[i], vectors[i + rows / 2], high));
-      }
-      vectors = std::move(next);
-    }
+    vectors = transpose(vectors);
     Place at = place(kind, store.access, first);
     for (int64_t lane = 0; lane < active_lanes(first); ++lane) {
       Value* row = vectors[static_cast<size_t>(lane * rows / lanes)];
