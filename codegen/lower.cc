@@ -25,8 +25,29 @@ Type row_major(Type type) {
   return type;
 }
 
+// A relayout's kernel: one copy, element by element.
+StructuredKernel lower_relayout(const TensorType& from, const TensorType& to) {
+  StructuredKernel kernel;
+  kernel.buffers = {{"in0", from.dtype, from.sizes(), from.layout, KernelBuffer::Role::input, -1},
+                    {"out0", to.dtype, to.sizes(), to.layout, KernelBuffer::Role::output, -1}};
+  Stage copy;
+  copy.name = "relayout";
+  copy.extents = from.sizes();
+  copy.reduced.assign(copy.extents.size(), false);
+  for (int buffer : {0, 1}) {
+    Access access{buffer, {}, false, 0, {}};
+    for (int d = 0; d < copy.rank(); ++d) access.index.push_back(AffineExpr::dim(d, copy.rank()));
+    copy.accesses.push_back(std::move(access));
+  }
+  copy.body = {{.op = ScalarOp::load, .dtype = from.dtype, .slot = 0}};
+  copy.stores = {{1, 0, false}};
+  kernel.stages = {std::move(copy)};
+  return kernel;
+}
+
 // An op's own kernel. Layouts do not change how its reductions are split.
 StructuredKernel lower_own(const Graph& graph, const Function& function, const Op& op, const SplitReductions& split) {
+  if (op.is("relayout")) return lower_relayout(function.tensor(op.operands[0]), op.results[0].tensor());
   if (!can_lower(*op.entry))
     throw Error(fmt::format("{} has no kernel: decompose it first ({})", op.name(), graph.origins[op.origin].site()));
   std::vector<Type> operands, plain, results;

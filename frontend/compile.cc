@@ -22,6 +22,11 @@ std::string cache_key(const Graph& captured, const PassContext& context, const C
   const PassOptions& wanted = context.options;
   std::vector<std::string> symbols;
   for (const auto& [symbol, size] : wanted.symbols) symbols.push_back(fmt::format("{}={}", symbol, size));
+  for (const auto& [state, layout] : wanted.state_layouts) {
+    TensorType settled;
+    settled.layout = layout;
+    symbols.push_back(fmt::format("{} {}", state, Type(settled).to_string()));
+  }
   return fmt::format("{}\n{}\n{} {} {} {} {} {} {}\n{} check_bounds={} strict={} max_bytes={} fold={} [{}]\n{}\n{}",
                      compiler_version, code_generator_stamp(), target.triple, target.features, target.vector_bits,
                      target.vector_registers, target.l1_bytes, target.l2_bytes, target.l3_bytes,
@@ -73,11 +78,17 @@ FoundProgram find_or_compile(const Graph& captured, const PassContext& context, 
   return made;
 }
 
+PassContext LoadedGraph::pass_context() const {
+  PassContext context = session_->pass_context();
+  context.options.state_layouts = state_layouts_;
+  return context;
+}
+
 // What was decided is not kept with the program: whoever asks has it decided again.
 void LoadedGraph::decide() const {
   std::lock_guard lock(decided_mutex_);
   if (placed_) return;
-  Placed placed = place_captured(captured_, session_->pass_context());
+  Placed placed = place_captured(captured_, pass_context());
   plan_ = std::move(placed.plan);
   placed_ = std::move(placed.graph);
 }
@@ -103,9 +114,11 @@ std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_pt
     if (input->kind != Node::Kind::state) continue;
     input->state->enter(session->states());
     loaded->states_.push_back(input->state);
+    if (std::optional<Layout> layout = session->states()->settled_layout(input->state->key()))
+      loaded->state_layouts_[input->state->key()] = *layout;
   }
 
-  FoundProgram found = find_or_compile(loaded->captured_, session->pass_context(), *session);
+  FoundProgram found = find_or_compile(loaded->captured_, loaded->pass_context(), *session);
   loaded->plan_ = std::move(found.plan);
   loaded->placed_ = std::move(found.placed);
   loaded->from_cache_ = found.from_cache;
@@ -120,6 +133,7 @@ std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_pt
   loaded->executable_ =
       placewright::Executable::bind(std::move(found.kept.compiled), session->devices(), session->states(), options);
   for (const std::string& note : loaded->executable_->notes()) session->notice(note);
+  for (const std::shared_ptr<State>& state : loaded->states_) session->states()->settle(state->key());
   loaded->context_ = loaded->executable_->make_context();
   loaded->prepare();
   loaded->compile_seconds_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();

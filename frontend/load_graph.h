@@ -82,6 +82,7 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   NodePtr make_result(size_t i) const;
   const NodePtr& next_result(size_t i);
   void decide() const;
+  PassContext pass_context() const;
 
   std::shared_ptr<Session> session_;
   Device* host_ = nullptr;  // the session's
@@ -95,6 +96,7 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   std::vector<std::string> notices_;
   std::vector<Tensor> own_values_;  // arguments of the graph that it was captured with
   std::vector<std::shared_ptr<State>> states_;
+  std::map<std::string, Layout> state_layouts_;  // of those that earlier executables had settled
   std::shared_ptr<const placewright::Executable> executable_;
 
   std::mutex mutex_;

@@ -150,6 +150,17 @@ std::string StateStore::put(const Lease& lease, const std::string& name, const s
                      after.device.to_string(), after.bytes);
 }
 
+void StateStore::settle(const std::string& name) {
+  Lease lease(*this, Lease::Kind::exclusive);
+  const_cast<State&>(find(name)).is_settled = true;
+}
+
+std::optional<Layout> StateStore::settled_layout(const std::string& name) const {
+  Lease lease(*this, Lease::Kind::shared);
+  const State& state = find(name);
+  return state.is_settled ? std::optional(state.place.layout) : std::nullopt;
+}
+
 bool StateStore::is_at(const Lease&, const std::string& name, const DeviceId& device, const Layout& layout) const {
   const StatePlace& place = find(name).place;
   return place.device == device && place.layout == layout;

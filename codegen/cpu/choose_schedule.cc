@@ -5,6 +5,7 @@
 #include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "node_weight.h"
 #include "placewright/base/checked.h"
@@ -30,7 +31,12 @@ struct Candidate {
 class StagePlanner {
  public:
   StagePlanner(const StructuredKernel& kernel, const Stage& stage, const CpuTarget& target)
-      : kernel_(kernel), stage_(stage), target_(target) {}
+      : kernel_(kernel), stage_(stage), target_(target), multiples_(stage.extents.size(), 1) {
+    for (const Access& access : stage.accesses)
+      for (const Layout::Block& block : kernel.buffers[access.buffer].layout.blocks)
+        for (int d = 0; d < stage.rank(); ++d)
+          if (access.index[block.dim].coefficients[d] != 0) multiples_[d] = std::lcm(multiples_[d], block.factor);
+  }
 
   Candidate best() {
     const Split& split = stage_.reduction.split;
@@ -54,6 +60,25 @@ class StagePlanner {
         }
     }
     return best;
+  }
+
+  // The layouts without padding that candidates would pack an operand into. Blocks of at most two vectors: they divide
+  // the tiles of wider dtypes, too, that a fused reader may bring.
+  std::vector<Layout> packed_layouts(int slot) const {
+    std::vector<Layout> layouts;
+    for (int v = 0; v < stage_.rank(); ++v)
+      for (int64_t vectors : {1, 2}) {
+        Candidate base;
+        base.vector_dim = v;
+        base.lanes = lanes(v);
+        base.vectors = vectors;
+        if (stage_.extents[v] < 2 || is_sequential(v) || stage_.reduced[v] || !add_packs(base)) continue;
+        const Pack* pack = pack_of(base, slot);
+        if (pack && pack->layout.padding.empty() &&
+            std::find(layouts.begin(), layouts.end(), pack->layout) == layouts.end())
+          layouts.push_back(pack->layout);
+      }
+    return layouts;
   }
 
   // How the reduction is best split, of the stage alone.
@@ -108,8 +133,19 @@ class StagePlanner {
     return static_cast<int>(std::min<uint64_t>(static_cast<uint64_t>(target_.vector_bits / element_bits()), extent));
   }
 
+  // Whether each tile begins where a block of the layouts begins: addresses of tiles are then a stride apart.
+  bool fits_blocks(const Candidate& candidate) const {
+    for (int d = 0; d < stage_.rank(); ++d) {
+      int64_t step = d == candidate.vector_dim ? candidate.vectors * candidate.lanes : 1;
+      for (auto [dim, tile] : candidate.tile)
+        if (dim == d) step = tile;
+      if (step % multiples_[d] != 0) return false;
+    }
+    return true;
+  }
+
   void consider(Candidate& best, const Candidate& candidate) {
-    if (accumulators(candidate) > register_limit(candidate)) return;
+    if (accumulators(candidate) > register_limit(candidate) || !fits_blocks(candidate)) return;
     Candidate priced = price(candidate);
     if (priced.cycles < best.cycles) best = std::move(priced);
   }
@@ -303,6 +339,7 @@ class StagePlanner {
   }
 
   Candidate price(Candidate candidate) const {
+    if (!fits_blocks(candidate)) return candidate;
     double reduction_steps = 1, outer = 1;
     for (int d = 0; d < stage_.rank(); ++d) {
       double extent = static_cast<double>(stage_.extents[d]);
@@ -428,9 +465,40 @@ class StagePlanner {
   const StructuredKernel& kernel_;
   const Stage& stage_;
   const CpuTarget& target_;
+  Sizes multiples_;  // of each dimension: what a tile's size must divide by
 };
 
+int count_accesses(const StructuredKernel& kernel, int buffer) {
+  int count = 0;
+  for (const Stage& stage : kernel.stages)
+    for (const Access& access : stage.accesses) count += access.buffer == buffer;
+  return count;
+}
+
 }  // namespace
+
+std::vector<WishedLayout> wished_layouts(const StructuredKernel& kernel, const CpuTarget& target) {
+  std::vector<WishedLayout> wishes;
+  for (size_t number = 0; number < kernel.stages.size(); ++number) {
+    const Stage& stage = kernel.stages[number];
+    StagePlanner planner(kernel, stage, target);
+    if (!stage.has_reduction()) continue;
+    double now = planner.best().cycles;
+    for (int slot = 0; slot < static_cast<int>(stage.accesses.size()); ++slot) {
+      int buffer = stage.accesses[slot].buffer;
+      if (kernel.buffers[buffer].role != KernelBuffer::Role::input || count_accesses(kernel, buffer) != 1) continue;
+      WishedLayout wish{buffer, {}, 0};
+      for (Layout& layout : planner.packed_layouts(slot)) {
+        StructuredKernel packed = kernel;
+        packed.buffers[buffer].layout = layout;
+        double saved = now - StagePlanner(packed, packed.stages[number], target).best().cycles;
+        if (saved > wish.cycles) wish = {buffer, std::move(layout), saved};
+      }
+      if (wish.cycles > 0) wishes.push_back(std::move(wish));
+    }
+  }
+  return wishes;
+}
 
 void split_reductions(StructuredKernel& kernel, const CpuTarget& target) {
   for (Stage& stage : kernel.stages)
@@ -445,6 +513,7 @@ Schedule choose_schedule(const StructuredKernel& kernel, const CpuTarget& target
   for (const Stage& stage : kernel.stages) {
     StagePlanner planner(kernel, stage, target);
     Candidate best = planner.best();
+    PW_CHECK(best.cycles < std::numeric_limits<double>::infinity(), "no tile fits the blocks of a stage's layouts");
     schedule.stages.push_back(planner.schedule(best));
     total += best.cycles;
     packs = packs || !best.packs.empty();

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "placewright/codegen/strategy.h"
 #include "placewright/ir/op_table.h"
 
 namespace placewright {
@@ -25,7 +26,7 @@ struct Work {
 
 class CpuTargetModel final : public TargetModel {
  public:
-  explicit CpuTargetModel(const DeviceSpec& spec) : spec_(spec) {}
+  CpuTargetModel(const CpuTarget& target, const DeviceSpec& spec) : target_(target), spec_(spec) {}
 
   std::string refuses(const Graph&, const Function&, const Op& op) const override {
     if (can_lower(*op.entry) || op.entry->is_structural() || op.entry->realised_as<Host>()) return "";
@@ -62,6 +63,18 @@ class CpuTargetModel final : public TargetModel {
       if (!members[i].heavy && !members[i].moves_only) ++behind;
     }
     return added.results == contracted && behind < longest_epilogue;
+  }
+
+  std::vector<OperandLayout> layouts(const Graph& graph, const Function& function, const Op& op) const override {
+    if (!can_lower(*op.entry) || op.entry->traits.view) return {};
+    std::vector<Type> operands;
+    for (Value operand : op.operands) operands.push_back(function.type(operand));
+    StructuredKernel kernel = lower_op({*op.entry, operands, op.results, op.attributes, &graph, op.functions});
+    split_reductions(kernel, target_);
+    std::vector<OperandLayout> wishes;
+    for (WishedLayout& wish : wished_layouts(kernel, target_))
+      wishes.push_back({wish.buffer, std::move(wish.layout), wish.cycles / clock()});
+    return wishes;
   }
 
   double cost(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const override {
@@ -108,13 +121,20 @@ class CpuTargetModel final : public TargetModel {
     return work;
   }
 
+  // Cycles a second, from the rate of contractions.
+  double clock() const {
+    double rate = spec_.rate("contraction", DType::f32);
+    return rate > 0 ? rate / (2.0 * target_.vector_bits / 32 * target_.fma_per_cycle) : 1e9;
+  }
+
+  CpuTarget target_;
   DeviceSpec spec_;
 };
 
 }  // namespace
 
-std::unique_ptr<TargetModel> make_cpu_target_model(const CpuTarget&, const DeviceSpec& spec) {
-  return std::make_unique<CpuTargetModel>(spec);
+std::unique_ptr<TargetModel> make_cpu_target_model(const CpuTarget& target, const DeviceSpec& spec) {
+  return std::make_unique<CpuTargetModel>(target, spec);
 }
 
 }  // namespace placewright

@@ -42,6 +42,7 @@ int64_t FunctionEmitter::static_offset(const Access& access, const Sizes& point)
 
 // Elements between two tiles that stand one position apart; with blocks this holds for whole tiles only.
 int64_t FunctionEmitter::base_stride(const Access& access, int dim) const {
+  if (how_->tiles[dim] >= stage_->extents[dim]) return 0;  // there is but one tile
   Sizes origin(static_cast<size_t>(stage_->rank()), 0), moved = origin;
   moved[dim] = std::max<int64_t>(how_->tiles[dim], 1);
   int64_t distance = static_offset(access, moved) - static_offset(access, origin);

@@ -13,6 +13,15 @@ StructuredKernel collapse_dimensions(StructuredKernel kernel);
 // Decides the splits of an op's own reductions that are open, by what is cheapest for the op alone.
 void split_reductions(StructuredKernel& kernel, const CpuTarget& target);
 
+// An operand that choose_schedule would pack in every run, the layout it would give it, and the cycles that a run saves
+// if it comes in that layout.
+struct WishedLayout {
+  int buffer = -1;
+  Layout layout;
+  double cycles = 0;
+};
+std::vector<WishedLayout> wished_layouts(const StructuredKernel& kernel, const CpuTarget& target);
+
 Schedule choose_schedule(const StructuredKernel& kernel, const CpuTarget& target);
 
 }  // namespace placewright

@@ -10,6 +10,13 @@
 
 namespace placewright {
 
+// A layout in which a target would rather read an operand, and the seconds that each run of the op saves by it.
+struct OperandLayout {
+  int operand = -1;
+  Layout layout;
+  double seconds = 0;
+};
+
 class TargetModel {
  public:
   virtual ~TargetModel() = default;
@@ -19,6 +26,8 @@ class TargetModel {
   // it.
   virtual bool can_fuse(const Graph& graph, const Function& function, const std::vector<int32_t>& group,
                         int32_t consumer) const = 0;
+  // Layouts other than row-major that the op would gain by.
+  virtual std::vector<OperandLayout> layouts(const Graph&, const Function&, const Op&) const { return {}; }
   // Seconds that one launch of these ops takes, launch overhead included.
   virtual double cost(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const = 0;
   // Bytes of workspace that the launch needs.

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -61,6 +62,9 @@ class StateStore {
   std::string put(const Lease& lease, const std::string& name, const std::shared_ptr<Device>& device,
                   const Layout& layout, TransferCount* count);
   bool is_at(const Lease& lease, const std::string& name, const DeviceId& device, const Layout& layout) const;
+  // An executable that is kept reads the state as it stands: later compiles should take its layout as given.
+  void settle(const std::string& name);
+  std::optional<Layout> settled_layout(const std::string& name) const;
   BufferView view(const Lease& lease, const std::string& name) const;
   // Changes whenever an address may have changed.
   uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
@@ -69,6 +73,7 @@ class StateStore {
   struct State {
     StatePlace place;
     DeviceMemory memory;
+    bool is_settled = false;
   };
   const State& find(const std::string& name) const;
   HostTensor read_locked(const State& state) const;
