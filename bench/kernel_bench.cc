@@ -32,20 +32,18 @@ double seconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-// The smallest time of a call over rounds of at least 2 ms.
+// The smallest time of a call over rounds of about 2 ms: the clock, which takes longer than a small kernel, is read once
+// a round.
 double best_time(const std::function<void()>& call) {
-  call();
+  auto time_of = [&](int64_t calls) {
+    double begin = seconds();
+    for (int64_t i = 0; i < calls; ++i) call();
+    return seconds() - begin;
+  };
+  int64_t calls = 1;
+  while (time_of(calls) < 2e-3) calls *= 2;
   double best = 1e30;
-  for (int round = 0; round < 15; ++round) {
-    int64_t calls = 0;
-    double begin = seconds(), now = begin;
-    do {
-      call();
-      ++calls;
-      now = seconds();
-    } while (now - begin < 2e-3);
-    best = std::min(best, (now - begin) / static_cast<double>(calls));
-  }
+  for (int round = 0; round < 15; ++round) best = std::min(best, time_of(calls) / static_cast<double>(calls));
   return best;
 }
 
@@ -112,9 +110,17 @@ double run(const Case& each, const CpuTarget& target, double peak) {
   double time = best_time([&] {
     for (auto [function, extent] : phases) function(pointers.data(), nullptr, 0, extent, &status);
   });
-  fmt::print("{:34} {:10.1f} us {:7.1f} GFLOP/s {:5.1f}% of peak, compiled in {:.1f} ms\n", each.name, time * 1e6,
+  fmt::print("{:34} {:10.3f} us {:7.1f} GFLOP/s {:5.1f}% of peak, compiled in {:.1f} ms\n", each.name, time * 1e6,
              each.flops / time * 1e-9, 100 * each.flops / time / peak, compile * 1e3);
-  if (std::getenv("KERNEL_BENCH_LOOPS")) fmt::print("{}", print_loops(loops));
+  if (std::getenv("KERNEL_BENCH_LOOPS")) {
+    fmt::print("{}", print_loops(loops));
+    for (size_t p = 0; p < phases.size() && phases.size() > 1; ++p) {
+      auto [function, extent] = phases[p];
+      double each_time = best_time(
+          [&, function = function, extent = extent] { function(pointers.data(), nullptr, 0, extent, &status); });
+      fmt::print("  k_{} {:.3f} us\n", p, each_time * 1e6);
+    }
+  }
   if (const char* path = std::getenv("KERNEL_BENCH_OBJECT"))
     std::ofstream(path).write(reinterpret_cast<const char*>(image.bytes.data()),
                               static_cast<std::streamsize>(image.bytes.size()));

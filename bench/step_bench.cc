@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <ctime>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -149,14 +150,15 @@ class DirectCalls {
 
   void add(const Launch& launch) {
     const KernelImage& image = compiled_.images[static_cast<size_t>(launch.image)];
-    if (!code_) code_ = HostCode::load(image.bytes, launch.entry);
+    std::shared_ptr<const HostCode>& code = code_[launch.image];
+    if (!code) code = HostCode::load(image.bytes, launch.entry);
     auto entry = std::find_if(image.entries.begin(), image.entries.end(),
                               [&](const KernelEntry& each) { return each.name == launch.entry; });
     size_t first = table_.size();
     for (int buffer : launch.buffers) table_.push_back(memory_[static_cast<size_t>(buffer)].data());
     for (int64_t bytes : entry->workspace_bytes) table_.push_back(workspaces_.emplace_back(room(bytes)).data());
     for (const KernelPhase& phase : entry->phases)
-      calls_.push_back({reinterpret_cast<Function>(code_->try_symbol(phase.symbol)), first, nullptr,
+      calls_.push_back({reinterpret_cast<Function>(code->try_symbol(phase.symbol)), first, nullptr,
                         launch.scalars.data(), phase.extent});
   }
 
@@ -169,7 +171,7 @@ class DirectCalls {
 
   CompiledProgram compiled_;
   std::vector<Memory> memory_, workspaces_;
-  std::shared_ptr<const HostCode> code_;
+  std::map<int, std::shared_ptr<const HostCode>> code_;  // of each image
   std::vector<void*> table_;
   std::vector<Call> calls_;
   uint64_t status_ = 0;

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "placewright/base/checked.h"
+#include "stage_lanes.h"
 
 namespace placewright {
 namespace {
@@ -92,20 +93,8 @@ void add_packs(StructuredKernel& kernel, Schedule& schedule, int vector_bits) {
 // --- Loops
 // ---------------------------------------------------------------------------------------------------------------
 
-// Lanes of a stage: as many as the widest floating (or, without one, stored) element allows.
-int count_lanes(const StructuredKernel& kernel, const Stage& stage, int vector_bits, int64_t tile) {
-  int bits = 0;
-  auto see = [&](DType dtype) {
-    if (is_floating(dtype)) bits = std::max(bits, info(dtype).bits);
-  };
-  for (const ScalarBody* body : {&stage.body, &stage.epilogue})
-    for (const ScalarNode& node : *body) see(node.dtype);
-  for (DType dtype : stage.reduction.dtypes) see(dtype);
-  if (bits == 0)
-    for (const std::vector<Store>* stores : {&stage.stores, &stage.epilogue_stores})
-      for (const Store& store : *stores)
-        bits = std::max(bits, info(kernel.buffers[stage.accesses[store.access].buffer].dtype).bits);
-  int64_t lanes = vector_bits / std::max(bits, 8);
+int count_lanes(const StructuredKernel& kernel, const Stage& stage, int vector_bits, int vector_dim, int64_t tile) {
+  int64_t lanes = vector_bits / lane_bits(kernel, stage, vector_dim);
   return static_cast<int>(std::min<int64_t>(lanes, static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(tile)))));
 }
 
@@ -159,11 +148,11 @@ class LoopMaker {
     if (made.vector_dim >= 0) {
       if (!stage.sequential.empty() && stage.sequential[made.vector_dim])
         refuse(stage, "a sequential vector dimension");
-      made.lanes = count_lanes(loops_.kernel, stage, vector_bits_, made.tiles[made.vector_dim]);
-      int64_t partials = stage.reduction.split.partials;
-      if (partials > 1 && made.lanes * made.partial_accumulators != partials)
-        refuse(stage, fmt::format("{} lanes by {} states for a split into {}", made.lanes, made.partial_accumulators,
-                                  partials));
+      made.lanes = count_lanes(loops_.kernel, stage, vector_bits_, made.vector_dim, made.tiles[made.vector_dim]);
+      int64_t partials = stage.reduction.split.partials, lanes = stage.reduced[made.vector_dim] ? made.lanes : 1;
+      if (partials > 1 && lanes * made.partial_accumulators != partials)
+        refuse(stage,
+               fmt::format("{} lanes by {} states for a split into {}", lanes, made.partial_accumulators, partials));
     }
     std::vector<LoopNode> body = nest(parallel, {leaf}, stage);
     if (body.size() == 1) return body[0];

@@ -11,6 +11,7 @@
 #include "placewright/base/checked.h"
 #include "placewright/codegen/strategy.h"
 #include "placewright/ir/loops.h"
+#include "stage_lanes.h"
 
 namespace placewright {
 namespace {
@@ -114,23 +115,10 @@ class StagePlanner {
     return false;
   }
 
-  int element_bits() const {
-    int bits = 0;
-    for (const ScalarBody* body : {&stage_.body, &stage_.epilogue})
-      for (const ScalarNode& node : *body)
-        if (is_floating(node.dtype)) bits = std::max(bits, info(node.dtype).bits);
-    for (DType dtype : stage_.reduction.dtypes)
-      if (is_floating(dtype)) bits = std::max(bits, info(dtype).bits);
-    if (bits == 0)
-      for (const std::vector<Store>* stores : {&stage_.stores, &stage_.epilogue_stores})
-        for (const Store& store : *stores)
-          bits = std::max(bits, info(kernel_.buffers[stage_.accesses[store.access].buffer].dtype).bits);
-    return std::max(bits, 8);
-  }
-
   int lanes(int v) const {
     auto extent = std::bit_ceil(static_cast<uint64_t>(stage_.extents[v]));
-    return static_cast<int>(std::min<uint64_t>(static_cast<uint64_t>(target_.vector_bits / element_bits()), extent));
+    return static_cast<int>(
+        std::min<uint64_t>(static_cast<uint64_t>(target_.vector_bits / lane_bits(kernel_, stage_, v)), extent));
   }
 
   // Whether each tile begins where a block of the layouts begins: addresses of tiles are then a stride apart.
