@@ -261,14 +261,16 @@ class Verifier {
     for (const Pack& pack : how.packs) check_pack(stage, pack);
   }
 
-  // A decided split is kept: vectors along its dimension, one turn of the loop over it for all partial states.
+  // A decided split is kept: vectors along its dimension, or as many accumulators; and one turn of the loop over it for
+  // all partial states.
   void check_split(const Stage& stage, const StageSchedule& how) const {
     const Split& split = stage.reduction.split;
     if (split.partials == 0) return;
     bool along_reduced = how.vector_dim >= 0 && stage.reduced[how.vector_dim];
-    require(along_reduced == (split.partials > 1) && (!along_reduced || how.vector_dim == split.dim),
-            "vectors along d{}, but the reduction is split into {} along d{}", how.vector_dim, split.partials,
-            split.dim);
+    bool kept =
+        along_reduced ? split.partials > 1 && how.vector_dim == split.dim : how.partial_accumulators == split.partials;
+    require(kept, "vectors along d{} and {} accumulators, but the reduction is split into {} along d{}", how.vector_dim,
+            how.partial_accumulators, split.partials, split.dim);
     for (const Loop& loop : how.loops)
       require(loop.dim != split.dim || loop.step == split.partials, "step {} of d{}, which is split into {}", loop.step,
               loop.dim, split.partials);

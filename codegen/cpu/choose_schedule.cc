@@ -26,6 +26,12 @@ struct Candidate {
   int64_t vectors = 1;                        // per tile, along the vector dimension
   std::vector<std::pair<int, int64_t>> tile;  // other parallel dimensions and their steps
   std::vector<Pack> packs;
+  // With a parallel vector dimension: a reduced dimension whose positions go to `chains` states by turns, so that their
+  // latencies overlap, and one that is unrolled, so that what is contiguous along it is loaded in runs and transposed.
+  int chain_dim = -1;
+  int64_t chains = 1;
+  int run_dim = -1;
+  int64_t run = 1;
   double cycles = std::numeric_limits<double>::infinity();
 };
 
@@ -58,6 +64,9 @@ class StagePlanner {
           if (pack && !add_packs(base)) continue;
           consider(best, base);
           tiles(best, base, 0, stage_.has_reduction() ? (reduced ? 2 : 1) : 1);
+          if (!stage_.has_reduction()) continue;
+          if (!pack) consider_runs(best, base);
+          if (!reduced && split.partials == 0) consider_chains(best, base, longest_reduced(), {2, 4, 8});
         }
     }
     return best;
@@ -85,6 +94,7 @@ class StagePlanner {
   // How the reduction is best split, of the stage alone.
   Split split() {
     Candidate chosen = best();
+    if (chosen.chains > 1) return {chosen.chain_dim, chosen.chains};
     if (chosen.vector_dim < 0 || !stage_.reduced[chosen.vector_dim]) return {-1, 1};
     return {chosen.vector_dim, chosen.lanes * chosen.vectors};
   }
@@ -97,11 +107,67 @@ class StagePlanner {
     base.vectors = split.partials / base.lanes;
     Candidate best = price(base);
     tiles(best, base, 0, 2);
+    consider_runs(best, base);
     if (add_packs(base)) {
       consider(best, base);
       tiles(best, base, 0, 2);
     }
+    for (int v = 0; v < stage_.rank(); ++v) {
+      if (stage_.reduced[v] || stage_.extents[v] < 2 || is_sequential(v) || lanes_share_store(v)) continue;
+      for (int64_t vectors : {1, 2}) {
+        Candidate beside;
+        beside.vector_dim = v;
+        beside.lanes = lanes(v);
+        beside.vectors = vectors;
+        if (vectors > 1 && vectors * beside.lanes >= stage_.extents[v] + beside.lanes) continue;
+        consider_chains(best, beside, split.dim, {split.partials});
+      }
+    }
     return best;
+  }
+
+  int longest_reduced() const {
+    int longest = -1;
+    for (int d = 0; d < stage_.rank(); ++d)
+      if (stage_.reduced[d] && (longest < 0 || stage_.extents[d] > stage_.extents[longest])) longest = d;
+    return longest;
+  }
+
+  void consider_chains(Candidate& best, const Candidate& base, int dim, std::initializer_list<int64_t> counts) {
+    if (stage_.reduction.kind == Reduction::Kind::custom) return;
+    for (int64_t chains : counts) {
+      if (stage_.extents[dim] < 4 * chains) continue;
+      Candidate candidate = base;
+      candidate.chain_dim = dim;
+      candidate.chains = chains;
+      consider(best, candidate);
+      tiles(best, candidate, 0, 1);
+    }
+  }
+
+  void consider_runs(Candidate& best, const Candidate& base) {
+    for (int d = 0; d < stage_.rank(); ++d) {
+      if (!stage_.reduced[d] || d == base.vector_dim || stage_.extents[d] < 2) continue;
+      Candidate candidate = base;
+      candidate.run_dim = d;
+      candidate.run = std::min<int64_t>(stage_.extents[d], base.lanes);
+      bool pays = false;
+      for (int slot = 0; slot < static_cast<int>(stage_.accesses.size()); ++slot)
+        pays = pays || (is_loaded_in(stage_.body, slot) && loads_runs(candidate, stage_.accesses[slot]));
+      if (!pays) continue;
+      consider(best, candidate);
+      tiles(best, candidate, 0, 1);
+    }
+  }
+
+  // Whether lanes load whole runs of elements, which are transposed in registers.
+  bool loads_runs(const Candidate& candidate, const Access& access) const {
+    if (candidate.run_dim < 0 || candidate.lanes < 4 || is_dynamic(access) || can_fail(access)) return false;
+    if (info(kernel_.buffers[access.buffer].dtype).bits < 32) return false;
+    bool whole = std::has_single_bit(static_cast<uint64_t>(candidate.run));
+    int64_t apart = std::abs(stride(access, candidate.vector_dim));
+    bool fits = candidate.run >= 4 ? whole || target_.vector_bits >= 256 : whole && apart == candidate.run;
+    return fits && stride(access, candidate.run_dim) == 1 && apart > 1;
   }
 
   bool is_sequential(int d) const { return !stage_.sequential.empty() && stage_.sequential[d]; }
@@ -171,14 +237,17 @@ class StagePlanner {
   }
 
   static int64_t accumulators(const Candidate& candidate) {
-    int64_t count = candidate.vectors;
+    int64_t count = candidate.vectors * candidate.chains;
     for (auto [dim, step] : candidate.tile) count *= step;
     return count;
   }
   // Accumulators, one register a vector of the operand that stays, and one for the other operand.
   int64_t register_limit(const Candidate& candidate) const {
     int64_t states = std::max<int64_t>(static_cast<int64_t>(stage_.reduction.dtypes.size()), 1);
-    return (target_.vector_registers - 2 - candidate.vectors) / states;
+    int64_t transposed = 0;  // blocks that are in use, and the one that is being transposed
+    if (candidate.run_dim >= 0)
+      transposed = (candidate.vectors - 1) * candidate.run + (candidate.run < 4 ? candidate.run : candidate.lanes);
+    return (target_.vector_registers - 2 - candidate.vectors - transposed) / states;
   }
 
   int64_t stride(const Access& access, int d) const {
@@ -255,7 +324,8 @@ class StagePlanner {
 
   // Reductions of a few points are written out: tiles follow each other closely enough to hide their chains.
   bool is_written_out(const Candidate& candidate) const {
-    if (!stage_.has_reduction() || (candidate.vector_dim >= 0 && stage_.reduced[candidate.vector_dim])) return false;
+    if (!stage_.has_reduction() || candidate.chains > 1) return false;
+    if (candidate.vector_dim >= 0 && stage_.reduced[candidate.vector_dim]) return false;
     double points = static_cast<double>(accumulators(candidate)), taps = 1;
     for (int d = 0; d < stage_.rank(); ++d)
       if (stage_.reduced[d]) taps *= static_cast<double>(stage_.extents[d]);
@@ -289,10 +359,28 @@ class StagePlanner {
       double times = 1;
       for (size_t i = 0; i < steps.size(); ++i)
         if (depends(access, candidate.tile[i].first)) times *= static_cast<double>(steps[i]);
+      if (!stored && loads_runs(candidate, access)) {
+        auto run = static_cast<double>(candidate.run),
+             width = static_cast<double>(std::bit_ceil(static_cast<uint64_t>(candidate.run)));
+        double vectors_of_runs = times * static_cast<double>(vectors) / run;
+        bool dense = run == width && stride(access, candidate.vector_dim) == candidate.run;
+        loads += vectors_of_runs * 0.5 * (dense ? width : candidate.lanes);
+        arithmetic += vectors_of_runs * (width * std::log2(width) + (dense ? 0 : candidate.lanes - width));
+        continue;
+      }
       loads += times * access_cycles(candidate, slot, static_cast<double>(vectors), stored);
     }
-    bool chained = stage_.has_reduction() && !is_written_out(candidate);
-    return std::max({arithmetic, loads, chained ? latency : 0}) + (is_written_out(candidate) ? 0 : 0.25);
+    double chain = stage_.has_reduction() ? latency / static_cast<double>(candidate.chains) : 0;
+    double turn = 0.25 / static_cast<double>(std::max(candidate.chains, candidate.run));
+    if (is_written_out(candidate) || (candidate.run_dim >= 0 && candidate.run == reduced_points())) chain = turn = 0;
+    return std::max({arithmetic, loads, chain}) + turn;
+  }
+
+  int64_t reduced_points() const {
+    int64_t points = 1;
+    for (int d = 0; d < stage_.rank(); ++d)
+      if (stage_.reduced[d]) points *= stage_.extents[d];
+    return points;
   }
 
   double access_cycles(const Candidate& candidate, int slot, double vectors, bool stored) const {
@@ -377,12 +465,15 @@ class StagePlanner {
                         ? 1
                         : static_cast<double>(ceil_div(
                               candidate.vector_dim < 0 ? 1 : stage_.extents[candidate.vector_dim], candidate.lanes)));
-      double each =
-          2 + (vector_reduced ? 3.0 * std::log2(candidate.lanes) + static_cast<double>(candidate.vectors) : 0);
+      double each = 2 + static_cast<double>(candidate.chains - 1) +
+                    (vector_reduced ? 3.0 * std::log2(candidate.lanes) + static_cast<double>(candidate.vectors) : 0);
       for (const Store& store : stage_.epilogue_stores)
         if (candidate.vector_dim >= 0 && !vector_reduced) {
           int64_t apart = stride(stage_.accesses[store.access], candidate.vector_dim);
-          each += apart == 1 ? 1 : transposes(candidate, store) ? 8 : 1.5 * candidate.lanes;
+          each += apart == 1                      ? 1
+                  : interleaves(candidate, store) ? 2
+                  : transposes(candidate, store)  ? 8
+                                                  : 1.5 * candidate.lanes;
         }
       cycles += times * results * each;
     };
@@ -403,12 +494,23 @@ class StagePlanner {
                        [&](const auto& part) { return part.second >= 4 && stride(access, part.first) == 1; });
   }
 
+  // Whether such a dimension fills the gaps between lanes, so that whole vectors are stored.
+  bool interleaves(const Candidate& candidate, const Store& store) const {
+    const Access& access = stage_.accesses[store.access];
+    return std::any_of(candidate.tile.begin(), candidate.tile.end(), [&](const auto& part) {
+      return std::has_single_bit(static_cast<uint64_t>(part.second)) && part.second <= candidate.lanes &&
+             stride(access, part.first) == 1 && stride(access, candidate.vector_dim) == part.second;
+    });
+  }
+
   StageSchedule schedule(const Candidate& candidate) const {
     StageSchedule schedule;
     schedule.vector_dim = candidate.vector_dim;
     schedule.packs = candidate.packs;
     auto tile_step = [&](int d) -> int64_t {
       if (d == candidate.vector_dim) return candidate.vectors * candidate.lanes;
+      if (d == candidate.chain_dim) return candidate.chains;
+      if (d == candidate.run_dim) return candidate.run;
       for (auto [dim, step] : candidate.tile)
         if (dim == d) return step;
       return 1;
@@ -433,14 +535,15 @@ class StagePlanner {
     for (int d = 0; d < stage_.rank(); ++d)
       if (stage_.reduced[d] && !is_written_out(candidate))
         schedule.loops.push_back({d, tile_step(d), Loop::Binding::serial});
+    if (candidate.chains > 1) schedule.partial_accumulators = static_cast<int>(candidate.chains);
     if (candidate.vector_dim >= 0 && stage_.reduced[candidate.vector_dim])
       schedule.partial_accumulators = static_cast<int>(candidate.vectors);
     for (const std::vector<Store>* stores : {&stage_.stores, &stage_.epilogue_stores})
       for (const Store& store : *stores)
         schedule.transposed_store =
-            schedule.transposed_store ||
-            (candidate.vector_dim >= 0 && !stage_.reduced[candidate.vector_dim] &&
-             stride(stage_.accesses[store.access], candidate.vector_dim) != 1 && transposes(candidate, store));
+            schedule.transposed_store || (candidate.vector_dim >= 0 && !stage_.reduced[candidate.vector_dim] &&
+                                          stride(stage_.accesses[store.access], candidate.vector_dim) != 1 &&
+                                          (transposes(candidate, store) || interleaves(candidate, store)));
     return schedule;
   }
 

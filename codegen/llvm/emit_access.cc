@@ -347,6 +347,95 @@ FunctionEmitter::Value* FunctionEmitter::load_deinterleaved(const Place& place, 
   return active == lanes ? result : b_.CreateSelect(mask, result, outside);
 }
 
+// Lanes stand apart while another dimension that the leaf unrolls is contiguous: each lane's run of elements is loaded
+// whole, and the block transposed in registers, for this point and those beside it. Null if the access is another.
+FunctionEmitter::Value* FunctionEmitter::load_transposed(int slot, const Place& at, const Sizes& point, DType dtype) {
+  const Access& access = stage_->accesses[slot];
+  int64_t lanes = how_->lanes, active = active_lanes(point);
+  if (at.lane_offsets.empty() || at.condition || options_.check_bounds || info(dtype).bits < 32 || lanes < 4)
+    return nullptr;
+  Sizes origin(static_cast<size_t>(stage_->rank()), 0), moved = origin;
+  auto stride = [&](int d) {
+    moved = origin;
+    moved[d] = 1;
+    return static_offset(access, moved) - static_offset(access, origin);
+  };
+  int along = -1;
+  for (int d = 0; d < stage_->rank(); ++d)
+    if (d != how_->vector_dim && leaf_[d].tile >= 2 && stride(d) == 1) along = d;
+  if (along < 0 || stride(how_->vector_dim) == 1) return nullptr;
+  Sizes first = point;
+  first[along] -= first[along] % lanes;
+  int64_t count = std::min(lanes, leaf_[along].tile - first[along]);
+  int64_t width = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(count)));
+  bool dense = width == count && at.lane_offsets[1] == count && first[along] == 0;  // no gaps between lanes' runs
+  if ((count < 4 && !dense) || (width != count && target_.vector_bits < 256)) return nullptr;
+  auto key_of = [&](const Sizes& where) {
+    Key key{5, slot};
+    key.insert(key.end(), where.begin(), where.end());
+    return key;
+  };
+  if (Value* known = recall(key_of(point))) return known;
+
+  llvm::Type* element = memory_type(dtype);
+  auto* run = FixedVectorType::get(element, static_cast<unsigned>(width));
+  llvm::Align align(static_cast<uint64_t>(info(dtype).bits / 8));
+  std::vector<llvm::Constant*> bits;
+  for (int64_t i = 0; i < width; ++i) bits.push_back(b_.getInt1(i < count));
+  Value* zeros = llvm::Constant::getNullValue(run);
+  std::vector<Value*> runs;
+  if (dense) {
+    auto* whole = FixedVectorType::get(element, static_cast<unsigned>(lanes));
+    Value* begin = b_.CreateConstGEP1_64(element, at.pointer, static_cast<uint64_t>(first[along] - point[along]));
+    for (int64_t left = count * active, i = 0; i < width; ++i, left -= lanes) {
+      Value* from = b_.CreateConstGEP1_64(element, begin, static_cast<uint64_t>(i * lanes));
+      Value* none = llvm::Constant::getNullValue(whole);
+      runs.push_back(left <= 0       ? none
+                     : left >= lanes ? static_cast<Value*>(b_.CreateAlignedLoad(whole, from, align))
+                                     : b_.CreateMaskedLoad(whole, from, align, lane_mask(left), none));
+    }
+  }
+  for (int64_t lane = 0; lane < lanes && !dense; ++lane) {
+    if (lane >= active) {
+      runs.push_back(zeros);
+      continue;
+    }
+    auto offset = static_cast<uint64_t>(at.lane_offsets[static_cast<size_t>(lane)] - (point[along] - first[along]));
+    Value* from = b_.CreateConstGEP1_64(element, at.pointer, offset);
+    runs.push_back(count == width ? static_cast<Value*>(b_.CreateAlignedLoad(run, from, align))
+                                  : b_.CreateMaskedLoad(run, from, align, llvm::ConstantVector::get(bits), zeros));
+  }
+  // Runs side by side in vectors of all lanes: neighbours joined until they fill one.
+  for (int64_t filled = dense ? lanes : width; filled < lanes; filled *= 2) {
+    std::vector<int> both;
+    for (int i = 0; i < 2 * filled; ++i) both.push_back(i);
+    std::vector<Value*> joined;
+    for (size_t i = 0; i < runs.size(); i += 2) joined.push_back(b_.CreateShuffleVector(runs[i], runs[i + 1], both));
+    runs = std::move(joined);
+  }
+  // The index of an element in the whole sequence is (lane, place in its run) in bits; each round, which parts even
+  // elements from odd ones, rotates it by one bit.
+  std::vector<int> even, odd;
+  for (int i = 0; i < lanes; ++i) {
+    even.push_back(2 * i);
+    odd.push_back(2 * i + 1);
+  }
+  for (int64_t round = 1; round < width; round *= 2) {
+    std::vector<Value*> next(runs.size());
+    for (size_t i = 0; i < runs.size() / 2; ++i) {
+      next[i] = b_.CreateShuffleVector(runs[2 * i], runs[2 * i + 1], even);
+      next[i + runs.size() / 2] = b_.CreateShuffleVector(runs[2 * i], runs[2 * i + 1], odd);
+    }
+    runs = std::move(next);
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    Sizes where = first;
+    where[along] += i;
+    remember(key_of(where), runs[static_cast<size_t>(i)]);
+  }
+  return recall(key_of(point));
+}
+
 Emitted FunctionEmitter::load(BodyKind kind, int slot, const Sizes& point, DType dtype) {
   const Access& access = stage_->accesses[slot];
   PW_CHECK(dtype == loops_.kernel.buffers[access.buffer].dtype, "a load of another dtype than its buffer's");
@@ -366,6 +455,7 @@ Emitted FunctionEmitter::load(BodyKind kind, int slot, const Sizes& point, DType
     at.lane_offsets.assign(static_cast<size_t>(how_->lanes), 0);
     at.vector = true;
   }
+  if (Value* transposed = load_transposed(slot, at, point, dtype)) return {from_memory(transposed, dtype), true};
   int64_t active = active_lanes(point);
   Value* mask = lane_mask(active);
   if (at.condition) {
@@ -593,6 +683,16 @@ bool FunctionEmitter::store_transposed(BodyKind kind, const Store& store, const 
     vectors.resize(static_cast<size_t>(rows), llvm::PoisonValue::get(vectors[0]->getType()));
     vectors = transpose(vectors);
     Place at = place(kind, store.access, first);
+    if (count == rows && at.lane_offsets[1] == count) {  // no gaps between the lanes' elements: whole vectors
+      for (int64_t left = count * active_lanes(first), i = 0; left > 0; left -= lanes, ++i) {
+        Value* pointer = b_.CreateConstGEP1_64(element, at.pointer, static_cast<uint64_t>(i * lanes));
+        if (left >= lanes)
+          b_.CreateAlignedStore(vectors[static_cast<size_t>(i)], pointer, align);
+        else
+          b_.CreateMaskedStore(vectors[static_cast<size_t>(i)], pointer, align, lane_mask(left));
+      }
+      continue;
+    }
     for (int64_t lane = 0; lane < active_lanes(first); ++lane) {
       Value* row = vectors[static_cast<size_t>(lane * rows / lanes)];
       std::vector<int> part;
