@@ -101,7 +101,8 @@ class DirectCalls {
       PW_CHECK(launch, "a small step on one device only launches");
       add(*launch);
     }
-    for (const StateUpdate& update : program.updates) PW_CHECK(update.state == update.value, "updated in place");
+    for (const StateUpdate& update : program.updates)
+      PW_CHECK(memory_of(program, update.state) == memory_of(program, update.value), "updated in place");
     for (Call& call : calls_) call.buffers = table_.data() + call.first;
   }
 
@@ -126,6 +127,9 @@ class DirectCalls {
     std::byte bytes[64];
   };
   using Memory = std::vector<Line>;
+
+  Memory& memory(int buffer) { return memory_[static_cast<size_t>(memory_of(compiled_.program, buffer))]; }
+  const Memory& memory(int buffer) const { return memory_[static_cast<size_t>(memory_of(compiled_.program, buffer))]; }
 
   static Memory room(int64_t bytes) { return Memory(static_cast<size_t>(bytes) / sizeof(Line) + 1); }
 
@@ -155,7 +159,7 @@ class DirectCalls {
     auto entry = std::find_if(image.entries.begin(), image.entries.end(),
                               [&](const KernelEntry& each) { return each.name == launch.entry; });
     size_t first = table_.size();
-    for (int buffer : launch.buffers) table_.push_back(memory_[static_cast<size_t>(buffer)].data());
+    for (int buffer : launch.buffers) table_.push_back(memory(buffer).data());
     for (int64_t bytes : entry->workspace_bytes) table_.push_back(workspaces_.emplace_back(room(bytes)).data());
     for (const KernelPhase& phase : entry->phases)
       calls_.push_back({reinterpret_cast<Function>(code->try_symbol(phase.symbol)), first, nullptr,
@@ -164,8 +168,7 @@ class DirectCalls {
 
   double read(int buffer) const {
     HostTensor value(compiled_.program.buffers[static_cast<size_t>(buffer)].dtype, {});
-    std::copy_n(memory_[static_cast<size_t>(buffer)][0].bytes, value.bytes(),
-                reinterpret_cast<std::byte*>(value.raw()));
+    std::copy_n(memory(buffer)[0].bytes, value.bytes(), reinterpret_cast<std::byte*>(value.raw()));
     return value.number(0);
   }
 

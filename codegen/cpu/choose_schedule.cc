@@ -114,14 +114,15 @@ class StagePlanner {
     }
     for (int v = 0; v < stage_.rank(); ++v) {
       if (stage_.reduced[v] || stage_.extents[v] < 2 || is_sequential(v) || lanes_share_store(v)) continue;
-      for (int64_t vectors : {1, 2}) {
-        Candidate beside;
-        beside.vector_dim = v;
-        beside.lanes = lanes(v);
-        beside.vectors = vectors;
-        if (vectors > 1 && vectors * beside.lanes >= stage_.extents[v] + beside.lanes) continue;
-        consider_chains(best, beside, split.dim, {split.partials});
-      }
+      for (bool pack : {false, true})
+        for (int64_t vectors : {1, 2, 3, 4}) {
+          Candidate beside;
+          beside.vector_dim = v;
+          beside.lanes = lanes(v);
+          beside.vectors = vectors;
+          if (vectors > 1 && vectors * beside.lanes >= stage_.extents[v] + beside.lanes) continue;
+          if (!pack || add_packs(beside)) consider_chains(best, beside, split.dim, {split.partials});
+        }
     }
     return best;
   }

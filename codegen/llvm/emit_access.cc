@@ -347,6 +347,13 @@ FunctionEmitter::Value* FunctionEmitter::load_deinterleaved(const Place& place, 
   return active == lanes ? result : b_.CreateSelect(mask, result, outside);
 }
 
+// Whether `count` positions along a dimension are neighbours in memory: a layout may have blocks that are shorter.
+bool FunctionEmitter::is_run(const Access& access, Sizes first, int along, int64_t count) const {
+  int64_t begin = static_offset(access, first);
+  first[along] += count - 1;
+  return static_offset(access, first) - begin == count - 1;
+}
+
 // Lanes stand apart while another dimension that the leaf unrolls is contiguous: each lane's run of elements is loaded
 // whole, and the block transposed in registers, for this point and those beside it. Null if the access is another.
 FunctionEmitter::Value* FunctionEmitter::load_transposed(int slot, const Place& at, const Sizes& point, DType dtype) {
@@ -367,6 +374,7 @@ FunctionEmitter::Value* FunctionEmitter::load_transposed(int slot, const Place& 
   Sizes first = point;
   first[along] -= first[along] % lanes;
   int64_t count = std::min(lanes, leaf_[along].tile - first[along]);
+  if (!is_run(access, first, along, count)) return nullptr;
   int64_t width = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(count)));
   bool dense = width == count && at.lane_offsets[1] == count && first[along] == 0;  // no gaps between lanes' runs
   if ((count < 4 && !dense) || (width != count && target_.vector_bits < 256)) return nullptr;
@@ -666,6 +674,7 @@ bool FunctionEmitter::store_transposed(BodyKind kind, const Store& store, const 
       along = d;
   }
   if (along < 0 || access.guarded || !access.indirect.empty()) return false;
+  if (!is_run(access, origin, along, std::min<int64_t>(how_->lanes, leaf_[along].tile))) return false;
   int64_t lanes = how_->lanes;
   llvm::Type* element = memory_type(buffer.dtype);
   llvm::Align align(static_cast<uint64_t>(info(buffer.dtype).bits / 8));

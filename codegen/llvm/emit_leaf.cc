@@ -107,6 +107,9 @@ void FunctionEmitter::emit_leaf(const LoopNode& node) {
 
 // All values of a point are computed before its first store, so that a result may stand in an operand's place.
 void FunctionEmitter::store_points(BodyKind kind, const std::vector<Store>& stores, const std::vector<Sizes>& points) {
+  if (how_->transposed_store)
+    for (const Sizes& point : points)
+      for (const Store& one : stores) node(kind, one.node, point);
   std::vector<Store> plain;
   for (const Store& one : stores)
     if (!how_->transposed_store || !store_transposed(kind, one, points)) plain.push_back(one);

@@ -80,6 +80,7 @@ class FunctionEmitter {
   Value* load_deinterleaved(const Place& place, DType dtype, Value* mask, Value* outside);
   Emitted load(BodyKind kind, int slot, const Sizes& point, DType dtype);
   Value* load_vector(const Place& place, DType dtype, Value* mask, bool all, Value* outside);
+  bool is_run(const Access& access, Sizes first, int along, int64_t count) const;
   Value* load_transposed(int slot, const Place& place, const Sizes& point, DType dtype);
   void store(BodyKind kind, const Store& store, const Sizes& point);
   void store_lanes(const Store& store, const Place& place, Value* value, Value* mask, DType dtype, int64_t active);
