@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <bit>
+#include <limits>
 
 #include "function_emitter.h"
 #include "placewright/base/error.h"
@@ -541,6 +542,65 @@ void FunctionEmitter::store_lanes(const Store&, const Place& at, Value* value, V
     pointers = b_.CreateGEP(element, at.pointer, llvm::ConstantVector::get(offsets));
   }
   b_.CreateMaskedScatter(value, pointers, align, mask);
+}
+
+// A tile of results whose lanes stand apart is put down as it is and then copied by a loop that looks up where each
+// element goes: LLVM would need longer for hundreds of extracted lanes than for the whole reduction.
+bool FunctionEmitter::store_scattered(BodyKind kind, const Store& store, const std::vector<Sizes>& points) {
+  constexpr int64_t least_elements = 64;  // fewer are stored at once
+  const Access& access = stage_->accesses[store.access];
+  const KernelBuffer& buffer = loops_.kernel.buffers[access.buffer];
+  int v = how_->vector_dim;
+  bool is_static = !access.guarded && access.indirect.empty() && buffer.layout.blocks.empty();
+  for (const AffineExpr& expr : access.index) is_static = is_static && expr.divisor == 1;
+  if (kind != BodyKind::epilogue || store.add || options_.check_bounds || v < 0 || stage_->reduced[v] || !is_static)
+    return false;
+  Sizes origin(static_cast<size_t>(stage_->rank()), 0), moved = origin;
+  moved[v] = 1;
+  if (static_offset(access, moved) - static_offset(access, origin) == 1) return false;
+  std::vector<uint32_t> from, to;
+  for (size_t p = 0; p < points.size(); ++p)
+    for (int64_t lane = 0; lane < active_lanes(points[p]); ++lane) {
+      moved = points[p];
+      moved[v] += lane;
+      int64_t offset = static_offset(access, moved);
+      if (offset < 0 || offset > std::numeric_limits<int32_t>::max()) return false;
+      from.push_back(static_cast<uint32_t>(static_cast<int64_t>(p) * how_->lanes + lane));
+      to.push_back(static_cast<uint32_t>(offset));
+    }
+  auto count = static_cast<int64_t>(to.size());
+  if (count < least_elements) return false;
+
+  llvm::Type* element = memory_type(buffer.dtype);
+  auto* vector = FixedVectorType::get(element, static_cast<unsigned>(how_->lanes));
+  llvm::IRBuilder<> entry(&function_->getEntryBlock(), function_->getEntryBlock().begin());
+  Value* tile = entry.CreateAlloca(vector, entry.getInt64(points.size()));
+  for (size_t p = 0; p < points.size(); ++p) {
+    Emitted value = node(kind, store.node, points[p]);
+    b_.CreateStore(to_memory(value.vector ? value.value : widen(value.value), buffer.dtype),
+                   b_.CreateConstGEP1_64(vector, tile, p));
+  }
+  auto table = [&](const std::vector<uint32_t>& numbers) {
+    llvm::Constant* content = llvm::ConstantDataArray::get(module_.getContext(), numbers);
+    return new llvm::GlobalVariable(module_, content->getType(), true, llvm::GlobalValue::PrivateLinkage, content);
+  };
+  const bool is_full = from.back() + 1 == from.size();  // no lane is left out: elements follow each other
+  Value *sources = is_full ? nullptr : table(from), *targets = table(to), *base = base_pointer(store.access);
+  llvm::Align align(static_cast<uint64_t>(info(buffer.dtype).bits / 8));
+  const int64_t together = count % 4 == 0 ? 4 : count % 2 == 0 ? 2 : 1;
+  make_loop(i64(0), i64(count), together, [&](Value* at) {
+    for (int64_t i = 0; i < together; ++i) {
+      Value* number = b_.CreateAdd(at, i64(i));
+      auto look_up = [&](Value* numbers) -> Value* {
+        if (!numbers) return number;
+        Value* place = b_.CreateGEP(b_.getInt32Ty(), numbers, number);
+        return b_.CreateZExt(b_.CreateAlignedLoad(b_.getInt32Ty(), place, llvm::Align(4)), b_.getInt64Ty());
+      };
+      Value* value = b_.CreateAlignedLoad(element, b_.CreateGEP(element, tile, look_up(sources)), align);
+      b_.CreateAlignedStore(value, b_.CreateGEP(element, base, look_up(targets)), align);
+    }
+  });
+  return true;
 }
 
 // The stores that fill each other's gaps: `first` and those after it that write the elements between its lanes. Empty

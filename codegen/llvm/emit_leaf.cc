@@ -110,6 +110,7 @@ void FunctionEmitter::store_points(BodyKind kind, const std::vector<Store>& stor
   if (how_->transposed_store)
     for (const Sizes& point : points)
       for (const Store& one : stores) node(kind, one.node, point);
+  if (stores.size() == 1 && !how_->transposed_store && store_scattered(kind, stores[0], points)) return;
   std::vector<Store> plain;
   for (const Store& one : stores)
     if (!how_->transposed_store || !store_transposed(kind, one, points)) plain.push_back(one);

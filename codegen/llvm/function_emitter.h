@@ -87,6 +87,7 @@ class FunctionEmitter {
   std::vector<Store> interleaved_with(const std::vector<Store>& stores, size_t first) const;
   void store_interleaved(BodyKind kind, const std::vector<Store>& group, const Sizes& point);
   bool store_transposed(BodyKind kind, const Store& store, const std::vector<Sizes>& points);
+  bool store_scattered(BodyKind kind, const Store& store, const std::vector<Sizes>& points);
   std::vector<Value*> transpose(const std::vector<Value*>& rows);
   void check_place(const KernelBuffer& buffer, const Access& access, const Sizes& point, Place& place);
   void require(Place& place, Value* condition, bool vector);
