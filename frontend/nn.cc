@@ -56,6 +56,7 @@ struct Module::Body {
   std::string name;  // as the parent registered it
   std::vector<Child> children;
   std::vector<Named> parameters;
+  Tensor random;
   bool is_training = true;
 };
 
@@ -102,6 +103,33 @@ Tensor Module::own(std::string name, std::shared_ptr<capture::State> state, Type
 void Module::collect(const std::string& prefix, std::vector<NamedParameter>& into) const {
   for (const Body::Named& each : body_->parameters) into.push_back({prefix + each.name, each.tensor});
   for (const Child& child : body_->children) child.module->collect(prefix + child.name + ".", into);
+}
+
+// The seed is the module's, not the op's: two modules draw different numbers, and a state that is loaded brings its
+// own.
+Tensor Module::random_state() {
+  std::shared_ptr<Session> session = Session::current();
+  HostTensor start(DType::i64, {2});
+  const HostRandom seeds(session->seed(), session->next_stream());
+  start.set_integer(0, static_cast<int64_t>(seeds.bits(0) >> 1));
+  auto state = std::make_shared<capture::State>(std::move(start), capture::Site{});
+  state->name = "random";
+  state->requires_grad = false;
+  state->counts_steps = true;
+  body_->random = At(inherited).state(std::move(state), Type(DType::i64, {2}));
+  return body_->random;
+}
+
+void Module::collect_random(const std::string& path, std::vector<NamedParameter>& into) const {
+  if (body_->random.is_defined()) into.push_back({path, body_->random});
+  for (const Child& child : body_->children)
+    child.module->collect_random(path.empty() ? child.name : path + "." + child.name, into);
+}
+
+std::vector<NamedParameter> Module::named_random_states() const {
+  std::vector<NamedParameter> all;
+  collect_random("", all);
+  return all;
 }
 
 std::vector<NamedParameter> Module::named_parameters() const {
@@ -212,19 +240,11 @@ std::string Embedding::description() const { return fmt::format("Embedding({}, {
 Dropout::Dropout(double probability) : probability_(probability) {
   if (!(probability >= 0 && probability < 1))
     throw Error(fmt::format("Dropout: the probability is {}, expected 0 to below 1", probability));
-  std::shared_ptr<Session> session = Session::current();
-  stream_ = static_cast<int64_t>(session->next_stream());
-  HostTensor start(DType::i64, {2});
-  start.set_integer(0, static_cast<int64_t>(session->seed()));
-  auto state = std::make_shared<capture::State>(std::move(start), capture::Site{});
-  state->name = "random";
-  state->requires_grad = false;
-  state->counts_steps = true;
-  random_ = At(inherited).state(std::move(state), Type(DType::i64, {2}));
+  random_ = random_state();
 }
 Tensor Dropout::forward(const Tensor& x) {
   if (!is_training() || probability_ == 0) return x;
-  return At(inherited)("dropout", {x, random_}, {{"probability", probability_}, {"stream", stream_}});
+  return At(inherited)("dropout", {x, random_}, {{"probability", probability_}, {"stream", int64_t{0}}});
 }
 std::string Dropout::description() const { return fmt::format("Dropout({})", probability_); }
 

@@ -33,10 +33,12 @@ HostTensor State::read() const {
 }
 
 void State::write(const HostTensor& value) {
-  if (store_)
-    store_->write(key_, value);
-  else
+  if (!store_) {
     fill_ = filled_with(value);
+    return;
+  }
+  for (const std::string& each : store_->names())  // replicas, too
+    if (primary_name(each) == key_) store_->write(each, value);
 }
 
 void State::convert(DType dtype) {

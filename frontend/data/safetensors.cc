@@ -16,7 +16,7 @@ namespace placewright {
 namespace {
 
 constexpr int64_t largest_header = 100 << 20;  // as the reference implementation
-constexpr std::string_view optimizer_prefix = "optimizer.";
+constexpr std::string_view optimizer_prefix = "optimizer.", random_prefix = "random.";
 
 struct Spelling {
   std::string_view name;
@@ -70,6 +70,21 @@ HostTensor read_tensor(const std::filesystem::path& path, const std::string& nam
   HostTensor tensor(spelling->dtype, std::move(sizes));
   if (bytes > 0) std::memcpy(tensor.raw(), data.data() + begin, static_cast<size_t>(bytes));
   return tensor;
+}
+
+// The states of random modules that the file has. Error if one is no (seed, counter).
+std::vector<std::pair<Tensor, HostTensor>> find_random_states(const std::filesystem::path& path,
+                                                              const nn::Module& model, const NamedTensors& tensors) {
+  std::vector<std::pair<Tensor, HostTensor>> found;
+  for (const nn::NamedParameter& each : model.named_random_states()) {
+    auto at = tensors.find(std::string(random_prefix) + each.name);
+    if (at == tensors.end()) continue;
+    if (at->second.dtype() != each.tensor.dtype() || at->second.sizes() != each.tensor.sizes())
+      damaged(path, fmt::format("tensor '{}' is {}{}, expected i64[2]: a seed and a counter", at->first,
+                                name(at->second.dtype()), to_string(at->second.sizes())));
+    found.emplace_back(each.tensor, at->second);
+  }
+  return found;
 }
 
 }  // namespace
@@ -128,6 +143,9 @@ void save(const std::filesystem::path& path, const nn::Module& model, const opti
   if (optimizer)
     for (const nn::NamedParameter& each : optimizer->named_state())
       tensors.emplace(std::string(optimizer_prefix) + each.name, each.tensor.value());
+  if (optimizer)
+    for (const nn::NamedParameter& each : model.named_random_states())
+      tensors.emplace(std::string(random_prefix) + each.name, each.tensor.value());
   write_safetensors(path, tensors);
 }
 
@@ -142,19 +160,22 @@ void load(const std::filesystem::path& path, nn::Module& model, optim::Optimizer
               fmt::format("tensor '{}' is {}{}, expected {}{}", each.name, name(at->second.dtype()),
                           to_string(at->second.sizes()), name(each.tensor.dtype()), to_string(each.tensor.sizes())));
   }
+  std::vector<std::pair<Tensor, HostTensor>> random;
+  if (optimizer) random = find_random_states(path, model, tensors);
   NamedTensors state;
   for (auto at = tensors.begin(); at != tensors.end();) {
     bool is_known = std::any_of(parameters.begin(), parameters.end(),
                                 [&](const nn::NamedParameter& each) { return each.name == at->first; });
     if (!is_known && at->first.starts_with(optimizer_prefix))
       state.emplace(at->first.substr(optimizer_prefix.size()), at->second);
-    else if (!is_known)
+    else if (!is_known && !at->first.starts_with(random_prefix))
       damaged(path, fmt::format("tensor '{}' is none of the model's", at->first));
     at = is_known ? std::next(at) : tensors.erase(at);
   }
   if (optimizer) optim::check_state(*optimizer, state, path.string());
   for (const nn::NamedParameter& each : parameters) nn::set_value(each.tensor, tensors.at(each.name));
   if (optimizer) optim::set_state(*optimizer, state);
+  for (const auto& [tensor, value] : random) nn::set_value(tensor, value);
 }
 
 }  // namespace placewright

@@ -111,6 +111,77 @@ TEST_F(Files, TrainingResumesWithTheSameBits) {
   configure({});
 }
 
+// Dropout's masks, the optimizer's moments and the order of the batches go on as if nothing had stopped, in a process
+// that made other random modules before.
+TEST_F(Files, TrainingWithDropoutAndShuffledBatchesResumesWithTheSameBits) {
+  configure({.use_cache = false});
+  manual_seed(5);
+  data::TensorDataset samples(randn({22, 6}).value(), randn({22, 2}).value());
+  struct Trainer {
+    nn::Sequential model{nn::Linear(6, 16), nn::ReLU(), nn::Dropout(0.5),
+                         nn::Sequential(nn::Dropout(0.25), nn::Linear(16, 2))};
+    optim::Adam optimizer{model.named_parameters(), {.lr = 0.01}};
+    TrainingStep step = compile_training_step(model, nn::MSELoss(), optimizer);
+    std::vector<double> train(data::DataLoader& loader, int epochs) {
+      std::vector<double> losses;
+      for (int epoch = 0; epoch < epochs; ++epoch)
+        for (const data::Batch& batch : loader) losses.push_back(step(batch.input, batch.target).item());
+      return losses;
+    }
+  };
+  const data::LoaderOptions options{.batch_size = 8, .shuffle = true, .seed = 9};
+  Trainer whole;
+  data::DataLoader loader(samples, options);
+  whole.train(loader, 2);
+  save(folder_ / "stopped.safetensors", whole.model, &whole.optimizer);
+  std::vector<double> expected = whole.train(loader, 2);
+
+  manual_seed(77);
+  nn::Dropout another(0.5);
+  Trainer resumed;
+  data::DataLoader again(samples, options);
+  again.set_epoch(2);
+  load(folder_ / "stopped.safetensors", resumed.model, &resumed.optimizer);
+  EXPECT_EQ(resumed.train(again, 2), expected);
+  for (size_t i = 0; i < whole.model.parameters().size(); ++i)
+    EXPECT_TRUE(resumed.model.parameters()[i].value().same_bytes(whole.model.parameters()[i].value())) << i;
+
+  // Without its random states the file is still good, but other masks are drawn.
+  NamedTensors tensors = read_safetensors(folder_ / "stopped.safetensors");
+  EXPECT_EQ(tensors.erase("random.2") + tensors.erase("random.3.0"), 2u);
+  write_safetensors(folder_ / "foreign.safetensors", tensors);
+  Trainer foreign;
+  again.set_epoch(2);
+  load(folder_ / "foreign.safetensors", foreign.model, &foreign.optimizer);
+  EXPECT_NE(foreign.train(again, 2), expected);
+
+  tensors.emplace("random.2", HostTensor::scalar<int64_t>(1));
+  write_safetensors(folder_ / "wrong.safetensors", tensors);
+  EXPECT_THAT(message(folder_ / "wrong.safetensors",
+                      [&](const fs::path& path) { load(path, foreign.model, &foreign.optimizer); }),
+              HasSubstr("'random.2' is i64[], expected i64[2]: a seed and a counter"));
+  configure({});
+}
+
+// Every device of a mesh keeps a replica of each state: a load reaches them all.
+TEST_F(Files, ALoadReachesTheReplicasOfDataParallelTraining) {
+  configure({.devices = "cpu,sim:2", .use_cache = false, .notice = [](std::string_view) {}});
+  manual_seed(5);
+  Tensor x = randn({8, 4}), y = randn({8, 2});
+  nn::Linear model(4, 2);
+  optim::Adam optimizer(model.named_parameters(), {.lr = 0.01});
+  TrainingStep step = compile_training_step(model, nn::MSELoss(), optimizer,
+                                            {.name = "step", .data_parallel = {{"sim", 0}, {"sim", 1}}});
+  step(x, y).item();
+  save(folder_ / "parallel.safetensors", model, &optimizer);
+  std::vector<double> expected, found;
+  for (int i = 0; i < 4; ++i) expected.push_back(step(x, y).item());
+  load(folder_ / "parallel.safetensors", model, &optimizer);
+  for (int i = 0; i < 4; ++i) found.push_back(step(x, y).item());
+  EXPECT_EQ(found, expected);
+  configure({});
+}
+
 TEST_F(Files, IdxReadsAndRefuses) {
   auto read = [](const fs::path& path) { data::read_idx(path); };
   std::string good = std::string("\0\0\x08\x02\0\0\0\x02\0\0\0\x03", 12) + "abcdef";

@@ -38,6 +38,9 @@ class Module {
 
   std::vector<NamedParameter> named_parameters() const;  // in order of registration, depth first
   std::vector<Tensor> parameters() const;
+  // What random modules draw from, (seed, counter), by the path of the module: training that goes on elsewhere with
+  // these draws the same numbers.
+  std::vector<NamedParameter> named_random_states() const;
   struct Child {
     std::string name;
     std::unique_ptr<Module> module;
@@ -74,10 +77,13 @@ class Module {
   // more than once, always with the same outcome.
   Tensor parameter(std::string name, DType dtype, Sizes sizes, std::function<void(uint8_t* elements)> fill,
                    Here where = Here::current());
+  // Registers what this module draws from: one state a module, with a seed of its own, that counts training steps.
+  Tensor random_state();
 
  private:
   Tensor own(std::string name, std::shared_ptr<capture::State> state, Type type, Here where);
   void collect(const std::string& prefix, std::vector<NamedParameter>& into) const;
+  void collect_random(const std::string& path, std::vector<NamedParameter>& into) const;
   struct Body;
   std::unique_ptr<Body> body_;
 };
@@ -148,7 +154,6 @@ class Dropout : public Module {
  private:
   double probability_;
   Tensor random_;
-  int64_t stream_ = 0;
 };
 
 class MaxPool2d : public Module {
