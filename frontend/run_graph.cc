@@ -1,8 +1,13 @@
 #include "placewright/run_graph.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 #include "load_graph.h"
+#include "placewright/codegen/cpu_target.h"
+#include "placewright/codegen/cpu_target_model.h"
+#include "placewright/ir/machine.h"
 #include "placewright/passes/pass.h"
 
 namespace placewright {
@@ -63,6 +68,23 @@ PassContext context_of(Session& session, std::map<std::string, int64_t> symbols)
 PlacementPlan plan_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols) {
   std::shared_ptr<Session> session = Session::current();
   return capture::place_captured(graph, context_of(*session, symbols)).plan;
+}
+
+PlacementPlan plan_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
+                         bool strict) {
+  if (std::none_of(machine.devices.begin(), machine.devices.end(),
+                   [](const DeviceSpec& spec) { return spec.host_memory; }))
+    throw Error("the machine has no device of host memory: one of its devices must say `host`");
+  PassContext context;
+  std::vector<std::unique_ptr<TargetModel>> models;
+  for (const DeviceSpec& spec : machine.devices) {
+    models.push_back(make_cpu_target_model(host_cpu_target(), spec));
+    context.targets[spec.id] = models.back().get();
+  }
+  context.machine = &machine;
+  context.options.symbols = symbols;
+  context.options.strict = strict;
+  return capture::place_captured(graph, context).plan;
 }
 
 GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs) {

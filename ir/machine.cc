@@ -21,8 +21,8 @@ std::string print(const DeviceSpec& device) {
   return text + "}\n";
 }
 
-double positive(Lexer& lexer, std::string_view label) {
-  lexer.expect(label);
+double positive(Lexer& lexer, std::string_view label, bool is_written = true) {
+  if (is_written) lexer.expect(label);
   size_t at = lexer.position();
   double value = lexer.number(label);
   if (!(value >= 0)) lexer.fail_at(at, fmt::format("{} is {}, expected a number >= 0", label, value));
@@ -37,10 +37,12 @@ DeviceSpec read_device_spec(Lexer& lexer) {
   device.target = lexer.string("the target");
   device.host_memory = lexer.accept("host");
   lexer.expect("memory");
+  size_t at = lexer.position();
   device.memory_bytes = lexer.integer("bytes of memory");
+  if (device.memory_bytes < 0) lexer.fail_at(at, fmt::format("{} bytes of memory", device.memory_bytes));
   device.memory_bandwidth = positive(lexer, "bandwidth");
   lexer.expect("threads");
-  size_t at = lexer.position();
+  at = lexer.position();
   int64_t threads = lexer.integer("a number of threads");
   if (threads < 1 || threads > INT32_MAX) lexer.fail_at(at, fmt::format("{} threads, expected at least 1", threads));
   device.threads = static_cast<int>(threads);
@@ -51,7 +53,7 @@ DeviceSpec read_device_spec(Lexer& lexer) {
     Rate rate;
     rate.op_class = lexer.string("an op class");
     rate.dtype = parse_dtype(lexer);
-    rate.per_second = lexer.number("operations per second");
+    rate.per_second = positive(lexer, "operations per second", false);
     device.rates.push_back(std::move(rate));
   }
   return device;
@@ -98,17 +100,26 @@ std::string print_machine(const Machine& machine) {
   return text;
 }
 
-Machine parse_machine(std::string_view text) {
-  Lexer lexer(text, "machine");
+Machine parse_machine(std::string_view text, std::string_view name) {
+  Lexer lexer(text, std::string(name));
   Machine machine;
+  auto known_device = [&] {
+    size_t at = lexer.position();
+    DeviceId id = parse_device(lexer);
+    if (!machine.try_find(id)) lexer.fail_at(at, fmt::format("no device {} stands before this link", id.to_string()));
+    return id;
+  };
   while (!lexer.at_end()) {
     if (lexer.accept("device")) {
-      machine.devices.push_back(read_device_spec(lexer));
+      size_t at = lexer.position();
+      DeviceSpec made = read_device_spec(lexer);
+      if (machine.try_find(made.id)) lexer.fail_at(at, fmt::format("{} stands here twice", made.id.to_string()));
+      machine.devices.push_back(std::move(made));
     } else if (lexer.accept("link")) {
       Link link;
-      link.from = parse_device(lexer);
+      link.from = known_device();
       lexer.expect("->");
-      link.to = parse_device(lexer);
+      link.to = known_device();
       link.latency_seconds = positive(lexer, "latency");
       link.bytes_per_second = positive(lexer, "bandwidth");
       machine.links.push_back(std::move(link));

@@ -1,4 +1,6 @@
 // The subcommands place and run.
+#include <fstream>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -58,6 +60,64 @@ TEST(Place, UnknownDevicesAreAnError) {
   ToolRun run = run_tool({"place", "--devices", "cpu,tpu:2", "linear.pw"});
   EXPECT_EQ(run.exit_code, 1);
   EXPECT_EQ(run.errors, "placewright: devices 'cpu,tpu:2': found tpu:2, expected cpu and sim:N with N up to 64\n");
+}
+
+// A machine that is nowhere near: the plan needs its file only.
+TEST(Place, PlansForTheMachineOfAFile) {
+  TemporaryFolder folder;
+  const std::string here =
+      R"(device cpu:0 "laptop" target "x86-64-v3" host memory 8589934592 bandwidth 30000000000 threads 4 launch 1e-07 {
+  rate "contraction" f32 100000000000
+  rate "elementwise" f32 10000000000
+}
+)";
+  const std::string there =
+      R"(device tpu:1 "far" target "far" memory 8589934592 bandwidth 3000000000000 threads 1 launch 1e-06 {
+  rate "contraction" f32 100000000000000
+  rate "elementwise" f32 10000000000000
+}
+link cpu:0 -> tpu:1 latency 1e-06 bandwidth 50000000000
+link tpu:1 -> cpu:0 latency 1e-06 bandwidth 50000000000
+)";
+  auto place = [&](const std::string& text) {
+    std::ofstream(folder / "m.machine") << text;
+    return run_tool({"place", "--machine", folder / "m.machine", "--symbol", "B=32", "pinned.pw"});
+  };
+  std::string tpu = here + there;
+  for (size_t at; (at = tpu.find("tpu")) != std::string::npos;) tpu.replace(at, 3, "sim");
+  ToolRun run = place(tpu);
+  EXPECT_EQ(run.exit_code, 0) << run.errors;
+  EXPECT_THAT(run.output, HasSubstr("dot_general train.cc:12 on sim:1: placed on sim:1 at train.cc:31"));
+  EXPECT_THAT(run.output, HasSubstr("x cpu:0 -> sim:1 1280 bytes every step"));
+
+  auto expect_refused = [&](const std::string& text, const std::string& message) {
+    ToolRun refused = place(text);
+    EXPECT_EQ(refused.exit_code, 1);
+    EXPECT_EQ(refused.output, "");
+    EXPECT_THAT(refused.errors, HasSubstr(message));
+    EXPECT_EQ(std::count(refused.errors.begin(), refused.errors.end(), '\n'), 1) << refused.errors;
+  };
+  expect_refused(here + there, "sim:1");  // what the graph is pinned to
+  expect_refused("", "no device of host memory");
+  expect_refused(here + here, "m.machine:5:8: cpu:0 stands here twice");
+  expect_refused(here + "link cpu:0 -> sim:7 latency 0 bandwidth 1\n", "m.machine:5:15: no device sim:7");
+  expect_refused(here.substr(0, here.size() / 2), "m.machine:");
+  std::string slow = here;
+  slow.replace(slow.find("10000000000\n}"), 11, "-1");
+  expect_refused(slow, "m.machine:3:26: operations per second is -1, expected a number >= 0");
+  EXPECT_EQ(run_tool({"place", "--machine", "m", "--devices", "cpu", "linear.pw"}).exit_code, 2);
+  EXPECT_THAT(run_tool({"place", "--machine", folder / "none", "linear.pw"}).errors, HasSubstr("No such file"));
+}
+
+TEST(Place, TheDoctorsMachineGivesThisMachinesPlan) {
+  TemporaryFolder folder;
+  ToolRun doctor = run_tool({"doctor", "--machine"});
+  ASSERT_EQ(doctor.exit_code, 0) << doctor.errors;
+  std::ofstream(folder / "this.machine") << doctor.output;
+  ToolRun there = run_tool({"place", "--machine", folder / "this.machine", "--symbol", "B=4", "linear.pw"});
+  ToolRun here = run_tool({"place", "--symbol", "B=4", "linear.pw"});
+  EXPECT_EQ(there.exit_code, 0) << there.errors;
+  EXPECT_EQ(there.output, here.output);
 }
 
 class Run : public ::testing::Test {

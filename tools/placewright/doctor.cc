@@ -17,7 +17,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  bool json = false;
+  bool json = false, machine = false;
 };
 
 struct Check {
@@ -85,6 +85,10 @@ void print_json(const Machine& machine, const std::vector<Check>& checks) {
 
 int doctor(const Options& options) {
   configure(SessionOptions{.use_cache = false});
+  if (options.machine) {
+    fmt::print("{}", print_machine(machine()));
+    return success;
+  }
   std::vector<Check> checks{check_compiler(), check_cache()};
   if (options.json)
     print_json(machine(), checks);
@@ -101,8 +105,11 @@ void add_doctor(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("doctor", "Which devices there are, what is absent and why, what is at fault");
   auto options = std::make_shared<Options>();
   command->add_flag("--json", options->json, "Print the findings as JSON");
+  command->add_flag("--machine", options->machine,
+                    "Print the machine as `place --machine` reads it, and check nothing");
   command->footer(
-      "Exit code 3 if something is at fault.\nExamples:\n  placewright doctor\n  placewright doctor --json");
+      "Exit code 3 if something is at fault.\nExamples:\n  placewright doctor\n  placewright doctor --json\n"
+      "  placewright doctor --machine > this.machine");
   command->callback([options, &action] { action = [options] { return doctor(*options); }; });
 }
 

@@ -7,6 +7,7 @@
 
 #include "command.h"
 #include "placewright/base/file.h"
+#include "placewright/ir/machine.h"
 #include "placewright/run_graph.h"
 #include "placewright/session.h"
 
@@ -16,7 +17,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  std::string file, devices = "cpu";
+  std::string file, devices = "cpu", machine;
   std::vector<std::string> symbols;
   bool json = false, strict = false;
 };
@@ -59,8 +60,15 @@ Json to_json(const PlacementPlan& plan) {
 
 int place(const Options& options) {
   Graph graph = parse_graph(read_text_file(options.file), options.file);
-  configure(SessionOptions{.devices = options.devices, .strict = options.strict, .use_cache = false});
-  PlacementPlan plan = plan_graph(graph, parse_symbols(options.symbols));
+  std::map<std::string, int64_t> symbols = parse_symbols(options.symbols);
+  PlacementPlan plan;
+  if (options.machine.empty()) {
+    configure(SessionOptions{.devices = options.devices, .strict = options.strict, .use_cache = false});
+    plan = plan_graph(graph, symbols);
+  } else {
+    Machine machine = parse_machine(read_text_file(options.machine), options.machine);
+    plan = plan_graph(graph, machine, symbols, options.strict);
+  }
   fmt::print("{}", options.json ? to_json(plan).dump(2) + "\n" : print_plan(plan));
   return success;
 }
@@ -71,7 +79,11 @@ void add_place(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("place", "Where every op would run, why, and what would be copied");
   auto options = std::make_shared<Options>();
   command->add_option("FILE.pw", options->file, "A graph in text form")->required();
-  command->add_option("--devices", options->devices, "Kinds of devices, each with how many")->capture_default_str();
+  auto* devices = command->add_option("--devices", options->devices, "Kinds of devices, each with how many");
+  devices->capture_default_str();
+  command->add_option("--machine", options->machine, "Plan for the machine that this file describes, wherever you are")
+      ->type_name("FILE")
+      ->excludes(devices);
   command->add_option("--symbol", options->symbols, "The size of a symbolic dimension; may be repeated")
       ->allow_extra_args(false)
       ->type_name("NAME=SIZE");
@@ -79,7 +91,7 @@ void add_place(CLI::App& app, Action& action) {
   command->add_flag("--strict", options->strict, "A transfer that nobody asked for is an error");
   command->footer(
       "Examples:\n  placewright place model.pw\n  placewright place --devices cpu,sim:2 --symbol B=32 model.pw\n"
-      "  placewright place --devices cpu,sim --json model.pw");
+      "  placewright place --devices cpu,sim --json model.pw\n  placewright place --machine laptop.machine model.pw");
   command->callback([options, &action] { action = [options] { return place(*options); }; });
 }
 

@@ -12,9 +12,15 @@
 
 namespace placewright {
 
+struct Machine;  // ir/machine.h
+
 // Where each op would run, why, and what would be copied. `symbols` binds symbolic sizes. In the session's strict mode
 // a transfer that nobody asked for is an Error.
 PlacementPlan plan_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols = {});
+
+// The same for a machine that may be another one: no device is opened. Error unless one of its devices is the host.
+PlacementPlan plan_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
+                         bool strict = false);
 
 struct GraphRun {
   std::vector<HostTensor> results;

@@ -67,6 +67,7 @@ struct Machine {
 };
 
 std::string print_machine(const Machine& machine);
-Machine parse_machine(std::string_view text);  // exact round trip; Error names the line, what was found and expected
+// Exact round trip. Error names `name` (the file), the line, what was found and what was expected.
+Machine parse_machine(std::string_view text, std::string_view name = "machine");
 
 }  // namespace placewright
