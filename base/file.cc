@@ -79,6 +79,19 @@ std::string read_text_file(const fs::path& path, int64_t max_bytes) {
 }
 
 AtomicFile::AtomicFile(fs::path path, uint32_t mode) : path_(std::move(path)) {
+  // A terminal, a pipe or a device is written to; renaming a file over its name would destroy the name.
+  std::error_code ignored;
+  bool is_stream = fs::exists(path_, ignored) && fs::is_other(path_, ignored);
+  if (fs::is_symlink(path_, ignored)) {  // as /dev/stdout, which may lead to a file that others write, too
+    is_stream = is_stream || fs::read_symlink(path_, ignored).string().starts_with("/proc/");
+    fs::path target = is_stream ? fs::path() : fs::weakly_canonical(path_, ignored);
+    if (!target.empty()) path_ = std::move(target);
+  }
+  if (is_stream) {
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC);
+    if (descriptor_ < 0) fail_to("open", path_, errno);
+    return;
+  }
   // The address is unique among the living writers of this process; a number steps over what a killed one left.
   for (int attempt = 0; descriptor_ < 0; ++attempt) {
     temporary_ = fmt::format("{}.tmp-{}-{}-{}", path_.string(), ::getpid(), fmt::ptr(this), attempt);
@@ -90,12 +103,12 @@ AtomicFile::AtomicFile(fs::path path, uint32_t mode) : path_(std::move(path)) {
 AtomicFile::~AtomicFile() {
   if (descriptor_ < 0) return;
   ::close(descriptor_);
-  ::unlink(temporary_.c_str());
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
 void AtomicFile::fail(const std::string& doing) const {
-  throw Error(
-      fmt::format("cannot {} {}: {}; the file was left as it was", doing, path_.string(), std::strerror(errno)));
+  throw Error(fmt::format("cannot {} {}: {}{}", doing, path_.string(), std::strerror(errno),
+                          temporary_.empty() ? "" : "; the file was left as it was"));
 }
 
 void AtomicFile::write(std::span<const uint8_t> bytes) {
@@ -108,6 +121,12 @@ void AtomicFile::write(std::span<const uint8_t> bytes) {
 }
 
 void AtomicFile::commit(bool durable) {
+  if (temporary_.empty()) {  // written already
+    int closed = ::close(descriptor_);
+    descriptor_ = -1;
+    if (closed != 0) fail("write");
+    return;
+  }
   if (durable && ::fsync(descriptor_) != 0) fail("write");
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("replace");
   ::close(descriptor_);

@@ -176,6 +176,7 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   try {
     run(options);
+    if (std::fflush(stdout) != 0 || std::ferror(stdout)) throw pw::Error("cannot write to standard output");
     return 0;
   } catch (const pw::Error& error) {
     std::fprintf(stderr, "fashion_mnist: %s\n", error.what());

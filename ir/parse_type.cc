@@ -135,11 +135,16 @@ DeviceId parse_device(Lexer& lexer) {
 }
 
 Type parse_type(Lexer& lexer) {
+  const size_t at = lexer.position();
   TensorType type;
   type.dtype = parse_dtype(lexer);
   type.shape = parse_shape(lexer);
   if (lexer.accept("{")) type.layout = parse_layout(lexer, type.rank());
   if (lexer.accept("@")) type.where = parse_where(lexer, type.rank());
+  int64_t bits = info(type.dtype).bits;
+  for (const Dim& dim : type.shape)
+    if (dim.bound() != 0 && __builtin_mul_overflow(bits, dim.bound(), &bits))
+      lexer.fail_at(at, fmt::format("a tensor of {} takes more bytes than 64 bits count", Type(type).to_string()));
   return type;
 }
 

@@ -168,9 +168,11 @@ HostTensor read_npy(const std::filesystem::path& path) {
         fmt::format("{}: truncated .npy file: a header of {} bytes, but the file has {}", name, length, text.size()));
 
   const Header header = HeaderParser(text.substr(start, length), name).run();
-  int64_t elements = 1;
-  for (int64_t size : header.sizes) elements = checked_mul(elements, size);
-  const int64_t expected = checked_mul(elements, byte_size(header.dtype, 1));
+  int64_t expected = byte_size(header.dtype, 1);
+  for (int64_t size : header.sizes)
+    if (__builtin_mul_overflow(expected, size, &expected))
+      throw Error(fmt::format("{}: a tensor of {}{} takes more bytes than 64 bits count", name,
+                              placewright::name(header.dtype), to_string(header.sizes)));
   const int64_t found = static_cast<int64_t>(text.size() - start - length);
   if (found != expected)
     throw Error(fmt::format("{}: {}{} takes {} bytes, but {} follow the header", name, placewright::name(header.dtype),

@@ -62,7 +62,11 @@ HostTensor read_tensor(const std::filesystem::path& path, const std::string& nam
     if (!offset.is_number_unsigned() || offset.get<uint64_t>() > data.size())
       damaged(path, fmt::format("tensor '{}' lies outside the file's {} bytes of data", name, data.size()));
   int64_t begin = entry["data_offsets"][0], end = entry["data_offsets"][1];
-  int64_t bytes = checked_mul(element_count(sizes), info(spelling->dtype).bits / 8);
+  int64_t bytes = info(spelling->dtype).bits / 8;
+  for (int64_t size : sizes)
+    if (__builtin_mul_overflow(bytes, size, &bytes))
+      damaged(path,
+              fmt::format("tensor '{}' of {}{} takes more bytes than 64 bits count", name, dtype, to_string(sizes)));
   if (end < begin || end - begin != bytes)
     damaged(path, fmt::format("tensor '{}' of {}{} takes {} bytes, found offsets {} to {}", name, dtype,
                               to_string(sizes), bytes, begin, end));

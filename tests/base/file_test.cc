@@ -1,6 +1,7 @@
 #include "placewright/base/file.h"
 
 #include <csignal>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
@@ -84,6 +85,27 @@ TEST_F(FileTest, AFailedWriteKeepsTheOldFile) {
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
   EXPECT_EQ(read_text_file(path), "old");
   EXPECT_EQ(files(), 1u);
+}
+
+// A name that is no file's stays what it is.
+TEST_F(FileTest, PipesAndLinksAreWrittenThrough) {
+  fs::path pipe = folder_ / "pipe", link = folder_ / "link";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  int reader = ::open(pipe.c_str(), O_RDONLY | O_NONBLOCK);
+  ASSERT_GE(reader, 0);
+  write_file_atomically(pipe, "text");
+  char read[8] = {};
+  EXPECT_EQ(::read(reader, read, sizeof read), 4);
+  ::close(reader);
+  EXPECT_STREQ(read, "text");
+  EXPECT_TRUE(fs::is_fifo(pipe));
+
+  write_file_atomically(folder_ / "a", "old");
+  fs::create_symlink("a", link);
+  write_file_atomically(link, "new");
+  EXPECT_TRUE(fs::is_symlink(link));
+  EXPECT_EQ(read_text_file(folder_ / "a"), "new");
+  EXPECT_EQ(files(), 3u);
 }
 
 TEST_F(FileTest, ReadingSaysWhatIsWrong) {

@@ -12,9 +12,9 @@
 
 namespace placewright::tools_test {
 
-ToolRun run_tool(const std::vector<std::string>& arguments) {
+ToolRun run_tool(const std::vector<std::string>& arguments, const std::string& output_to) {
   TemporaryFolder folder;
-  std::string output = folder / "output", errors = folder / "errors";
+  std::string output = output_to.empty() ? folder / "output" : output_to, errors = folder / "errors";
   std::vector<char*> argv;
   std::string tool = PLACEWRIGHT_TOOL;
   argv.push_back(tool.data());
@@ -36,7 +36,7 @@ ToolRun run_tool(const std::vector<std::string>& arguments) {
   waitpid(child, &status, 0);
   ToolRun run;
   run.exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  run.output = read_text_file(output);
+  if (output_to.empty()) run.output = read_text_file(output);
   run.errors = read_text_file(errors);
   return run;
 }

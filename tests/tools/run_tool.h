@@ -12,8 +12,9 @@ struct ToolRun {
   std::string errors;  // standard error
 };
 
-// Arguments are passed as they are, through no shell. Standard input is empty; NO_COLOR is not set.
-ToolRun run_tool(const std::vector<std::string>& arguments);
+// Arguments are passed as they are, through no shell. Standard input is empty; NO_COLOR is not set. Standard output
+// goes to `output_to`, if it is given, and is then not read.
+ToolRun run_tool(const std::vector<std::string>& arguments, const std::string& output_to = "");
 
 // A folder of its own, removed with this object.
 class TemporaryFolder {

@@ -19,7 +19,8 @@ std::optional<std::vector<uint8_t>> try_read_file(const std::filesystem::path& p
                                                   int64_t max_bytes = int64_t{1} << 40);
 
 // Replaces the file by one that holds `bytes`, all or nothing: a temporary file beside it, fsync, rename, fsync of the
-// folder. After a failure (a full disk) the old file stands untouched and no temporary is left.
+// folder. After a failure (a full disk) the old file stands untouched and no temporary is left. What is no file (a
+// terminal, a pipe, /dev/stdout) is written to as it comes; a link stays, what it leads to is replaced.
 void write_file_atomically(const std::filesystem::path& path, std::span<const uint8_t> bytes, uint32_t mode = 0644);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text, uint32_t mode = 0644);
 

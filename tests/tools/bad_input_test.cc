@@ -1,0 +1,130 @@
+// Damaged, hostile and impossible input: one line that names the place and what was expected, and nothing written.
+#include <filesystem>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "placewright/base/file.h"
+#include "placewright/npy.h"
+#include "tools/run_tool.h"
+
+namespace placewright::tools_test {
+namespace {
+
+using ::testing::HasSubstr;
+
+class BadInput : public ::testing::Test {
+ protected:
+  BadInput() {
+    write_npy(folder_ / "weight.npy", HostTensor(DType::f32, {10, 2}));
+    write_npy(folder_ / "bias.npy", HostTensor(DType::f32, {2}));
+    write_npy(folder_ / "x.npy", HostTensor(DType::f32, {3, 10}));
+  }
+
+  std::string write(const std::string& name, const std::string& bytes) {
+    std::ofstream(folder_ / name, std::ios::binary) << bytes;
+    return folder_ / name;
+  }
+
+  ToolRun run_linear(const std::string& x, const std::string& output) {
+    return run_tool({"run", "linear.pw", "--input", "x=" + x, "--input", "fc.weight=" + (folder_ / "weight.npy"),
+                     "--input", "fc.bias=" + (folder_ / "bias.npy"), "--output-dir", output});
+  }
+
+  static void expect_fault(const ToolRun& run, const std::string& message) {
+    EXPECT_EQ(run.exit_code, 1) << run.errors;
+    EXPECT_EQ(run.output, "");
+    EXPECT_THAT(run.errors, HasSubstr(message));
+    EXPECT_EQ(std::count(run.errors.begin(), run.errors.end(), '\n'), 1) << run.errors;
+  }
+
+  TemporaryFolder folder_;
+};
+
+// Version 1.0 of the format with any header.
+std::string npy(std::string header, const std::string& data = "") {
+  header.resize((header.size() + 10 + 64) / 64 * 64 - 11, ' ');
+  header += '\n';
+  return std::string("\x93NUMPY\x01\0", 8) + static_cast<char>(header.size() & 255) +
+         static_cast<char>(header.size() >> 8) + header + data;
+}
+
+std::string npy_of(const std::string& dtype, const std::string& shape, const std::string& data = "") {
+  return npy("{'descr': '" + dtype + "', 'fortran_order': False, 'shape': " + shape + ", }", data);
+}
+
+TEST_F(BadInput, TensorsThatAreDamagedOrTooLarge) {
+  const std::pair<std::string, std::string> cases[] = {
+      {npy_of("<f4", "(4611686018427387904,)"), "takes more bytes than 64 bits count"},
+      {npy_of("<f4", "(4294967296, 4294967296, 4)"), "takes more bytes than 64 bits count"},
+      {npy_of("<f4", "(99999999999999999999,)"), ""},
+      {npy_of("<f4", "(3, 1099511627776)"), "but 0 follow the header"},
+      {npy_of("<f4", "(-3, 10)"), "a size is not a number"},
+      {npy_of("<f4", "(3, 10)", "abc"), "f32[3,10] takes 120 bytes, but 3 follow the header"},
+      {npy_of("|O", "(3, 10)"), "element type '|O' is not read"},
+      {npy_of("<f8", "(3, 10)", std::string(240, '\0')), "input 'x': found f64[3,10], expected f32[B<=64,10]"},
+      {npy_of("<f4", "(3, 9)", std::string(108, '\0')), "input 'x': found f32[3,9], expected f32[B<=64,10]"},
+      {npy_of("<f4", "(65, 10)", std::string(2600, '\0')), "input 'x': found f32[65,10], expected f32[B<=64,10]"},
+      {npy("{"), "damaged .npy header"},
+      {std::string("\x93NUMPY\x01\0\xff\xff{", 11), "truncated .npy file"},
+      {"", "not a .npy file"},
+  };
+  for (const auto& [bytes, message] : cases) {
+    expect_fault(run_linear(write("bad.npy", bytes), folder_ / "out"), message);
+    EXPECT_FALSE(std::filesystem::exists(folder_ / "out")) << message;
+  }
+  expect_fault(run_linear(folder_.path(), folder_ / "out"), "not a regular file");
+}
+
+TEST_F(BadInput, PlacesThatCannotBeWrittenTo) {
+  const std::string x = folder_ / "x.npy";
+  expect_fault(run_linear(x, x), "x.npy");
+  expect_fault(run_linear(x, "/proc/placewright"), "/proc/placewright");
+  ToolRun run = run_tool({"opt", "--symbol", "B=4", "linear.pw", "-o", folder_ / "none/out.pw"});
+  expect_fault(run, "none/out.pw");
+}
+
+TEST_F(BadInput, AFullDiskBehindStandardOutput) {
+  if (!std::filesystem::is_character_file("/dev/full")) GTEST_SKIP() << "there is no /dev/full here";
+  const std::vector<std::vector<std::string>> commands{{"inspect", "linear.pw"},
+                                                       {"opt", "--list"},
+                                                       {"opt", "--symbol", "B=4", "linear.pw"},
+                                                       {"place", "--symbol", "B=4", "linear.pw"},
+                                                       {"doctor"},
+                                                       {"--help"}};
+  for (const std::vector<std::string>& command : commands)
+    expect_fault(run_tool(command, "/dev/full"), "No space left on device");
+  expect_fault(run_tool({"opt", "--symbol", "B=4", "linear.pw", "-o", "/dev/full"}), "No space left on device");
+  EXPECT_TRUE(std::filesystem::is_character_file("/dev/full"));
+}
+
+TEST_F(BadInput, GraphsOfAbsurdSizes) {
+  auto place = [&](const std::string& type) {
+    return run_tool(
+        {"place", write("absurd.pw",
+                        "graph v1\nfunction \"main\"(%0) {\n  %0 = input() {kind=\"argument\", name=\"x\"} : " + type +
+                            "\n  %1 = add(%0, %0) : " + type + "\n  return %1\n}\n")});
+  };
+  EXPECT_EQ(place("f32[4,5]").exit_code, 0);
+  expect_fault(place("f32[4611686018427387904]"), "absurd.pw:3:46: a tensor of f32[4611686018427387904] takes more");
+  expect_fault(place("f64[4294967296,4294967296]"), "takes more bytes than 64 bits count");
+  expect_fault(place("f32[99999999999999999999]"), "expected a size");
+  expect_fault(place("f32[-1]"), "found size -1, expected at least 0");
+  expect_fault(place("f32[B<=9000000000000000000]"), "takes more bytes than 64 bits count");
+
+  const std::string large = write("large.pw", R"(graph v1
+function "main"(%0) {
+  %0 = input() {kind="argument", name="x"} : f32[2]
+  %1 = broadcast(%0) {dims=[2], shape=[1000000,1000000,2]} : f32[1000000,1000000,2]
+  %2 = add(%1, %1) : f32[1000000,1000000,2]
+  return %2
+}
+)");
+  expect_fault(run_tool({"run", large, "--input", "x=" + (folder_ / "bias.npy"), "--output-dir", folder_ / "out"}),
+               "cpu:0 is out of memory");
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
+}
+
+}  // namespace
+}  // namespace placewright::tools_test
