@@ -157,7 +157,7 @@ void run(const Options& options) {
 int main(int argc, char** argv) {
   Options options;
   CLI::App app{"Trains a network on Fashion-MNIST and prints where everything ran, what was copied and why."};
-  app.add_option("--epochs", options.epochs, "passes over the training images")->check(CLI::Range(0, 10000));
+  app.add_option("--epochs", options.epochs, "passes over the training images")->check(CLI::Range(1, 10000));
   app.add_option("--batch", options.batch, "images in a step")->check(CLI::Range(1, 60000));
   app.add_option("--threads", options.threads, "of the CPU; 0: all")->check(CLI::Range(0, 1024));
   app.add_option("--seed", options.seed, "of initial weights and shuffles");
