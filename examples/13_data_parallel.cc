@@ -9,12 +9,16 @@ int main(int argc, char** argv) {
     pw::CompileOptions options;
     for (const pw::DeviceId& device : pw::devices())
       if (device.kind != "cpu") options.data_parallel.push_back(device);
-    if (options.data_parallel.size() < 2) {
-      std::printf("one device: nothing to split over, training on %s\n", pw::devices().back().to_string().c_str());
-      options.data_parallel.clear();
-    }
     pw::Tensor x = pw::randn({64, 100}), y = pw::randn({64, 10});
     pw::nn::Linear model(100, 10);
+    if (options.data_parallel.size() < 2) {
+      const std::string only = pw::devices().back().to_string();
+      std::printf("one device: nothing to split over, training on %s\n", only.c_str());
+      options.data_parallel.clear();
+      model.to(only);
+      x = x.to(only);
+      y = y.to(only);
+    }
     pw::optim::SGD optimizer(model.named_parameters(), {.lr = 0.1});
     pw::TrainingStep step = pw::compile_training_step(model, pw::nn::MSELoss(), optimizer, options);
     for (int epoch = 1; epoch <= 10; ++epoch) std::printf("epoch %d: loss %.6f\n", epoch, step(x, y).item());

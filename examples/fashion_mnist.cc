@@ -51,6 +51,13 @@ pw::data::TensorDataset load(const fs::path& folder, const std::string& part, in
   pw::HostTensor labels = pw::data::read_idx(folder / (part + "-labels-idx1-ubyte.gz"));
   if (images.sizes().size() != 3 || images.sizes()[1] != 28 || images.sizes()[2] != 28)
     throw pw::Error((folder / part).string() + ": images of " + pw::to_string(images.sizes()) + ", expected [n,28,28]");
+  for (const pw::HostTensor* tensor : {&images, &labels})
+    if (tensor->dtype() != pw::DType::u8)
+      throw pw::Error((folder / part).string() + ": found elements of " + std::string(pw::name(tensor->dtype())) +
+                      ", expected u8");
+  if (images.sizes()[0] == 0 || labels.sizes() != pw::Sizes{images.sizes()[0]})
+    throw pw::Error((folder / part).string() + ": " + std::to_string(images.sizes()[0]) + " images and labels of " +
+                    pw::to_string(labels.sizes()) + ", expected one label for each, and one image at least");
   if (limit <= 0 || limit >= images.sizes()[0]) return {images, labels};
   pw::HostTensor some_images(images.dtype(), {limit, 28, 28}), some_labels(labels.dtype(), {limit});
   std::copy_n(images.raw(), some_images.bytes(), some_images.raw());
@@ -83,6 +90,9 @@ void run(const Options& options) {
   session.seed = options.seed;
   session.strict = options.strict;
   pw::configure(session);
+
+  for (const std::string& path : {options.report, options.csv, options.json, options.dump})
+    if (!path.empty()) pw::AtomicFile probe(path);  // a place that cannot be written to is said before the training
 
   pw::data::TensorDataset train = load(options.data, "train", options.limit),
                           test = load(options.data, "t10k", options.limit);

@@ -160,7 +160,10 @@ TEST(Examples, TensorToCuda) {
 
 TEST(Examples, DataParallel) {
   std::string one = ok("13_data_parallel"), two = ok("13_data_parallel --devices cpu,sim:2");
-  EXPECT_THAT(one, HasSubstr("one device: nothing to split over"));
+  EXPECT_THAT(one,
+              AllOf(HasSubstr("one device: nothing to split over, training on sim:0\n"),
+                    HasSubstr("weight on sim:0: placed on sim:0"), HasSubstr("bytes of all-reduces in a step: 0\n")));
+  EXPECT_THAT(ok("13_data_parallel --devices cpu"), HasSubstr("nothing to split over, training on cpu:0\n"));
   EXPECT_THAT(two,
               AllOf(HasSubstr("used: sim:0"), HasSubstr("used: sim:1"),
                     HasSubstr("bytes of all-reduces in a step: " + std::to_string(2 * 4 * (100 * 10 + 10 + 1)) + "\n"),
@@ -219,6 +222,9 @@ TEST(Examples, FashionMnistWritesItsFiles) {
 
 TEST(Examples, FashionMnistWithoutItsDataSaysSo) {
   EXPECT_THAT(fails("fashion_mnist --data /nowhere"), HasSubstr("/nowhere/train-images-idx3-ubyte.gz"));
+  for (const char* option : {"--json", "--csv", "--report", "--dump"})  // said before anything is trained or read
+    EXPECT_EQ(fails("fashion_mnist --data /nowhere " + std::string(option) + " /nowhere/file"),
+              "fashion_mnist: cannot create a file beside /nowhere/file: No such file or directory\n");
 }
 
 }  // namespace
