@@ -1,8 +1,11 @@
 #include "placewright/session.h"
 
+#include <algorithm>
 #include <cstdio>
+#include <map>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "load_graph.h"
 #include "placewright/codegen/cpu_target.h"
@@ -10,9 +13,7 @@
 #include "placewright/ir/machine.h"
 #include "placewright/passes/pass.h"
 #include "placewright/runtime/byte_cache.h"
-#include "placewright/runtime/cpu/cpu_device.h"
-#include "placewright/runtime/cuda/cuda_absence.h"
-#include "placewright/runtime/sim/sim_device.h"
+#include "placewright/runtime/device_kinds.h"
 #include "placewright/runtime/state_store.h"
 #include "session_body.h"
 
@@ -43,9 +44,6 @@ struct Session::Opened {
 
 namespace {
 
-constexpr int64_t sim_memory_bytes = int64_t{8} << 30;
-constexpr int most_devices = 64;
-
 struct Wanted {
   std::string kind;
   int count = 1;
@@ -65,24 +63,36 @@ std::vector<Wanted> parse_wanted(const std::string& text) {
   return all;
 }
 
-// The registry of device kinds: a new one is a line here.
+// "cpu and sim:N with N up to 64"
+std::string expected_kinds(const std::vector<DeviceKind>& kinds) {
+  std::vector<std::string> texts;
+  for (const DeviceKind& kind : kinds)
+    if (kind.most > 0)
+      texts.push_back(kind.most == 1 ? kind.name : fmt::format("{0}:N with N up to {1}", kind.name, kind.most));
+  return fmt::format("{}", fmt::join(texts, " and "));
+}
+
 DeviceSet open_devices(const SessionOptions& options, std::vector<Link>& links) {
-  DeviceSpec host = CpuDevice::probe();
-  if (options.threads > 0) host.threads = options.threads;
-  auto cpu = std::make_shared<CpuDevice>(host);
-  std::vector<std::shared_ptr<Device>> devices{cpu};
+  const std::vector<DeviceKind> kinds = device_kinds();
+  std::map<std::string, int> counts;
   for (const Wanted& wanted : parse_wanted(options.devices)) {
-    if (wanted.kind == host.id.kind && wanted.count == 1) continue;
-    if (wanted.kind != "sim" || wanted.count < 0 || wanted.count > most_devices)
-      throw Error(fmt::format("devices '{}': found {}:{}, expected cpu and sim:N with N up to {}", options.devices,
-                              wanted.kind, wanted.count, most_devices));
-    links = SimDevice::default_links(host.id, wanted.count);
-    auto machine = std::make_shared<SimMachine>(links);
-    auto pool = std::make_shared<ThreadPool>(host.threads);
-    for (int i = 0; i < wanted.count; ++i)
-      devices.push_back(std::make_shared<SimDevice>(SimDevice::default_spec(i, sim_memory_bytes), machine, pool));
+    auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const DeviceKind& k) { return k.name == wanted.kind; });
+    if (kind == kinds.end() || wanted.count < 0 || wanted.count > kind->most || (kind->is_host && wanted.count != 1))
+      throw Error(fmt::format("devices '{}': found {}:{}, expected {}", options.devices, wanted.kind, wanted.count,
+                              expected_kinds(kinds)));
+    counts[wanted.kind] = wanted.count;
   }
-  return DeviceSet(std::move(devices), {cuda_absence()});
+  std::vector<std::shared_ptr<Device>> devices;
+  std::vector<AbsentDevice> absent;
+  for (const DeviceKind& kind : kinds) {
+    DeviceRequest request{kind.is_host ? 1 : counts[kind.name], options.threads, nullptr};
+    if (!kind.is_host) request.host = &devices.front()->spec();
+    OpenedDevices opened = kind.open(request);
+    devices.insert(devices.end(), opened.devices.begin(), opened.devices.end());
+    links.insert(links.end(), opened.links.begin(), opened.links.end());
+    absent.insert(absent.end(), opened.absent.begin(), opened.absent.end());
+  }
+  return DeviceSet(std::move(devices), std::move(absent));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "placewright/runtime/device_kinds.h"
 #include "program_fixture.h"
 
 namespace placewright {
@@ -12,9 +13,31 @@ namespace {
 using namespace testing_runtime;
 using testing::ElementsAre;
 
+// Every kind of device of this build, two of each if it has more than one.
+struct OpenMachine {
+  OpenMachine() {
+    std::vector<std::shared_ptr<Device>> all;
+    for (const DeviceKind& kind : device_kinds()) {
+      OpenedDevices opened = kind.open({std::min(kind.most, 2), 0, all.empty() ? nullptr : &all.front()->spec()});
+      all.insert(all.end(), opened.devices.begin(), opened.devices.end());
+    }
+    devices = DeviceSet(all, {});
+    cpu = devices.host();
+  }
+  DeviceSet devices;
+  std::shared_ptr<Device> cpu;
+};
+
+std::vector<DeviceId> all_devices() {
+  std::vector<DeviceId> ids;
+  const OpenMachine machine;
+  for (const std::shared_ptr<Device>& device : machine.devices.devices()) ids.push_back(device->id());
+  return ids;
+}
+
 class DeviceConformance : public testing::TestWithParam<DeviceId> {
  protected:
-  Machines m;
+  OpenMachine m;
   std::shared_ptr<Device> device = m.devices.find(GetParam());
 
   DeviceMemory upload(const HostTensor& tensor) {
@@ -158,7 +181,20 @@ TEST_P(DeviceConformance, DamagedImagesAreErrors) {
   EXPECT_THROW(device->load(image), Error);
 }
 
-INSTANTIATE_TEST_SUITE_P(Devices, DeviceConformance, testing::Values(cpu0, sim(0), sim(1)),
+TEST(DeviceKinds, TheHostStandsFirstAndAlone) {
+  const std::vector<DeviceKind> kinds = device_kinds();
+  ASSERT_FALSE(kinds.empty());
+  const OpenMachine machine;
+  for (size_t i = 0; i < kinds.size(); ++i) {
+    EXPECT_EQ(kinds[i].is_host, i == 0) << kinds[i].name;
+    for (const std::shared_ptr<Device>& device : machine.devices.devices()) {
+      bool is_of_kind = device->id().kind == kinds[i].name;
+      EXPECT_TRUE(!is_of_kind || device->is_host_memory() == (i == 0)) << device->id().to_string();
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Devices, DeviceConformance, testing::ValuesIn(all_devices()),
                          [](const auto& info) { return info.param.kind + std::to_string(info.param.ordinal); });
 
 }  // namespace

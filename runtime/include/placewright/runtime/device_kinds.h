@@ -1,0 +1,34 @@
+// The kinds of devices of this build: one for each folder of runtime/ that holds a kind.cc, which defines
+// `DeviceKind NAME_kind()` in namespace placewright. CMake lists the folders.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "placewright/runtime/device.h"
+
+namespace placewright {
+
+struct DeviceRequest {
+  int count = 0;                     // 0: nobody asked; what is absent may be said nevertheless
+  int threads = 0;                   // of the host; 0: all
+  const DeviceSpec* host = nullptr;  // opened before; null for the host itself
+};
+
+struct OpenedDevices {
+  std::vector<std::shared_ptr<Device>> devices;
+  std::vector<Link> links;           // of these devices with the host and with each other
+  std::vector<AbsentDevice> absent;  // why there are none, or fewer than asked for
+};
+
+struct DeviceKind {
+  std::string name;      // as DeviceId::kind says it
+  bool is_host = false;  // exactly one kind is; it has one device
+  int most = 1;          // how many a session may ask for; 0: none in this build
+  OpenedDevices (*open)(const DeviceRequest& request) = nullptr;
+};
+
+std::vector<DeviceKind> device_kinds();  // the host first, then by name
+
+}  // namespace placewright
