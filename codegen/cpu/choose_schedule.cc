@@ -393,7 +393,7 @@ class StagePlanner {
     if (candidate.vector_dim < 0) return unit + guard;
     int64_t apart = pack && !pack->layout.order.empty() ? 1 : stride(access, candidate.vector_dim);
     if (!depends(access, candidate.vector_dim)) return unit + guard;
-    if (apart == 1) return vectors * (unit + guard);
+    if (apart == 1) return vectors * (unit * (stored ? 1 : line_crossing(candidate, access, pack)) + guard);
     // Lanes that stand a little apart are whole vectors and shuffles; stores, if they fill each other's gaps.
     if (std::abs(apart) <= 4 && apart > 1 && candidate.lanes >= 4 && guard == 0 &&
         (!stored || fills_gaps(stage_.stores, access, apart)))
@@ -403,6 +403,17 @@ class StagePlanner {
     int64_t bytes = std::abs(apart) * info(kernel_.buffers[access.buffer].dtype).bits / 8;
     double lane = bytes < 64 ? 1 : bytes < 4096 ? 2 : 6;
     return vectors * (lane * candidate.lanes + guard);
+  }
+
+  // A vector as long as a cache line that begins anywhere lies in two lines, and is loaded twice.
+  double line_crossing(const Candidate& candidate, const Access& access, const Pack* pack) const {
+    int64_t bits = info(kernel_.buffers[access.buffer].dtype).bits;
+    if (candidate.lanes * bits < 512 || (pack && !pack->layout.order.empty())) return 1;
+    for (int d = 0; d < stage_.rank(); ++d) {
+      int64_t apart = d == candidate.vector_dim || stage_.extents[d] < 2 ? 0 : std::abs(stride(access, d));
+      if (apart % candidate.lanes != 0 && (!pack || apart < candidate.lanes)) return 1.7;
+    }
+    return 1;
   }
 
   bool fills_gaps(const std::vector<Store>& stores, const Access& access, int64_t step) const {
