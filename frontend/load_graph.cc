@@ -17,7 +17,8 @@ void LoadedGraph::prepare() {
   const Program& program = executable_->program();
   for (int index : program.arguments) {
     const ProgramBuffer& buffer = program.buffers[static_cast<size_t>(index)];
-    arguments_.push_back({session_->devices().find(buffer.device).get(), &buffer});
+    arguments_.push_back(
+        {session_->devices().find(buffer.device).get(), &buffer, byte_size(buffer.dtype, element_count(buffer.sizes))});
   }
   views_.resize(arguments_.size());
   results_.resize(program.results.size());
@@ -27,7 +28,7 @@ BufferView LoadedGraph::view_of_argument(const Tensor& tensor, const Argument& a
   const Node& node = *tensor.node();
   if (node.kind == Node::Kind::value && !node.host.empty() && argument.device == host_) {
     const HostTensor& held = node.host[static_cast<size_t>(tensor.result())];  // the caller's tensor keeps it
-    return {host_, const_cast<uint8_t*>(held.raw()), held.bytes()};
+    return {host_, const_cast<uint8_t*>(held.raw()), argument.bytes};
   }
   // What another call computed on the device stands there already.
   if (node.computed && node.computed->view().device == argument.device &&
@@ -104,7 +105,7 @@ const NodePtr& LoadedGraph::next_result(size_t i) {
   ResultNodes& made = results_[i];
   NodePtr& node = made.nodes[made.next];
   made.next = 1 - made.next;
-  if (!node || node.use_count() > 1 || !keeps_results_) {
+  if (!node || node.use_count() > 1 || !keeps_results_) [[unlikely]] {
     node = make_result(i);
   } else {
     std::lock_guard lock(node->mutex);  // whoever read it has let go of it

@@ -70,6 +70,7 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   struct Argument {
     Device* device;
     const ProgramBuffer* buffer;
+    int64_t bytes;  // row-major, as tensors of the argument's type hold them
   };
   // Nodes of one result by turns: one that nobody else holds any more serves again, with its memory.
   struct ResultNodes {
