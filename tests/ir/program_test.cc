@@ -198,6 +198,40 @@ absent "cuda" code "no-driver" cause "no driver" fix "install one"
               HasSubstr("bandwidth is -2, expected a number >= 0"));
 }
 
+TEST(Machine, DamagedFilesAreOneLine) {
+  Machine machine;
+  machine.devices = {{{"cpu", 0}, "host", "x86-64", true, 2, 1 << 30, 3e10, 1e-7, {{"contraction", DType::f32, 1e11}}},
+                     {{"sim", 0}, "far", "x86-64", false, 1, 1 << 30, 1e12, 1e-6, {}}};
+  machine.links = {{{"cpu", 0}, {"sim", 0}, 1e-6, 1e10}};
+  machine.absent = {{"cuda", "no-driver", "no driver", "install one"}};
+  Profile profile;
+  profile.machine = "m";
+  profile.kernels = {{{"cpu", 0}, "key", 1e-6}};
+  const std::string machine_text = print_machine(machine), profile_text = print_profile(profile);
+  std::mt19937 random(5);
+  int refused = 0;
+  for (int round = 0; round < 2000; ++round) {
+    bool is_machine = round % 2;
+    std::string bad = is_machine ? machine_text : profile_text;
+    for (int i = 0; i < 2; ++i) {
+      size_t at = random() % bad.size();
+      if (random() % 2)
+        bad[at] = static_cast<char>(random() % 96 + 32);
+      else
+        bad.erase(at, random() % 10);
+    }
+    std::string message = error_of([&] {
+      if (is_machine)
+        parse_machine(bad, "m");
+      else
+        parse_profile(bad);
+    });
+    EXPECT_EQ(message.find('\n'), std::string::npos) << message;
+    refused += !message.empty();
+  }
+  EXPECT_GT(refused, 1000);
+}
+
 TEST(Profile, InterpolatesBetweenPointsAndRoundTrips) {
   const char* profile_text = R"(profile "laptop"
 op cpu:0 "contraction" f32 { 1000:1e-06 100000:1e-05 }
