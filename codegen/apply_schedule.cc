@@ -64,7 +64,9 @@ void add_pack(StructuredKernel& kernel, Schedule& schedule, int stage_number, co
   copy.stores = {{1, 0, false}};
   StageSchedule how = schedule_copy(pack.layout, copy.extents, vector_bits / info(source.dtype).bits);
   access.buffer = store.buffer;
-  if (!pack.layout.padding.empty()) access.guarded = false;
+  bool inside = access.guarded;
+  for (size_t i = 0; i < access.index.size(); ++i) inside = inside && stays_in_padding(stage, access, packed, i);
+  if (inside) access.guarded = false;
   kernel.buffers.push_back(std::move(packed));
   // The copy comes before the group and the phase that hold the stage.
   int first = 0, phase = 0, group = 0, group_in_phase = 0;

@@ -7,6 +7,23 @@
 
 namespace placewright {
 
+bool is_clipped_by(const Stage& stage, const Access& access, size_t i, int dim) {
+  const AffineExpr& expr = access.index[i];
+  if (!access.guarded || access.outside != 0 || !access.indirect.empty() || expr.divisor != 1) return false;
+  for (int d = 0; d < stage.rank(); ++d)
+    if (d != dim && stage.reduced[d] && expr.coefficients[d] != 0) return false;
+  return stage.reduced[dim] && std::abs(expr.coefficients[dim]) == 1;
+}
+
+bool stays_in_padding(const Stage& stage, const Access& access, const KernelBuffer& buffer, size_t i) {
+  const AffineExpr& expr = access.index[i];
+  int64_t low = expr.constant, high = expr.constant;
+  for (int d = 0; d < stage.rank(); ++d)
+    (expr.coefficients[d] < 0 ? low : high) += expr.coefficients[d] * std::max<int64_t>(stage.extents[d] - 1, 0);
+  Layout::Padding padding = buffer.layout.padding.empty() ? Layout::Padding{} : buffer.layout.padding[i];
+  return low >= -padding.low && high < buffer.sizes[i] + padding.high;
+}
+
 int64_t physical_elements(const KernelBuffer& buffer) {
   return element_count(physical_sizes(buffer.layout, buffer.sizes));
 }

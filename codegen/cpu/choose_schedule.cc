@@ -16,8 +16,11 @@
 namespace placewright {
 namespace {
 
-constexpr double latency = 4;            // cycles of a fused multiply-add, and about those of other arithmetic
-constexpr double copy_cycles = 0.35;     // an element of a pack
+constexpr double latency = 4;         // cycles of a fused multiply-add, and about those of other arithmetic
+constexpr double copy_cycles = 0.35;  // an element of a pack
+constexpr int64_t line_bytes = 64;
+constexpr int64_t l1_ways = 8;           // of the first cache, in all CPUs of the last decade but 12 in the newest
+constexpr double crowded = 5;            // a load that misses the first cache against one that hits it
 constexpr double serial_cycles = 20000;  // below this a kernel is not worth a fork and join
 
 struct Candidate {
@@ -32,6 +35,11 @@ struct Candidate {
   int64_t chains = 1;
   int run_dim = -1;
   int64_t run = 1;
+  // Guarded indices (access, dimension) that loops over reduced dimensions keep inside; the parallel dimensions that
+  // they read must not be tiled.
+  std::vector<std::pair<int, int>> clipped;
+  std::vector<int> untiled;
+  double steps_left = 1;  // the part of the reduction that clipped loops run
   double cycles = std::numeric_limits<double>::infinity();
 };
 
@@ -53,7 +61,7 @@ class StagePlanner {
       if (stage_.extents[v] < 2 || is_sequential(v) || lanes_share_store(v)) continue;
       bool reduced = stage_.reduced[v];
       if (reduced && (stage_.reduction.kind == Reduction::Kind::custom || split.partials == 1)) continue;
-      for (bool pack : {false, true})
+      for (int pack : {0, 1, 2})  // none; copies with padding; copies without the padding that clipped loops spare
         for (int64_t vectors : {1, 2, 3, 4}) {
           if (reduced && vectors == 3) continue;  // states are joined by halves
           Candidate base;
@@ -61,6 +69,7 @@ class StagePlanner {
           base.lanes = lanes(v);
           base.vectors = vectors;
           if (vectors > 1 && vectors * base.lanes >= stage_.extents[v] + base.lanes) continue;
+          if (pack == 2 && !clip_guards(base)) continue;
           if (pack && !add_packs(base)) continue;
           consider(best, base);
           tiles(best, base, 0, stage_.has_reduction() ? (reduced ? 2 : 1) : 1);
@@ -163,7 +172,7 @@ class StagePlanner {
 
   // Whether lanes load whole runs of elements, which are transposed in registers.
   bool loads_runs(const Candidate& candidate, const Access& access) const {
-    if (candidate.run_dim < 0 || candidate.lanes < 4 || is_dynamic(access) || can_fail(access)) return false;
+    if (candidate.run_dim < 0 || candidate.lanes < 4 || is_dynamic(access) || may_leave(access)) return false;
     if (info(kernel_.buffers[access.buffer].dtype).bits < 32) return false;
     bool whole = std::has_single_bit(static_cast<uint64_t>(candidate.run));
     int64_t apart = std::abs(stride(access, candidate.vector_dim));
@@ -210,7 +219,7 @@ class StagePlanner {
     if (depth == 0) return;
     for (int d = from; d < stage_.rank(); ++d) {
       if (d == base.vector_dim || stage_.reduced[d] || is_sequential(d) || stage_.extents[d] < 2) continue;
-      if (!tile_pays(d)) continue;
+      if (std::find(base.untiled.begin(), base.untiled.end(), d) != base.untiled.end() || !tile_pays(d)) continue;
       for (int64_t step = 2; step <= std::min<int64_t>(stage_.extents[d], 16); ++step) {
         Candidate candidate = base;
         candidate.tile.emplace_back(d, step);
@@ -265,14 +274,67 @@ class StagePlanner {
     return !access.indirect.empty() || std::any_of(access.index.begin(), access.index.end(),
                                                    [](const AffineExpr& expr) { return expr.divisor != 1; });
   }
-  bool can_fail(const Access& access) const {
+  bool may_leave(const Access& access) const {
     if (!access.guarded) return false;
-    for (size_t i = 0; i < access.index.size(); ++i) {
-      auto [low, high] = range(access.index[i]);
-      if (low < 0 || high >= kernel_.buffers[access.buffer].sizes[i]) return true;
-    }
+    for (size_t i = 0; i < access.index.size(); ++i)
+      if (!stays_in_padding(stage_, access, kernel_.buffers[access.buffer], i)) return true;
     return false;
   }
+  bool can_fail(const Candidate& candidate, int slot) const {
+    const Access& access = stage_.accesses[slot];
+    if (!access.guarded) return false;
+    for (size_t i = 0; i < access.index.size(); ++i)
+      if (can_fail(candidate, slot, i)) return true;
+    return false;
+  }
+  bool can_fail(const Candidate& candidate, int slot, size_t i) const {
+    const Access& access = stage_.accesses[slot];
+    if (stays_in_padding(stage_, access, kernel_.buffers[access.buffer], i)) return false;
+    return std::find(candidate.clipped.begin(), candidate.clipped.end(), std::pair(slot, static_cast<int>(i))) ==
+           candidate.clipped.end();
+  }
+
+  // The guarded indices of a product's factors that a loop over a reduced dimension can keep inside.
+  bool clip_guards(Candidate& candidate) const {
+    if (stage_.reduction.kind != Reduction::Kind::sum) return false;
+    const ScalarNode& fed = stage_.body[stage_.reduction.values[0]];
+    if (fed.op != ScalarOp::mul || !is_floating(fed.dtype)) return false;
+    for (int operand : {fed.operands[0], fed.operands[1]}) {
+      const ScalarNode& factor = stage_.body[operand];
+      if (factor.op != ScalarOp::load) continue;
+      const Access& access = stage_.accesses[factor.slot];
+      for (size_t i = 0; i < access.index.size(); ++i) {
+        if (!access.guarded || !can_fail(candidate, factor.slot, i)) continue;
+        for (int r = 0; r < stage_.rank(); ++r)
+          if (is_clipped_by(stage_, access, i, r)) clip(candidate, factor.slot, i, r);
+      }
+    }
+    return !candidate.clipped.empty();
+  }
+
+  void clip(Candidate& candidate, int slot, size_t i, int reduced) const {
+    const Access& access = stage_.accesses[slot];
+    const AffineExpr& expr = access.index[i];
+    std::vector<int> read;
+    for (int d = 0; d < stage_.rank(); ++d)
+      if (d != reduced && expr.coefficients[d] != 0) read.push_back(d);
+    if (read.size() != 1 || read[0] == candidate.vector_dim || reduced == candidate.vector_dim) return;
+    // Tiles along contiguous results are worth more than a few columns.
+    if (stage_.extents[read[0]] > stage_.extents[reduced])
+      for (const Store& store : stage_.epilogue_stores)
+        if (stride(stage_.accesses[store.access], read[0]) == 1) return;
+    int64_t size = kernel_.buffers[access.buffer].sizes[i], inside = 0;
+    for (int64_t at = 0; at < stage_.extents[read[0]]; ++at)
+      for (int64_t tap = 0; tap < stage_.extents[reduced]; ++tap) {
+        int64_t index = expr.constant + at * expr.coefficients[read[0]] + tap * expr.coefficients[reduced];
+        inside += index >= 0 && index < size;
+      }
+    candidate.steps_left *=
+        static_cast<double>(inside) / static_cast<double>(stage_.extents[read[0]] * stage_.extents[reduced]);
+    candidate.clipped.emplace_back(slot, static_cast<int>(i));
+    candidate.untiled.push_back(read[0]);
+  }
+
   std::pair<int64_t, int64_t> range(const AffineExpr& expr) const {
     int64_t low = expr.constant, high = expr.constant;
     for (int d = 0; d < stage_.rank(); ++d)
@@ -294,13 +356,14 @@ class StagePlanner {
       const KernelBuffer& buffer = kernel_.buffers[access.buffer];
       if (!is_loaded_in(stage_.body, slot) || is_dynamic(access) || !buffer.layout.is_row_major()) continue;
       int64_t apart = stride(access, candidate.vector_dim);
-      bool fails = can_fail(access);
+      bool fails = can_fail(candidate, slot);
       if ((apart == 0 || apart == 1) && !fails) continue;
       if (points < 4.0 * static_cast<double>(element_count(buffer.sizes))) continue;
       Pack pack{slot, {}};
       if (fails)
         for (size_t i = 0; i < access.index.size(); ++i) {
           auto [low, high] = range(access.index[i]);
+          if (!can_fail(candidate, slot, i)) low = 0, high = 0;
           pack.layout.padding.push_back({std::max<int64_t>(-low, 0), std::max<int64_t>(high + 1 - buffer.sizes[i], 0)});
         }
       if (apart != 0 && apart != 1) {
@@ -343,7 +406,7 @@ class StagePlanner {
   double step_cycles(const Candidate& candidate, int64_t vectors, const std::vector<int64_t>& steps) const {
     double points = static_cast<double>(vectors);
     for (int64_t step : steps) points *= static_cast<double>(step);
-    double arithmetic = 0, loads = 0;
+    double arithmetic = 0, loads = 0, scattered = 0;
     auto count = [&](const ScalarBody& body, bool may_fuse) {
       for (const ScalarNode& node : body) arithmetic += node_weight(node.op);
       if (may_fuse && stage_.reduction.kind == Reduction::Kind::sum) arithmetic -= 1;
@@ -358,8 +421,12 @@ class StagePlanner {
       bool stored = !stage_.has_reduction() && is_stored(stage_.stores, slot);
       if (!stored && !is_loaded_in(stage_.body, slot)) continue;
       double times = 1;
-      for (size_t i = 0; i < steps.size(); ++i)
-        if (depends(access, candidate.tile[i].first)) times *= static_cast<double>(steps[i]);
+      double crowd = 1;
+      for (size_t i = 0; i < steps.size(); ++i) {
+        if (!depends(access, candidate.tile[i].first)) continue;
+        times *= static_cast<double>(steps[i]);
+        if (steps[i] > l1_ways && share_a_set(candidate, slot, candidate.tile[i].first)) crowd = crowded;
+      }
       if (!stored && loads_runs(candidate, access)) {
         auto run = static_cast<double>(candidate.run),
              width = static_cast<double>(std::bit_ceil(static_cast<uint64_t>(candidate.run)));
@@ -369,12 +436,13 @@ class StagePlanner {
         arithmetic += vectors_of_runs * (width * std::log2(width) + (dense ? 0 : candidate.lanes - width));
         continue;
       }
-      loads += times * access_cycles(candidate, slot, static_cast<double>(vectors), stored);
+      scattered += scattered_cycles(candidate, slot, steps);
+      loads += crowd * times * access_cycles(candidate, slot, static_cast<double>(vectors), stored);
     }
     double chain = stage_.has_reduction() ? latency / static_cast<double>(candidate.chains) : 0;
     double turn = 0.25 / static_cast<double>(std::max(candidate.chains, candidate.run));
     if (is_written_out(candidate) || (candidate.run_dim >= 0 && candidate.run == reduced_points())) chain = turn = 0;
-    return std::max({arithmetic, loads, chain}) + turn;
+    return std::max({arithmetic, loads, chain}) + scattered + turn;
   }
 
   int64_t reduced_points() const {
@@ -384,10 +452,41 @@ class StagePlanner {
     return points;
   }
 
+  // Rows of a tile that fall into one set of the first cache throw each other out when there are more than its ways.
+  bool share_a_set(const Candidate& candidate, int slot, int d) const {
+    const Access& access = stage_.accesses[slot];
+    if (pack_of(candidate, slot) || is_dynamic(access)) return false;
+    int64_t bytes = stride(access, d) * info(kernel_.buffers[access.buffer].dtype).bits / 8;
+    return bytes != 0 && bytes % (target_.l1_bytes / l1_ways) == 0;
+  }
+
+  // Elements of a tile that stand in lines of their own, where the reduction leaves each line after a few steps: no
+  // prefetcher follows so many streams.
+  double scattered_cycles(const Candidate& candidate, int slot, const std::vector<int64_t>& steps) const {
+    const Access& access = stage_.accesses[slot];
+    const KernelBuffer& buffer = kernel_.buffers[access.buffer];
+    const Pack* pack = pack_of(candidate, slot);
+    if (!stage_.has_reduction() || is_dynamic(access) || (pack && !pack->layout.order.empty())) return 0;
+    if (candidate.vector_dim >= 0 && depends(access, candidate.vector_dim)) return 0;
+    int64_t size = info(buffer.dtype).bits / 8, run = 1;
+    if (element_count(buffer.sizes) * size < target_.l1_bytes / 2) return 0;
+    double lines = 1;
+    for (size_t i = 0; i < steps.size(); ++i)
+      if (std::abs(stride(access, candidate.tile[i].first)) * size >= line_bytes)
+        lines *= static_cast<double>(steps[i]);
+    for (int d = stage_.rank() - 1; d >= 0 && run < 8; --d) {
+      if (!stage_.reduced[d]) continue;
+      int64_t bytes = std::abs(stride(access, d)) * size;
+      run *= bytes == 0 ? stage_.extents[d] : std::clamp<int64_t>(line_bytes / bytes, 1, stage_.extents[d]);
+      if (bytes != 0) break;
+    }
+    return lines == 1 || run >= 8 ? 0 : 3 * lines / static_cast<double>(run);
+  }
+
   double access_cycles(const Candidate& candidate, int slot, double vectors, bool stored) const {
     const Access& access = stage_.accesses[slot];
     const Pack* pack = pack_of(candidate, slot);
-    double guard = can_fail(access) && !pack ? 3 : 0;
+    double guard = can_fail(candidate, slot) && !pack ? 3 : 0;
     double unit = stored ? 1 : 0.5;
     if (is_dynamic(access)) return vectors * (4 + 1.5 * candidate.lanes);
     if (candidate.vector_dim < 0) return unit + guard;
@@ -469,7 +568,7 @@ class StagePlanner {
       for (int64_t step : steps) points *= static_cast<double>(step);
       double inner = 0;
       for (const Piece& piece : along) inner += piece.times * step_cycles(candidate, piece.size, steps);
-      cycles += times * inner * reduction_steps;
+      cycles += times * inner * reduction_steps * candidate.steps_left;
       if (!stage_.has_reduction()) return;
       // The epilogue: a horizontal tree, or results whose lanes stand apart.
       double results =

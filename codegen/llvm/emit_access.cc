@@ -96,18 +96,6 @@ FunctionEmitter::Value* FunctionEmitter::index_expression(const AffineExpr& expr
                       llvm::ConstantVector::get(lanes));
 }
 
-namespace {
-
-// The range of an index expression over the whole domain.
-std::pair<int64_t, int64_t> range_of(const AffineExpr& expr, const Sizes& extents) {
-  int64_t low = expr.constant, high = expr.constant;
-  for (size_t d = 0; d < extents.size(); ++d)
-    (expr.coefficients[d] < 0 ? low : high) += expr.coefficients[d] * std::max<int64_t>(extents[d] - 1, 0);
-  return {low, high};
-}
-
-}  // namespace
-
 void FunctionEmitter::require(Place& place, Value* condition, bool) {
   auto is_vector = [](Value* value) { return value->getType()->isVectorTy(); };
   auto widened = [&](Value* value) {
@@ -196,8 +184,7 @@ FunctionEmitter::Place FunctionEmitter::place(BodyKind kind, int slot, const Siz
   }
   if (access.guarded)
     for (size_t i = 0; i < access.index.size(); ++i) {
-      auto [low, high] = range_of(access.index[i], stage_->extents);
-      if (low >= 0 && high < buffer.sizes[i]) continue;
+      if (stays_in_padding(*stage_, access, buffer, i) || proven_.contains({slot, static_cast<int>(i)})) continue;
       bool vector = false;
       Value* index = index_expression(access.index[i], point, vector);
       Value* size = llvm::ConstantInt::get(index->getType(), static_cast<uint64_t>(buffer.sizes[i]));

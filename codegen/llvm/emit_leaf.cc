@@ -176,6 +176,44 @@ void FunctionEmitter::emit_reduction(const LoopNode& leaf) {
   store_points(BodyKind::epilogue, stage_->epilogue_stores, points_);
 }
 
+// The part of a loop over the reduced dimension `dim` whose points add something: a sum of products with a guarded
+// factor, zero outside of its buffer, where one index is decided by this loop and the tile's place alone. Nothing if
+// there is no such factor.
+FunctionEmitter::Clip FunctionEmitter::clip_reduction(int dim) {
+  const Reduction& reduction = stage_->reduction;
+  Clip clip;
+  if (reduction.kind != Reduction::Kind::sum) return clip;
+  const ScalarNode& fed = stage_->body[reduction.values[0]];
+  if (fed.op != ScalarOp::mul || !is_floating(fed.dtype)) return clip;
+  for (int operand : {fed.operands[0], fed.operands[1]}) {
+    const ScalarNode& factor = stage_->body[operand];
+    if (factor.op != ScalarOp::load) continue;
+    const Access& access = stage_->accesses[factor.slot];
+    const KernelBuffer& buffer = loops_.kernel.buffers[access.buffer];
+    for (size_t i = 0; i < access.index.size(); ++i) {
+      if (!is_clipped_by(*stage_, access, i, dim) || stays_in_padding(*stage_, access, buffer, i)) continue;
+      Value* rest = i64(access.index[i].constant);
+      bool alone = true;
+      for (int d = 0; d < stage_->rank(); ++d) {
+        int64_t coefficient = access.index[i].coefficients[d];
+        if (d == dim || coefficient == 0) continue;
+        alone = alone && d != how_->vector_dim && leaf_[d].tile == 1;
+        rest = b_.CreateAdd(rest, b_.CreateMul(leaf_[d].base, i64(coefficient)));
+      }
+      if (!alone) continue;
+      bool forward = access.index[i].coefficients[dim] == 1;
+      Value* size = i64(buffer.sizes[i]);
+      Value* low = forward ? b_.CreateNeg(rest) : b_.CreateAdd(b_.CreateSub(rest, size), i64(1));
+      Value* high = forward ? b_.CreateSub(size, rest) : b_.CreateAdd(rest, i64(1));
+      if (!clip.low) clip.low = i64(0), clip.high = i64(stage_->extents[dim]);
+      clip.low = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, clip.low, low);
+      clip.high = b_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, clip.high, high);
+      clip.proven.emplace_back(factor.slot, static_cast<int>(i));
+    }
+  }
+  return clip;
+}
+
 std::vector<llvm::Value*> FunctionEmitter::reduce_loops(const std::vector<Loop>& reductions, size_t depth,
                                                         std::vector<Value*> states) {
   if (depth == reductions.size()) return reduce_tile(std::move(states));
@@ -188,15 +226,22 @@ std::vector<llvm::Value*> FunctionEmitter::reduce_loops(const std::vector<Loop>&
     memo_.pop_back();
     leaf_[dim] = before;
   };
-  if (full == step) run(i64(0), step);
-  if (full > step) {
+  Clip clip = step == 1 ? clip_reduction(dim) : Clip{};
+  if (clip.low) proven_.insert(clip.proven.begin(), clip.proven.end());
+  if (!clip.low && full == step) run(i64(0), step);
+  if (clip.low || full > step) {
     auto* loop = llvm::BasicBlock::Create(module_.getContext(), "reduce", function_);
     auto* exit = llvm::BasicBlock::Create(module_.getContext(), "reduced", function_);
     llvm::BasicBlock* before = b_.GetInsertBlock();
-    b_.CreateBr(loop);
+    std::vector<Value*> initial = states;
+    Value *low = clip.low ? clip.low : i64(0), *high = clip.low ? clip.high : i64(full);
+    if (clip.low)
+      b_.CreateCondBr(b_.CreateICmpSLT(low, high), loop, exit);
+    else
+      b_.CreateBr(loop);
     b_.SetInsertPoint(loop);
     llvm::PHINode* at = b_.CreatePHI(b_.getInt64Ty(), 2);
-    at->addIncoming(i64(0), before);
+    at->addIncoming(low, before);
     std::vector<llvm::PHINode*> carried;
     for (Value*& state : states) {
       carried.push_back(b_.CreatePHI(state->getType(), 2));
@@ -207,9 +252,17 @@ std::vector<llvm::Value*> FunctionEmitter::reduce_loops(const std::vector<Loop>&
     Value* next = b_.CreateNSWAdd(at, i64(step));
     at->addIncoming(next, b_.GetInsertBlock());
     for (size_t i = 0; i < states.size(); ++i) carried[i]->addIncoming(states[i], b_.GetInsertBlock());
-    b_.CreateCondBr(b_.CreateICmpSLT(next, i64(full)), loop, exit);
+    llvm::BasicBlock* latch = b_.GetInsertBlock();
+    b_.CreateCondBr(b_.CreateICmpSLT(next, high), loop, exit);
     b_.SetInsertPoint(exit);
+    for (size_t i = 0; clip.low && i < states.size(); ++i) {
+      llvm::PHINode* joined = b_.CreatePHI(states[i]->getType(), 2);
+      joined->addIncoming(initial[i], before);
+      joined->addIncoming(states[i], latch);
+      states[i] = joined;
+    }
   }
+  for (const auto& known : clip.proven) proven_.erase(known);
   if (tail != 0) run(i64(full), tail);
   return states;
 }

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <vector>
 
 #include <llvm/IR/IRBuilder.h>
@@ -49,6 +50,11 @@ class FunctionEmitter {
   // emit_leaf.cc
   void emit_leaf(const LoopNode& node);
   void emit_reduction(const LoopNode& node);
+  struct Clip {
+    Value *low = nullptr, *high = nullptr;    // null: the whole dimension
+    std::vector<std::pair<int, int>> proven;  // access and dimension of its buffer, inside wherever the loop runs
+  };
+  Clip clip_reduction(int dim);
   std::vector<Value*> reduce_loops(const std::vector<Loop>& reductions, size_t depth, std::vector<Value*> states);
   std::vector<Value*> reduce_tile(std::vector<Value*> states);
   Value* feed(int state, const Sizes& point, Value* accumulator);
@@ -135,6 +141,7 @@ class FunctionEmitter {
   std::vector<DimState> leaf_;
   std::vector<Sizes> points_;                         // the parallel tile
   std::map<Sizes, std::vector<Emitted>> reduced_at_;  // states of each parallel point, for the epilogue
+  std::set<std::pair<int, int>> proven_;              // indices that a clipped loop keeps inside: access, dimension
   std::vector<Value*> parameters_;                    // of a custom combine
   std::map<std::pair<int, int>, uint64_t> dependencies_;
   std::vector<std::map<Key, Value*>> memo_;  // innermost scope last

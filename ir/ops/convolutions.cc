@@ -309,6 +309,9 @@ std::vector<Case> cases() {
       {{1, 3, 6, 6}, {3, 1, 3, 3}, {{"groups", int64_t{3}}, {"stride", two}}},  // depthwise
       {{3, 4, 3, 3}, {5, 4, 1, 1}},                                             // pointwise
       {{2, 2, 9}, {3, 2, 4}, {{"stride", Sizes{2}}, {"padding_low", Sizes{2}}, {"padding_high", Sizes{1}}}},
+      // Wide enough for vectors over the channels; rows that read one tap of three, and rows that read none.
+      {{1, 16, 6, 17}, {16, 16, 3, 3}, {{"padding_low", Sizes{2, 1}}, {"padding_high", Sizes{1, 2}}}},
+      {{1, 16, 3, 18}, {16, 16, 2, 2}, {{"padding_low", Sizes{3, 0}}, {"padding_high", Sizes{3, 1}}}},
       {{1, 2, 3, 4, 3}, {2, 2, 2, 2, 2}, {{"padding_low", Sizes{1, 0, 1}}, {"padding_high", Sizes{0, 1, 1}}}},
       {{1, 16, 6, 18}, {32, 16, 3, 3}},  // wide enough for vectors
       {{0, 3, 4, 4}, {2, 3, 3, 3}},

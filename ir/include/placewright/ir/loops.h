@@ -3,7 +3,9 @@
 //
 // Leaf rule. A parallel dimension with a tile of t points (the step of its innermost loop, or its whole extent without
 // a loop) is unrolled; the vector dimension runs in vectors of `lanes`, the last one masked. Reduction loops keep their
-// accumulators in registers. Where a step does not divide the extent, the tail is a second, static copy of the leaf.
+// accumulators in registers; one of step 1 leaves out the points whose product has a guarded factor outside of its
+// buffer that counts as zero (is_clipped_by). Where a step does not divide the extent, the tail is a second, static
+// copy of the leaf.
 #pragma once
 
 #include <cstdint>
@@ -62,6 +64,12 @@ std::string print_loops(const LoopKernel& loops);  // for people and golden test
 // The flat element offset, in the buffer's layout, of what `access` touches at `position` (without indirect parts).
 // Indices that a guard would refuse are computed as if the buffer went on.
 int64_t flat_offset(const KernelBuffer& buffer, const Access& access, const Sizes& position);
+// Whether index `i` of a guarded load that counts as zero outside its buffer moves with one reduced dimension, `dim`,
+// one by one, and otherwise only with parallel ones: a loop over `dim` then knows where it is inside.
+bool is_clipped_by(const Stage& stage, const Access& access, size_t i, int dim);
+// Whether index `i` stays, over the stage's whole domain, in the buffer or in its layout's padding, which packs fill
+// with what lies outside.
+bool stays_in_padding(const Stage& stage, const Access& access, const KernelBuffer& buffer, size_t i);
 // Elements that the buffer takes in memory, layout included.
 int64_t physical_elements(const KernelBuffer& buffer);
 
