@@ -143,6 +143,7 @@ class LoopMaker {
           if (outer.dim == loop.dim) refuse(stage, "two loops over one reduced dimension");
       (stage.reduced[loop.dim] ? leaf.reductions : parallel).push_back(loop);
     }
+    check_blocks(stage, made.tiles);
     made.vector_dim = how.vector_dim;
     made.partial_accumulators = how.partial_accumulators;
     made.transposed_store = how.transposed_store;
@@ -159,6 +160,16 @@ class LoopMaker {
     std::vector<LoopNode> body = nest(parallel, {leaf}, stage);
     if (body.size() == 1) return body[0];
     refuse(stage, "no loops");
+  }
+
+  // Tiles begin where blocks of the layouts begin, so that the addresses of tiles are a stride apart.
+  void check_blocks(const Stage& stage, const Sizes& tiles) const {
+    for (const Access& access : stage.accesses)
+      for (const Layout::Block& block : loops_.kernel.buffers[access.buffer].layout.blocks)
+        for (int d = 0; d < stage.rank(); ++d)
+          if (access.index[block.dim].coefficients[d] != 0 && tiles[d] < stage.extents[d] &&
+              tiles[d] % block.factor != 0)
+            refuse(stage, fmt::format("tiles of {} along dimension {} cut blocks of {}", tiles[d], d, block.factor));
   }
 
   static std::vector<LoopNode> nest(const std::vector<Loop>& loops, std::vector<LoopNode> body, const Stage& stage) {
