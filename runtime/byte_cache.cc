@@ -69,21 +69,42 @@ std::optional<Content> try_decode(std::span<const uint8_t> file) {
 
 bool has_suffix(const fs::path& path) { return path.extension() == suffix; }
 
+// Names that path_of and AtomicFile give: 32 digits, the suffix and, while it is written, ".tmp-...". Users may name
+// any folder as the cache: their files in it are neither counted nor removed.
+bool is_own_name(const std::string& name) {
+  constexpr size_t digits = 32;
+  if (name.size() < digits + suffix.size() || name.find_first_not_of("0123456789abcdef") != digits) return false;
+  std::string_view rest = std::string_view(name).substr(digits);
+  return rest == suffix || rest.starts_with(std::string(suffix) + ".tmp-");
+}
+
 struct File {
   fs::path path;
   struct stat status;
 };
 
-// The regular files of the folder, by name. Files that vanish meanwhile are left out.
+// The cache's files in the folder, by name. Files that vanish meanwhile are left out.
 std::vector<File> list(const fs::path& folder) {
   std::vector<File> files;
   std::error_code error;
   for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error)) {
     File file{it->path(), {}};
+    if (!is_own_name(file.path.filename().string())) continue;
     if (::lstat(file.path.c_str(), &file.status) == 0 && S_ISREG(file.status.st_mode)) files.push_back(std::move(file));
   }
   std::sort(files.begin(), files.end(), [](const File& a, const File& b) { return a.path < b.path; });
   return files;
+}
+
+// Only a folder that is the cache's alone is closed to others: one that holds anything else has other uses.
+void make_private(const fs::path& folder) {
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
+    if (!is_own_name(it->path().filename().string()))
+      throw Error(fmt::format("cache {} is open to others and holds {}, which is no entry: choose a folder of its own",
+                              folder.string(), it->path().filename().string()));
+  if (error || ::chmod(folder.c_str(), 0700) != 0)
+    throw Error(fmt::format("cache {} is open to others: chmod 700 it", folder.string()));
 }
 
 }  // namespace
@@ -108,8 +129,7 @@ ByteCache::ByteCache(fs::path folder, int64_t max_bytes) : folder_(std::move(fol
   if (::lstat(folder_.c_str(), &status) != 0 || !S_ISDIR(status.st_mode))
     throw Error(fmt::format("cache {} is no folder: remove it or choose another", folder_.string()));
   require_own(folder_, status);
-  if ((status.st_mode & 077) != 0 && ::chmod(folder_.c_str(), 0700) != 0)
-    throw Error(fmt::format("cache {} is open to others: chmod 700 it", folder_.string()));
+  if ((status.st_mode & 077) != 0) make_private(folder_);
 }
 
 fs::path ByteCache::path_of(const std::string& key) const {

@@ -86,6 +86,33 @@ TEST_F(ByteCacheTest, FolderIsPrivateAndMustBeARealOne) {
   EXPECT_THROW(ByteCache(root_ / "file"), Error);
 }
 
+// Whoever names a folder of their own as the cache keeps what is in it, however old, and keeps it open if it was.
+TEST_F(ByteCacheTest, FilesThatAreNotItsOwnStay) {
+  fs::create_directory(folder());
+  const std::string digits(32, 'a');
+  const std::vector<std::string> others = {"thesis.txt", "notes.entry", digits, digits + ".entry.bak",
+                                           digits + "b.entry"};
+  for (const std::string& name : others) {
+    write_file_atomically(folder() / name, "x");
+    fs::last_write_time(folder() / name, fs::file_time_type::clock::now() - std::chrono::hours(48));
+  }
+  fs::path killed = folder() / (digits + ".entry.tmp-1-0x2-0");  // what a killed process left
+  write_file_atomically(killed, "x");
+  fs::last_write_time(killed, fs::file_time_type::clock::now() - std::chrono::hours(48));
+  ::chmod(folder().c_str(), 0755);
+  EXPECT_THROW(ByteCache{folder()}, Error);
+  struct stat status;
+  ASSERT_EQ(::stat(folder().c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0755u);
+  ::chmod(folder().c_str(), 0700);
+  ByteCache cache(folder(), 0);
+  cache.store("key", Bytes{1});
+  EXPECT_FALSE(fs::exists(killed));
+  cache.clear();
+  EXPECT_EQ(cache.size(), 0);
+  for (const std::string& name : others) EXPECT_TRUE(fs::exists(folder() / name)) << name;
+}
+
 TEST_F(ByteCacheTest, DoesNotTrustTheFilesOfOthers) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
   ByteCache cache(folder());

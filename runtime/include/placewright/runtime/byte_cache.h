@@ -27,7 +27,8 @@ class ByteCache {
   };
 
   // Makes the folder with mode 0700. Error if it belongs to somebody else, is a link, or others may enter it and that
-  // cannot be mended. When entries together exceed `max_bytes`, the oldest go.
+  // cannot be mended, or must not because it holds other files, which the cache never touches. When entries together
+  // exceed `max_bytes`, the oldest go.
   explicit ByteCache(std::filesystem::path folder, int64_t max_bytes = int64_t{2} << 30);
 
   std::optional<std::vector<uint8_t>> load(const std::string& key) const;
@@ -36,8 +37,8 @@ class ByteCache {
 
   // All entries that are whole, by key; for people and `clear`, not for programs: others may add and remove meanwhile.
   std::vector<Entry> entries() const;
-  int64_t size() const;   // bytes on disk of all files, damaged and temporary ones too
-  int64_t clear() const;  // removes everything; the bytes that became free
+  int64_t size() const;   // bytes on disk of all its files, damaged and temporary ones too
+  int64_t clear() const;  // removes all its files; the bytes that became free
   const std::filesystem::path& folder() const { return folder_; }
 
  private:
