@@ -132,7 +132,9 @@ std::vector<OpEntry> arithmetic_ops() {
           [](double a, double b) { return a / b; }, divide,
           gradient_by([](const Terms& t) { return t.g / t.b; }, [](const Terms& t) { return -(t.g * t.y / t.b); })),
       numeric(
-          "rem", "a - trunc(a / b) * b: the remainder with the sign of a (C's fmod). Of integers by 0 it is 0.",
+          "rem",
+          "a - trunc(a / b) * b: the remainder with the sign of a (C's fmod). Of integers by 0 it is 0. "
+          "Compiled code is exact for floats while |a / b| < 2^52.",
           ScalarOp::rem, [](double a, double b) { return std::fmod(a, b); }, remainder,
           gradient_by([](const Terms& t) { return t.g; },
                       [](const Terms& t) { return -(t.g * apply("trunc", {t.a / t.b})); })),

@@ -109,11 +109,14 @@ std::vector<OpEntry> exponential_ops() {
 
 std::vector<OpEntry> trigonometric_ops() {
   return {
-      unary("sin", "Sine of x radians.", ScalarOp::sin, [](double x) { return std::sin(x); },
+      unary("sin", "Sine of x radians. Compiled code is accurate to |x| of 1e8 and means nothing beyond.",
+            ScalarOp::sin, [](double x) { return std::sin(x); },
             gradient_by([](Expr x, Expr, Expr g) { return g * apply("cos", {x}); }), {-6, 6}),
-      unary("cos", "Cosine of x radians.", ScalarOp::cos, [](double x) { return std::cos(x); },
+      unary("cos", "Cosine of x radians. Compiled code is accurate to |x| of 1e8 and means nothing beyond.",
+            ScalarOp::cos, [](double x) { return std::cos(x); },
             gradient_by([](Expr x, Expr, Expr g) { return -(g * apply("sin", {x})); }), {-6, 6}),
-      unary("tan", "Tangent of x radians.", ScalarOp::tan, [](double x) { return std::tan(x); },
+      unary("tan", "Tangent of x radians. Compiled code is accurate to |x| of 1e8 and means nothing beyond.",
+            ScalarOp::tan, [](double x) { return std::tan(x); },
             gradient_by([](Expr, Expr y, Expr g) { return g * (y * y + 1.0); }), {-1.3, 1.3}),
       unary("asin", "Arc sine; NaN outside [-1, 1].", ScalarOp::asin, [](double x) { return std::asin(x); },
             gradient_by([](Expr x, Expr, Expr g) { return g * apply("rsqrt", {1.0 - x * x}); }), {-0.9, 0.9}),
