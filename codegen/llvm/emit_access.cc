@@ -690,6 +690,7 @@ std::vector<llvm::Value*> FunctionEmitter::transpose(const std::vector<Value*>& 
     made = llvm::Function::Create(llvm::FunctionType::get(result, types, false), llvm::Function::InternalLinkage, name,
                                   module_);
     made->copyAttributesFrom(function_);
+    made->setDSOLocal(true);
     made->setCallingConv(llvm::CallingConv::X86_RegCall);
     made->addFnAttr(llvm::Attribute::NoInline);
     llvm::IRBuilder<> inside(llvm::BasicBlock::Create(module_.getContext(), "entry", made));
