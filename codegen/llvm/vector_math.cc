@@ -47,7 +47,6 @@ class Term {
   friend Term operator+(Term a, double b) { return a + a.number(b); }
   friend Term operator-(Term a, double b) { return a - a.number(b); }
   friend Term operator*(Term a, double b) { return a * a.number(b); }
-  friend Term operator/(Term a, double b) { return a / a.number(b); }
   friend Term operator-(double a, Term b) { return b.number(a) - b; }
   friend Term operator/(double a, Term b) { return b.number(a) / b; }
   friend Term operator-(Term a) { return a.with(a.b_->CreateFNeg(a.value_)); }
