@@ -8,8 +8,7 @@
 #include <memory>
 #include <optional>
 
-#include <CLI/CLI.hpp>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <nlohmann/json.hpp>
 #include <sys/resource.h>
 
@@ -25,14 +24,6 @@ namespace placewright::tools {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-struct Options {
-  std::vector<std::string> programs;
-  int threads = 1;
-  int rounds = 15;
-  bool peers = false, no_peers = false;
-  std::string json;
-};
 
 // Steps of one round: at least 20 ms of them.
 constexpr double round_microseconds = 20e3;
@@ -108,7 +99,7 @@ int64_t steps_for(double microseconds) {
   return std::max<int64_t>(1, static_cast<int64_t>(std::ceil(round_microseconds / std::max(microseconds, 1e-3))));
 }
 
-Result measure(const std::string& name, const Options& options, double peak,
+Result measure(const std::string& name, const BenchOptions& options, double peak,
                const std::vector<std::unique_ptr<PeerProcess>>& peers) {
   std::unique_ptr<BenchProgram> ours = make_program(name);
   Result result;
@@ -170,7 +161,7 @@ std::filesystem::path python_path() {
   return base / "placewright/peers/bin/python";
 }
 
-std::vector<std::unique_ptr<PeerProcess>> start_peers(const Options& options) {
+std::vector<std::unique_ptr<PeerProcess>> start_peers(const BenchOptions& options) {
   std::vector<std::unique_ptr<PeerProcess>> peers;
   if (options.no_peers) return peers;
   std::filesystem::path python = python_path();
@@ -228,7 +219,9 @@ Json to_json(const Result& result, int threads, double peak) {
   return rows;
 }
 
-int bench(const Options& options) {
+}  // namespace
+
+int bench(const BenchOptions& options) {
   std::vector<std::string> programs;
   for (const std::string& name : options.programs)
     for (std::string& expanded : expand_program(name)) programs.push_back(std::move(expanded));
@@ -260,25 +253,6 @@ int bench(const Options& options) {
     write_file_atomically(options.json, document.dump(2) + "\n");
   }
   return equal ? success : finding;
-}
-
-}  // namespace
-
-void add_bench(CLI::App& app, Action& action) {
-  auto* command = app.add_subcommand("bench", "Measure our programs, beside PyTorch's, JAX's and NumPy's");
-  auto options = std::make_shared<Options>();
-  options->programs = {"a", "b", "c", "d", "e", "gemm"};
-  command->add_option("PROGRAM", options->programs,
-                      "Training steps a b c d e; gemm; conv. Without any: a b c d e gemm");
-  command->add_option("--threads", options->threads, "Threads, ours and the peers'")->check(CLI::Range(1, 1024));
-  command->add_option("--rounds", options->rounds, "Interleaved rounds; the median counts")->check(CLI::Range(1, 1000));
-  auto* with = command->add_flag("--peers", options->peers, "An error if the peers are not set up");
-  command->add_flag("--no-peers", options->no_peers, "Ours alone")->excludes(with);
-  command->add_option("--json", options->json, "Write the results to a file")->type_name("FILE");
-  command->footer(
-      "Results are compared first; exit code 3 if they differ.\nExamples:\n  placewright bench --no-peers a gemm\n"
-      "  placewright bench --peers --threads 1 --json results.json");
-  command->callback([options, &action] { action = [options] { return bench(*options); }; });
 }
 
 }  // namespace placewright::tools

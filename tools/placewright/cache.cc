@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
@@ -14,11 +13,7 @@
 namespace placewright::tools {
 namespace {
 
-struct Options {
-  std::string folder;
-};
-
-std::filesystem::path folder_of(const Options& options) {
+std::filesystem::path folder_of(const CacheOptions& options) {
   return options.folder.empty() ? default_cache_folder() : std::filesystem::path(options.folder);
 }
 
@@ -31,7 +26,9 @@ std::string shown(const std::string& key) {
   return key.size() > width ? text + "..." : text;
 }
 
-int list(const Options& options) {
+}  // namespace
+
+int list_cache(const CacheOptions& options) {
   std::filesystem::path folder = folder_of(options);
   if (!std::filesystem::exists(folder)) {
     fmt::print("{}: no entries\n", folder.string());
@@ -47,37 +44,16 @@ int list(const Options& options) {
   return success;
 }
 
-int clear(const Options& options) {
+int clear_cache(const CacheOptions& options) {
   std::filesystem::path folder = folder_of(options);
   int64_t freed = std::filesystem::exists(folder) ? ByteCache(folder).clear() : 0;
   fmt::print("{}: {} freed\n", folder.string(), bytes_text(freed));
   return success;
 }
 
-int path(const Options& options) {
+int print_cache_path(const CacheOptions& options) {
   fmt::print("{}\n", folder_of(options).string());
   return success;
-}
-
-}  // namespace
-
-void add_cache(CLI::App& app, Action& action) {
-  auto* command = app.add_subcommand("cache", "The cache of compiled kernels: list it, empty it, say where it is");
-  auto options = std::make_shared<Options>();
-  command->add_option("--directory", options->folder, "Another cache than $PLACEWRIGHT_CACHE or ~/.cache/placewright")
-      ->type_name("DIR");
-  command->require_subcommand(1);
-  struct Verb {
-    const char* name;
-    const char* summary;
-    int (*run)(const Options&);
-  };
-  for (const Verb& verb : {Verb{"list", "Its entries, their sizes and ages", list},
-                           Verb{"clear", "Remove all entries", clear}, Verb{"path", "Print its folder", path}})
-    command->add_subcommand(verb.name, verb.summary)->callback([options, &action, run = verb.run] {
-      action = [options, run] { return run(*options); };
-    });
-  command->footer("Examples:\n  placewright cache list\n  placewright cache --directory /tmp/kernels clear");
 }
 
 }  // namespace placewright::tools

@@ -1,16 +1,12 @@
-// What the subcommands share: how one is declared, its exit codes (docs/command-line.md), and how output looks.
+// The subcommands, their options and exit codes (docs/command-line.md), and how output looks. command_line.h reads the
+// options; a subcommand's file says what it does with them.
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
 #include <vector>
-
-namespace CLI {
-class App;
-}
 
 namespace placewright::tools {
 
@@ -23,17 +19,54 @@ enum ExitCode : int {
   internal = 70,  // a bug in Placewright
 };
 
-// What the chosen subcommand does; set while the command line is parsed.
-using Action = std::function<int()>;
+struct InspectOptions {
+  std::string file;
+  bool text = false;
+};
+int inspect(const InspectOptions& options);
 
-// Each declares its options on `app` and sets `action` when it is chosen.
-void add_inspect(CLI::App& app, Action& action);
-void add_opt(CLI::App& app, Action& action);
-void add_cache(CLI::App& app, Action& action);
-void add_place(CLI::App& app, Action& action);
-void add_run(CLI::App& app, Action& action);
-void add_doctor(CLI::App& app, Action& action);
-void add_bench(CLI::App& app, Action& action);
+struct PlaceOptions {
+  std::string file, devices = "cpu", machine;
+  std::vector<std::string> symbols;
+  bool json = false, strict = false;
+};
+int place(const PlaceOptions& options);
+
+struct OptOptions {
+  std::string file, output;
+  std::vector<std::string> passes, symbols;
+  bool list = false, times = false;
+};
+int opt(const OptOptions& options);
+
+struct RunOptions {
+  std::string file, devices = "cpu", output;
+  std::vector<std::string> inputs;
+  int threads = 0;
+  bool strict = false;
+};
+int run(const RunOptions& options);
+
+struct DoctorOptions {
+  bool json = false, machine = false;
+};
+int doctor(const DoctorOptions& options);
+
+struct CacheOptions {
+  std::string folder;  // empty: the default one
+};
+int list_cache(const CacheOptions& options);
+int clear_cache(const CacheOptions& options);
+int print_cache_path(const CacheOptions& options);
+
+struct BenchOptions {
+  std::vector<std::string> programs{"a", "b", "c", "d", "e", "gemm"};
+  int threads = 1;
+  int rounds = 15;
+  bool peers = false, no_peers = false;
+  std::string json;
+};
+int bench(const BenchOptions& options);
 
 // "B=32", ... as sizes by name.
 std::map<std::string, int64_t> parse_symbols(const std::vector<std::string>& texts);

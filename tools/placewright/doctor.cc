@@ -1,8 +1,7 @@
 // placewright doctor: which devices there are, what is absent and why, and whether kernels can be compiled and kept.
 #include <memory>
 
-#include <CLI/CLI.hpp>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
 #include "command.h"
@@ -15,10 +14,6 @@ namespace placewright::tools {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-struct Options {
-  bool json = false, machine = false;
-};
 
 struct Check {
   std::string name, found;
@@ -83,7 +78,9 @@ void print_json(const Machine& machine, const std::vector<Check>& checks) {
   fmt::print("{}\n", document.dump(2));
 }
 
-int doctor(const Options& options) {
+}  // namespace
+
+int doctor(const DoctorOptions& options) {
   configure(SessionOptions{.use_cache = false});
   if (options.machine) {
     fmt::print("{}", print_machine(machine()));
@@ -97,20 +94,6 @@ int doctor(const Options& options) {
   for (const Check& check : checks)
     if (!check.good) return finding;
   return success;
-}
-
-}  // namespace
-
-void add_doctor(CLI::App& app, Action& action) {
-  auto* command = app.add_subcommand("doctor", "Which devices there are, what is absent and why, what is at fault");
-  auto options = std::make_shared<Options>();
-  command->add_flag("--json", options->json, "Print the findings as JSON");
-  command->add_flag("--machine", options->machine,
-                    "Print the machine as `place --machine` reads it, and check nothing");
-  command->footer(
-      "Exit code 3 if something is at fault.\nExamples:\n  placewright doctor\n  placewright doctor --json\n"
-      "  placewright doctor --machine > this.machine");
-  command->callback([options, &action] { action = [options] { return doctor(*options); }; });
 }
 
 }  // namespace placewright::tools

@@ -3,8 +3,7 @@
 #include <map>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "command.h"
 #include "placewright/base/file.h"
@@ -12,11 +11,6 @@
 
 namespace placewright::tools {
 namespace {
-
-struct Options {
-  std::string file;
-  bool text = false;
-};
 
 std::string count_text(size_t count, std::string_view what) {
   return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
@@ -85,7 +79,9 @@ void print_function(const Graph& graph, const Function& function) {
   print_counts("pins", pins);
 }
 
-int inspect(const Options& options) {
+}  // namespace
+
+int inspect(const InspectOptions& options) {
   Graph graph = parse_graph(read_text_file(options.file), options.file);
   if (options.text) {
     fmt::print("{}", print_graph(graph));
@@ -94,17 +90,6 @@ int inspect(const Options& options) {
   fmt::print("{}: {}\n", options.file, count_text(graph.functions.size(), "function"));
   for (const Function& function : graph.functions) print_function(graph, function);
   return success;
-}
-
-}  // namespace
-
-void add_inspect(CLI::App& app, Action& action) {
-  auto* command = app.add_subcommand("inspect", "What is in a graph: inputs, results, updates, ops, pins");
-  auto options = std::make_shared<Options>();
-  command->add_option("FILE.pw", options->file, "A graph in text form")->required();
-  command->add_flag("--text", options->text, "Print the graph itself, in its canonical text form");
-  command->footer("Examples:\n  placewright inspect model.pw\n  placewright inspect --text model.pw > canonical.pw");
-  command->callback([options, &action] { action = [options] { return inspect(*options); }; });
 }
 
 }  // namespace placewright::tools

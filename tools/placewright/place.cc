@@ -1,8 +1,7 @@
 // placewright place: where every op of a graph would run, why, and what would be copied.
 #include <memory>
 
-#include <CLI/CLI.hpp>
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
 #include "command.h"
@@ -15,12 +14,6 @@ namespace placewright::tools {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-struct Options {
-  std::string file, devices = "cpu", machine;
-  std::vector<std::string> symbols;
-  bool json = false, strict = false;
-};
 
 Json to_json(const SourceSite& site) { return site.file.empty() ? Json() : Json(site.to_string()); }
 
@@ -58,7 +51,9 @@ Json to_json(const PlacementPlan& plan) {
   return document;
 }
 
-int place(const Options& options) {
+}  // namespace
+
+int place(const PlaceOptions& options) {
   Graph graph = parse_graph(read_text_file(options.file), options.file);
   std::map<std::string, int64_t> symbols = parse_symbols(options.symbols);
   PlacementPlan plan;
@@ -71,28 +66,6 @@ int place(const Options& options) {
   }
   fmt::print("{}", options.json ? to_json(plan).dump(2) + "\n" : print_plan(plan));
   return success;
-}
-
-}  // namespace
-
-void add_place(CLI::App& app, Action& action) {
-  auto* command = app.add_subcommand("place", "Where every op would run, why, and what would be copied");
-  auto options = std::make_shared<Options>();
-  command->add_option("FILE.pw", options->file, "A graph in text form")->required();
-  auto* devices = command->add_option("--devices", options->devices, "Kinds of devices, each with how many");
-  devices->capture_default_str();
-  command->add_option("--machine", options->machine, "Plan for the machine that this file describes, wherever you are")
-      ->type_name("FILE")
-      ->excludes(devices);
-  command->add_option("--symbol", options->symbols, "The size of a symbolic dimension; may be repeated")
-      ->allow_extra_args(false)
-      ->type_name("NAME=SIZE");
-  command->add_flag("--json", options->json, "Print the plan as JSON");
-  command->add_flag("--strict", options->strict, "A transfer that nobody asked for is an error");
-  command->footer(
-      "Examples:\n  placewright place model.pw\n  placewright place --devices cpu,sim:2 --symbol B=32 model.pw\n"
-      "  placewright place --devices cpu,sim --json model.pw\n  placewright place --machine laptop.machine model.pw");
-  command->callback([options, &action] { action = [options] { return place(*options); }; });
 }
 
 }  // namespace placewright::tools

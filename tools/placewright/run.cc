@@ -3,8 +3,7 @@
 #include <filesystem>
 #include <memory>
 
-#include <CLI/CLI.hpp>
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "command.h"
 #include "placewright/base/error.h"
@@ -16,13 +15,6 @@
 namespace placewright::tools {
 namespace {
 
-struct Options {
-  std::string file, devices = "cpu", output;
-  std::vector<std::string> inputs;
-  int threads = 0;
-  bool strict = false;
-};
-
 // A state's name as a file's: names come from a file and must not lead out of the output folder.
 std::string file_name(const std::string& name) {
   std::string text = name;
@@ -32,7 +24,7 @@ std::string file_name(const std::string& name) {
   return text + ".npy";
 }
 
-std::map<std::string, HostTensor> read_inputs(const Options& options) {
+std::map<std::string, HostTensor> read_inputs(const RunOptions& options) {
   std::map<std::string, HostTensor> inputs;
   for (const std::string& text : options.inputs) {
     size_t equals = text.rfind('=');
@@ -44,7 +36,9 @@ std::map<std::string, HostTensor> read_inputs(const Options& options) {
   return inputs;
 }
 
-int run(const Options& options) {
+}  // namespace
+
+int run(const RunOptions& options) {
   Graph graph = parse_graph(read_text_file(options.file), options.file);
   configure(SessionOptions{.devices = options.devices, .threads = options.threads, .strict = options.strict});
   GraphRun done = run_graph(graph, read_inputs(options));
@@ -62,27 +56,6 @@ int run(const Options& options) {
     fmt::print("{}/{}  {}{}\n", options.output, name, placewright::name(tensor->dtype()), to_string(tensor->sizes()));
   }
   return success;
-}
-
-}  // namespace
-
-void add_run(CLI::App& app, Action& action) {
-  auto* command = app.add_subcommand("run", "Run a graph once on tensors from .npy files");
-  auto options = std::make_shared<Options>();
-  command->add_option("FILE.pw", options->file, "A graph in text form")->required();
-  command->add_option("--input", options->inputs, "An argument, state or constant; one for each input of the graph")
-      ->allow_extra_args(false)
-      ->type_name("NAME=FILE.npy");
-  command->add_option("--output-dir", options->output, "Takes result0.npy, ... and the states that were updated")
-      ->required()
-      ->type_name("DIR");
-  command->add_option("--devices", options->devices, "Kinds of devices, each with how many")->capture_default_str();
-  command->add_option("--threads", options->threads, "Threads of the CPU; 0: all")->check(CLI::Range(0, 1024));
-  command->add_flag("--strict", options->strict, "A transfer that nobody asked for is an error");
-  command->footer(
-      "Examples:\n  placewright run model.pw --input x=x.npy --input fc.weight=w.npy --input fc.bias=b.npy "
-      "--output-dir out");
-  command->callback([options, &action] { action = [options] { return run(*options); }; });
 }
 
 }  // namespace placewright::tools
