@@ -1,6 +1,6 @@
 #include "placewright/base/error.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace placewright::detail {
 

@@ -4,11 +4,11 @@
 #include <dlfcn.h>
 #include <link.h>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 #include <sys/stat.h>
 
 #include "placewright/base/error.h"
+#include "placewright/base/join.h"
 
 namespace placewright {
 namespace {
@@ -74,7 +74,7 @@ SharedLibrary SharedLibrary::open(const Search& search) {
   if (library) return *library;
   std::string hint =
       search.override_variable.empty() ? "" : fmt::format("; set {} to its path", search.override_variable);
-  throw Error(fmt::format("cannot open {}: {}{}", fmt::join(search.names, " or "), fmt::join(reasons, "; "), hint));
+  throw Error(fmt::format("cannot open {}: {}{}", join(search.names, " or "), join(reasons, "; "), hint));
 }
 
 std::string SharedLibrary::stamp(const Search& search) {

@@ -9,7 +9,7 @@
 #include <functional>
 #include <random>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/base/file.h"
 #include "placewright/codegen/apply_schedule.h"
@@ -32,8 +32,8 @@ double seconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-// The smallest time of a call over rounds of about 2 ms: the clock, which takes longer than a small kernel, is read once
-// a round.
+// The smallest time of a call over rounds of about 2 ms: the clock, which takes longer than a small kernel, is read
+// once a round.
 double best_time(const std::function<void()>& call) {
   auto time_of = [&](int64_t calls) {
     double begin = seconds();

@@ -13,7 +13,7 @@
 #include <string>
 #include <unistd.h>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <placewright/ir/machine.h>
 #include <placewright/placewright.h>
 #include <sys/wait.h>

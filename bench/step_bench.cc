@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/codegen/compile_program.h"
 #include "placewright/codegen/lower.h"

@@ -1,10 +1,10 @@
 // The one function that chains the stages: capture -> passes -> placement -> cache or code generation -> runtime.
 #include <chrono>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
 #include "load_graph.h"
+#include "placewright/base/join.h"
 #include "placewright/codegen/compile_program.h"
 #include "placewright/ir/machine.h"
 #include "placewright/passes/pass.h"
@@ -31,7 +31,7 @@ std::string cache_key(const Graph& captured, const PassContext& context, const C
                      compiler_version, code_generator_stamp(), target.triple, target.features, target.vector_bits,
                      target.vector_registers, target.l1_bytes, target.l2_bytes, target.l3_bytes,
                      options.host.to_string(), options.emit.check_bounds, wanted.strict, wanted.max_bytes_per_step,
-                     wanted.fold_limit_bytes, fmt::join(symbols, ","), print_machine(*context.machine),
+                     wanted.fold_limit_bytes, join(symbols, ","), print_machine(*context.machine),
                      print_graph(captured));
 }
 

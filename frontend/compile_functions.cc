@@ -1,5 +1,5 @@
 // The ways to make an executable: from a function, from a module, as a training step.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "compiled.h"
 #include "optim_body.h"

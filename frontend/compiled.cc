@@ -1,6 +1,6 @@
 #include "compiled.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "load_graph.h"
 

@@ -1,6 +1,6 @@
 #include "placewright/ops.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "capture/node.h"
 

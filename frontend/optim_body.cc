@@ -3,7 +3,7 @@
 #include <cstring>
 #include <functional>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace placewright::optim {
 

@@ -1,5 +1,5 @@
 // Reading a tensor: runs what it is computed from, once, and keeps the value.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "load_graph.h"
 

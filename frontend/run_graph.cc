@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "load_graph.h"
 #include "placewright/codegen/cpu_target.h"

@@ -4,10 +4,10 @@
 #include <cstdio>
 #include <map>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
 #include "load_graph.h"
+#include "placewright/base/join.h"
 #include "placewright/codegen/cpu_target.h"
 #include "placewright/codegen/cpu_target_model.h"
 #include "placewright/ir/machine.h"
@@ -69,7 +69,7 @@ std::string expected_kinds(const std::vector<DeviceKind>& kinds) {
   for (const DeviceKind& kind : kinds)
     if (kind.most > 0)
       texts.push_back(kind.most == 1 ? kind.name : fmt::format("{0}:N with N up to {1}", kind.name, kind.most));
-  return fmt::format("{}", fmt::join(texts, " and "));
+  return join(texts, " and ");
 }
 
 DeviceSet open_devices(const SessionOptions& options, std::vector<Link>& links) {

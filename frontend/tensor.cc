@@ -3,7 +3,7 @@
 #include <cmath>
 #include <ostream>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "capture/node.h"
 #include "session_body.h"

@@ -5,6 +5,12 @@
 
 namespace placewright {
 
+Attributes::Attributes() = default;
+Attributes::Attributes(const Attributes&) = default;
+Attributes::Attributes(Attributes&&) noexcept = default;
+Attributes& Attributes::operator=(const Attributes&) = default;
+Attributes& Attributes::operator=(Attributes&&) noexcept = default;
+Attributes::~Attributes() = default;
 Attributes::Attributes(std::initializer_list<std::pair<std::string_view, Attribute>> entries) {
   for (const auto& [name, value] : entries) set(name, value);
 }
@@ -22,6 +28,10 @@ const Attribute* Attributes::try_get(std::string_view name) const {
   for (const auto& [key, value] : entries_)
     if (key == name) return &value;
   return nullptr;
+}
+
+void Attributes::broken_promise(std::string_view name) {
+  detail::check_failed("the attribute is there, of its kind", __FILE__, __LINE__, "attribute " + std::string(name));
 }
 
 bool same_attribute(const Attribute& a, const Attribute& b) {

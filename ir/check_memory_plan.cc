@@ -4,7 +4,7 @@
 #include <map>
 #include <vector>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/ir/op_table.h"
 #include "placewright/ir/plan_memory.h"

@@ -1,6 +1,6 @@
 #include "placewright/ir/evaluate.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/ir/op_table.h"
 

@@ -47,6 +47,13 @@ T saturate(double value) {
 
 }  // namespace
 
+HostTensor::HostTensor(const HostTensor&) = default;
+HostTensor::HostTensor(HostTensor&&) noexcept = default;
+HostTensor& HostTensor::operator=(const HostTensor&) = default;
+HostTensor& HostTensor::operator=(HostTensor&&) noexcept = default;
+HostTensor::~HostTensor() = default;
+HostTensor::HostTensor() : HostTensor(DType::f32, {}) {}
+
 HostTensor::HostTensor(DType dtype, Sizes sizes) : dtype_(dtype), sizes_(std::move(sizes)) {
   for (int64_t size : sizes_)
     if (size < 0) throw Error("negative size in shape " + to_string(sizes_));

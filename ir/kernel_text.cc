@@ -2,9 +2,9 @@
 #include <array>
 #include <cmath>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
+#include "placewright/base/join.h"
 #include "placewright/base/lexer.h"
 #include "placewright/ir/kernel.h"
 #include "placewright/ir/parse_type.h"
@@ -53,7 +53,7 @@ std::string text_of(const AffineExpr& expr) {
       terms.push_back(fmt::format("{}*d{}", expr.coefficients[d], d));
   }
   if (expr.constant != 0 || terms.empty()) terms.push_back(fmt::format("{}", expr.constant));
-  std::string sum = fmt::format("{}", fmt::join(terms, " + "));
+  std::string sum = join(terms, " + ");
   return expr.divisor == 1 ? sum : fmt::format("({})/{}", sum, expr.divisor);
 }
 
@@ -69,7 +69,7 @@ std::string text_of(const ScalarNode& node) {
 std::string text_of(const Access& access) {
   std::vector<std::string> index;
   for (const AffineExpr& expr : access.index) index.push_back(text_of(expr));
-  std::string text = fmt::format("b{}[{}]", access.buffer, fmt::join(index, ", "));
+  std::string text = fmt::format("b{}[{}]", access.buffer, join(index, ", "));
   if (access.guarded) text += " guarded";
   if (access.outside != 0 || std::signbit(access.outside)) text += fmt::format(" outside {}", access.outside);
   for (const Access::Indirect& part : access.indirect) text += fmt::format(" indirect {} n{}", part.dim, part.node);
@@ -94,19 +94,19 @@ class Printer {
   template <typename... Parts>
   void line(int depth, fmt::format_string<Parts...> format, Parts&&... parts) {
     text_.append(static_cast<size_t>(depth) * 2, ' ');
-    fmt::format_to(std::back_inserter(text_), format, std::forward<Parts>(parts)...);
+    text_ += fmt::format(format, std::forward<Parts>(parts)...);
     text_ += '\n';
   }
 
   static std::string dims(const std::vector<bool>& set) {
-    std::vector<size_t> numbers;
+    Sizes numbers;
     for (size_t d = 0; d < set.size(); ++d)
-      if (set[d]) numbers.push_back(d);
-    return fmt::format("[{}]", fmt::join(numbers, ", "));
+      if (set[d]) numbers.push_back(static_cast<int64_t>(d));
+    return fmt::format("[{}]", join(numbers, ", "));
   }
 
   void print(const Stage& stage) {
-    line(1, "stage {} [{}] reduced {}{} {{", quote(stage.name), fmt::join(stage.extents, ", "), dims(stage.reduced),
+    line(1, "stage {} [{}] reduced {}{} {{", quote(stage.name), join(stage.extents, ", "), dims(stage.reduced),
          stage.sequential.empty() ? "" : " sequential " + dims(stage.sequential));
     for (const Access& access : stage.accesses) line(2, "access {}", text_of(access));
     print("body", stage.body);

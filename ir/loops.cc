@@ -1,9 +1,9 @@
 #include "placewright/ir/loops.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
 #include "placewright/base/checked.h"
+#include "placewright/base/join.h"
 
 namespace placewright {
 
@@ -78,8 +78,7 @@ void print_nodes(const LoopKernel& loops, const std::vector<LoopNode>& nodes, in
 }  // namespace
 
 std::string print_loops(const LoopKernel& loops) {
-  std::string text =
-      fmt::format("loops {} workspaces [{}]\n", loops.kernel.name, fmt::join(loops.workspace_bytes, ","));
+  std::string text = fmt::format("loops {} workspaces [{}]\n", loops.kernel.name, join(loops.workspace_bytes, ","));
   for (const LoopFunction& function : loops.functions) {
     text += fmt::format("function {} extent {} grain {}\n", function.symbol, function.extent, function.grain);
     print_nodes(loops, function.nodes, 1, text);

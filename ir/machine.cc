@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/base/error.h"
 #include "placewright/base/lexer.h"

@@ -2,7 +2,7 @@
 
 #include <map>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "ops/families.h"
 
@@ -121,6 +121,14 @@ bool accepts(DTypeClass dtypes, DType dtype) {
   }
   return false;
 }
+
+Gradient::Gradient(Rule rule) : kind_(Kind::rule), rule_(std::move(rule)) {}
+Gradient::Gradient(Kind kind) : kind_(kind) {}
+Gradient::Gradient(const Gradient&) = default;
+Gradient::Gradient(Gradient&&) noexcept = default;
+Gradient& Gradient::operator=(const Gradient&) = default;
+Gradient& Gradient::operator=(Gradient&&) noexcept = default;
+Gradient::~Gradient() = default;
 
 std::span<const OpEntry> op_table() { return table().entries; }
 

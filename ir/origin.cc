@@ -13,10 +13,21 @@ std::string_view name(Role role) {
   return names[static_cast<size_t>(role)];
 }
 
+std::string SourceSite::to_string() const { return file + ":" + std::to_string(line); }
+
+std::string Origin::site() const { return frames.empty() ? "unknown" : frames.front().to_string(); }
+
 std::string Origin::name() const {
   std::string text = module_path.empty() ? "" : module_path + "/";
   return text + std::string(placewright::name(role)) + "#" + std::to_string(ordinal);
 }
+
+OriginTable::OriginTable() : origins_(1), ids_{{Origin{}, 0}} {}
+OriginTable::OriginTable(const OriginTable&) = default;
+OriginTable::OriginTable(OriginTable&&) noexcept = default;
+OriginTable& OriginTable::operator=(const OriginTable&) = default;
+OriginTable& OriginTable::operator=(OriginTable&&) noexcept = default;
+OriginTable::~OriginTable() = default;
 
 OriginId OriginTable::intern(Origin origin) {
   auto [at, is_new] = ids_.try_emplace(origin, size());

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/base/checked.h"
 #include "placewright/base/lexer.h"

@@ -4,7 +4,7 @@
 #include <map>
 #include <set>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/base/checked.h"
 #include "placewright/ir/op_table.h"

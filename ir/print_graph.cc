@@ -1,10 +1,10 @@
 #include <cmath>
 #include <map>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
 #include "graph_text.h"
+#include "placewright/base/join.h"
 #include "placewright/base/lexer.h"
 #include "placewright/ir/graph.h"
 #include "placewright/ir/op_table.h"
@@ -44,7 +44,7 @@ std::string tensor_text(const HostTensor& tensor) {
   if (is_splat(tensor)) return text + fmt::format("(splat {})", element_text(tensor, 0));
   std::vector<std::string> elements;
   for (int64_t i = 0; i < tensor.elements(); ++i) elements.push_back(element_text(tensor, i));
-  return text + fmt::format("({})", fmt::join(elements, ", "));
+  return text + fmt::format("({})", join(elements, ", "));
 }
 
 struct AttributeText {
@@ -91,7 +91,7 @@ class Printer {
     if (!origin.merged.empty()) {
       std::vector<std::string> merged;
       for (OriginId other : origin.merged) merged.push_back(fmt::format("#{}", number_of(other)));
-      text += fmt::format(" with {}", fmt::join(merged, ", "));
+      text += fmt::format(" with {}", join(merged, ", "));
     }
     return text + "\n";
   }
@@ -104,7 +104,7 @@ class Printer {
   std::string values_text(const Function& function, const std::vector<Value>& values) const {
     std::vector<std::string> texts;
     for (Value value : values) texts.push_back(value_text(function, value));
-    return fmt::format("{}", fmt::join(texts, ", "));
+    return join(texts, ", ");
   }
 
   std::string op_text(const Function& function, int32_t number) {
@@ -113,15 +113,15 @@ class Printer {
     if (!op.functions.empty()) {
       std::vector<std::string> functions;
       for (FunctionId id : op.functions) functions.push_back("@" + std::to_string(id));
-      text += fmt::format(" {}", fmt::join(functions, ", "));
+      text += fmt::format(" {}", join(functions, ", "));
     }
     text += fmt::format("({})", values_text(function, op.operands));
     std::vector<std::string> attributes;
     for (const auto& [key, value] : op.attributes) attributes.push_back(key + "=" + std::visit(AttributeText{}, value));
-    if (!attributes.empty()) text += fmt::format(" {{{}}}", fmt::join(attributes, ", "));
+    if (!attributes.empty()) text += fmt::format(" {{{}}}", join(attributes, ", "));
     std::vector<std::string> types;
     for (const Type& type : op.results) types.push_back(type.to_string());
-    text += fmt::format(" : {}", types.size() == 1 ? types[0] : fmt::format("({})", fmt::join(types, ", ")));
+    text += fmt::format(" : {}", types.size() == 1 ? types[0] : fmt::format("({})", join(types, ", ")));
     if (op.pin)
       text +=
           fmt::format(" pin({} from {}:{})", op.pin->device.to_string(), quote(op.pin->site.file), op.pin->site.line);

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
 #include "placewright/base/error.h"
+#include "placewright/base/join.h"
 #include "placewright/base/lexer.h"
 #include "placewright/ir/parse_type.h"
 
@@ -19,7 +19,7 @@ struct Overloaded : Visitors... {
   using Visitors::operator()...;
 };
 
-std::string print_indices(const std::vector<int>& indices) { return fmt::format("({})", fmt::join(indices, ", ")); }
+std::string print_indices(const std::vector<int>& indices) { return fmt::format("({})", join(indices, ", ")); }
 
 std::string print_facts(const TransferFacts& facts) {
   return fmt::format("{} -> {} bytes {} value {} origin {} cause {}", facts.from.to_string(), facts.to.to_string(),
@@ -33,8 +33,8 @@ std::string print(const Instruction& instruction) {
           [](const Launch& i) {
             return fmt::format(
                 "launch stream {} image {} entry {} {} written {} scalars ({}) flops {} bytes {} origin {}", i.stream,
-                i.image, quote(i.entry), print_indices(i.buffers), i.written, fmt::join(i.scalars, ", "), i.flops,
-                i.bytes, quote(i.origin));
+                i.image, quote(i.entry), print_indices(i.buffers), i.written, join(i.scalars, ", "), i.flops, i.bytes,
+                quote(i.origin));
           },
           [](const Copy& i) {
             std::string source = i.source < 0 ? "given" : std::to_string(i.source);

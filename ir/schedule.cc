@@ -3,10 +3,10 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
 #include "placewright/base/error.h"
+#include "placewright/base/join.h"
 #include "placewright/base/lexer.h"
 
 namespace placewright {
@@ -19,12 +19,12 @@ std::string text_of(const std::vector<Loop>& loops) {
   for (const Loop& loop : loops)
     parts.push_back(
         fmt::format("d{} by {}{}", loop.dim, loop.step, loop.binding == Loop::Binding::thread ? " thread" : ""));
-  return fmt::format("[{}]", fmt::join(parts, ", "));
+  return fmt::format("[{}]", join(parts, ", "));
 }
 
 std::string text_of(const Pack& pack) {
   std::string text = fmt::format(" pack a{}", pack.access);
-  if (!pack.layout.order.empty()) text += fmt::format(" order [{}]", fmt::join(pack.layout.order, ", "));
+  if (!pack.layout.order.empty()) text += fmt::format(" order [{}]", join(pack.layout.order, ", "));
   for (const Layout::Block& block : pack.layout.blocks) text += fmt::format(" block {}:{}", block.dim, block.factor);
   for (const Layout::Padding& padding : pack.layout.padding)
     text += fmt::format(" pad {}..{}", padding.low, padding.high);

@@ -2,10 +2,10 @@
 
 #include <charconv>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
 #include "placewright/base/checked.h"
+#include "placewright/base/join.h"
 
 namespace placewright {
 
@@ -35,6 +35,16 @@ Dim operator*(const Dim& a, const Dim& b) {
   return checked_mul(a.number_, b.number_);
 }
 
+Type::Type() = default;
+Type::Type(const Type&) = default;
+Type::Type(Type&&) noexcept = default;
+Type& Type::operator=(const Type&) = default;
+Type& Type::operator=(Type&&) noexcept = default;
+Type::~Type() = default;
+Type::Type(TensorType tensor) : value_(std::move(tensor)) {}
+Type::Type(DType dtype, Shape shape) : value_(TensorType{dtype, std::move(shape), {}, {}}) {}
+bool operator==(const Type& a, const Type& b) { return a.value_ == b.value_; }
+
 int64_t element_count(const Sizes& sizes) {
   int64_t count = 1;
   for (int64_t size : sizes) count = checked_mul(count, size);
@@ -47,13 +57,15 @@ Sizes row_major_strides(const Sizes& sizes) {
   return strides;
 }
 
-std::string to_string(const Sizes& sizes) { return fmt::format("[{}]", fmt::join(sizes, ",")); }
+std::string to_string(const Sizes& sizes) { return fmt::format("[{}]", join(sizes, ",")); }
 
 std::string to_string(const Shape& shape) {
   std::string text = "[";
   for (size_t i = 0; i < shape.size(); ++i) text += (i ? "," : "") + shape[i].to_string();
   return text + "]";
 }
+
+std::string DeviceId::to_string() const { return kind + ":" + std::to_string(ordinal); }
 
 Sizes physical_sizes(const Layout& layout, const Sizes& logical) {
   Sizes padded = logical;
@@ -96,20 +108,20 @@ namespace {
 
 std::string layout_text(const Layout& layout) {
   std::vector<std::string> parts;
-  if (!layout.order.empty()) parts.push_back(fmt::format("order={}", fmt::join(layout.order, ",")));
+  if (!layout.order.empty()) parts.push_back(fmt::format("order={}", join(layout.order, ",")));
   for (const Layout::Block& block : layout.blocks) parts.push_back(fmt::format("block={}:{}", block.dim, block.factor));
   for (size_t i = 0; i < layout.padding.size(); ++i)
     if (layout.padding[i] != Layout::Padding{})
       parts.push_back(fmt::format("pad={}:{}..{}", i, layout.padding[i].low, layout.padding[i].high));
-  return parts.empty() ? "" : fmt::format("{{{}}}", fmt::join(parts, " "));
+  return parts.empty() ? "" : fmt::format("{{{}}}", join(parts, " "));
 }
 
 std::string where_text(const Where& where) {
   if (!where.is_placed()) return "";
   std::vector<std::string> devices, shardings;
   for (const DeviceId& device : where.devices) devices.push_back(device.to_string());
-  std::string text = fmt::format("@[{}]", fmt::join(devices, ","));
-  if (!where.mesh_sizes.empty()) text += fmt::format("({})", fmt::join(where.mesh_sizes, "x"));
+  std::string text = fmt::format("@[{}]", join(devices, ","));
+  if (!where.mesh_sizes.empty()) text += fmt::format("({})", join(where.mesh_sizes, "x"));
   for (const Sharding& sharding : where.shardings) switch (sharding.kind) {
       case Sharding::Kind::replicated:
         shardings.push_back("replicated");
@@ -121,7 +133,7 @@ std::string where_text(const Where& where) {
         shardings.push_back("partial_sum");
         break;
     }
-  if (!shardings.empty()) text += fmt::format("{{{}}}", fmt::join(shardings, ", "));
+  if (!shardings.empty()) text += fmt::format("{{{}}}", join(shardings, ", "));
   return text;
 }
 

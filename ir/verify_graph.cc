@@ -1,6 +1,6 @@
 #include <set>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/ir/graph.h"
 #include "placewright/ir/op_table.h"

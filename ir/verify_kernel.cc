@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <set>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/base/checked.h"
 #include "placewright/ir/kernel.h"

@@ -1,5 +1,5 @@
 // Expands the ops that their target refuses into what they decompose to, again and again until it takes all.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "rewrite.h"
 

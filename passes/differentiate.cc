@@ -1,7 +1,7 @@
 // Expands `gradient` ops by reverse-mode differentiation (Griewank & Walther, "Evaluating Derivatives", 2008, ch. 3).
 // Inner gradient ops are expanded first, so that second derivatives are gradients of the ops that the first ones
 // became.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "rewrite.h"
 

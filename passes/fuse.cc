@@ -6,7 +6,7 @@
 #include <queue>
 #include <set>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "rewrite.h"
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placement_solver.h"
 #include "placewright/ir/op_table.h"

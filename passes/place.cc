@@ -1,7 +1,7 @@
 // The plan: the solver's decisions with their reasons, the transfer ledger, the conflicts of pins; and its application.
 #include <algorithm>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "ledger.h"
 #include "placement_solver.h"

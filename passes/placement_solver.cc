@@ -4,10 +4,10 @@
 #include <set>
 #include <tuple>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
 #include "movement.h"
+#include "placewright/base/join.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/op_table.h"
 
@@ -115,7 +115,7 @@ void PlacementSolver::require_device(const Op& op, const DeviceId& device, const
     for (const AbsentDevice& absent : context_.machine->absent)
       if (absent.kind == device.kind) cause = fmt::format(": {}; {}", absent.cause, absent.fix);
   throw Error(fmt::format("{}: {} is placed on {}, which is not here{}; devices: {}", site, op.name(),
-                          device.to_string(), cause, fmt::join(names, ", ")));
+                          device.to_string(), cause, join(names, ", ")));
 }
 
 void PlacementSolver::fix_pins() {
@@ -155,7 +155,7 @@ void PlacementSolver::fix_only_devices() {
     if (rejected.size() == devices_.size()) {
       std::vector<std::string> causes;
       for (const auto& [device, cause] : rejected) causes.push_back(device.to_string() + ": " + cause);
-      throw Error(fmt::format("no device runs {}: {}", describe(op), fmt::join(causes, "; ")));
+      throw Error(fmt::format("no device runs {}: {}", describe(op), join(causes, "; ")));
     }
     if (rejected.size() + 1 < devices_.size()) continue;
     for (const DeviceId& device : devices_)

@@ -1,8 +1,8 @@
 #include <chrono>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
+#include <fmt/core.h>
 
+#include "placewright/base/join.h"
 #include "placewright/passes/pass.h"
 
 namespace placewright {
@@ -30,12 +30,12 @@ std::span<const Pass> all_passes() { return passes; }
 std::span<const Pass> pipeline() { return steps; }
 
 const Pass& find_pass(std::string_view name) {
-  std::vector<std::string_view> names;
+  std::vector<std::string> names;
   for (const Pass& pass : passes) {
     if (pass.name == name) return pass;
-    names.push_back(pass.name);
+    names.emplace_back(pass.name);
   }
-  throw Error(fmt::format("there is no pass '{}'; there are: {}", name, fmt::join(names, ", ")));
+  throw Error(fmt::format("there is no pass '{}'; there are: {}", name, join(names, ", ")));
 }
 
 Graph run_pass(const Pass& pass, Graph graph, const PassContext& context, const PassHooks& hooks) {

@@ -8,7 +8,7 @@
 #include <set>
 #include <tuple>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "movement.h"
 #include "placewright/base/checked.h"

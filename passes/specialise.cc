@@ -1,5 +1,5 @@
 // Binds symbolic sizes: what follows sees numbers only.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "rewrite.h"
 

@@ -10,7 +10,7 @@
 #define XXH_INLINE_ALL  // header-only: nothing to link
 #include <xxhash.h>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/stat.h>
 
 #include "placewright/base/error.h"

@@ -4,7 +4,7 @@
 #include <map>
 #include <set>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "bound_program.h"
 #include "placewright/runtime/layout_copy.h"

@@ -1,6 +1,6 @@
 #include "placewright/runtime/state_store.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/base/error.h"
 #include "placewright/runtime/layout_copy.h"

@@ -6,7 +6,7 @@
 #include <map>
 #include <optional>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "derived_cases.h"
 #include "placewright/ir/builder.h"

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/codegen/strategy.h"
 #include "placewright/ir/op_table.h"

@@ -2,7 +2,7 @@
 #include <map>
 #include <set>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "capture/node.h"
 #include "placewright/ir/builder.h"

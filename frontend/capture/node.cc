@@ -4,7 +4,7 @@
 #include <atomic>
 #include <set>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/ir/machine.h"
 #include "placewright/session.h"

@@ -1,6 +1,6 @@
 #include <cstring>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "capture/node.h"
 #include "placewright/runtime/state_store.h"

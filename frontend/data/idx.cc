@@ -4,7 +4,7 @@
 #include <cstring>
 #include <zlib.h>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/base/checked.h"
 #include "placewright/base/file.h"

@@ -2,7 +2,7 @@
 #include <future>
 #include <numeric>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/data.h"
 #include "session_body.h"

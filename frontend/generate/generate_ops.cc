@@ -6,7 +6,7 @@
 #include <map>
 #include <sstream>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/ir/op_table.h"
 

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <array>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "families.h"
 #include "kernel_writer.h"
@@ -16,7 +16,6 @@ namespace {
 struct Side {
   Sizes batch, contracting, free;
 };
-
 
 Side read_side(const Attributes& attributes, const std::string& name, int rank) {
   Side side{attributes.get<Sizes>(name + "_batch"), attributes.get<Sizes>(name + "_contracting"), {}};

@@ -1,6 +1,6 @@
 // Convolution and its two gradients. All three are one trilinear form read from three sides: the sum of
 // input * weight * result over (image, group, output channel, input channel, output position, tap).
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "families.h"
 #include "naive_loops.h"

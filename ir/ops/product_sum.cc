@@ -1,6 +1,6 @@
 #include "product_sum.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace placewright::ops {
 

@@ -1,5 +1,5 @@
 // Ops that passes, evaluator and codegen know: inputs, constants, nested functions, movement between devices.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "families.h"
 

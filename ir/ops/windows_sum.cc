@@ -1,5 +1,5 @@
 // Sums of windows and their gradient.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "families.h"
 #include "windows.h"

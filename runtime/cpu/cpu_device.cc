@@ -9,7 +9,7 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <sys/mman.h>
 
 #include "placewright/base/checked.h"

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cpuid.h>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace placewright {
 namespace {

@@ -1,5 +1,5 @@
 // What capture makes, held against the evaluator alone: no code is generated.
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

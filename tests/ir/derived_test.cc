@@ -2,7 +2,7 @@
 // refused with the op's name, its kernel (or decomposition) agrees with evaluate, its gradient with finite differences.
 #include <cmath>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 
 #include "derived_cases.h"

@@ -18,7 +18,14 @@ using Attribute = std::variant<bool, int64_t, double, std::string, DType, Sizes,
 
 class Attributes {
  public:
-  Attributes() = default;
+  // Copies and destruction are in attribute.cc: they branch over all that an Attribute can be, and most files need
+  // them.
+  Attributes();
+  Attributes(const Attributes&);
+  Attributes(Attributes&&) noexcept;
+  Attributes& operator=(const Attributes&);
+  Attributes& operator=(Attributes&&) noexcept;
+  ~Attributes();
   Attributes(std::initializer_list<std::pair<std::string_view, Attribute>> entries);
 
   void set(std::string_view name, Attribute value);
@@ -27,9 +34,9 @@ class Attributes {
   // The value of an attribute that the op's signature promises; a violated promise is a bug.
   template <typename T>
   const T& get(std::string_view name) const {
-    const Attribute* value = try_get(name);
-    PW_CHECK(value && std::holds_alternative<T>(*value), "attribute " + std::string(name));
-    return std::get<T>(*value);
+    const T* value = std::get_if<T>(try_get(name));
+    if (!value) broken_promise(name);
+    return *value;
   }
   auto begin() const { return entries_.begin(); }
   auto end() const { return entries_.end(); }
@@ -37,6 +44,8 @@ class Attributes {
   friend bool operator==(const Attributes& a, const Attributes& b);
 
  private:
+  [[noreturn]] static void broken_promise(std::string_view name);
+
   std::vector<std::pair<std::string, Attribute>> entries_;
 };
 

@@ -50,7 +50,12 @@ constexpr DType dtype_of<double>() {
 
 class HostTensor {
  public:
-  HostTensor() : HostTensor(DType::f32, {}) {}
+  HostTensor();
+  HostTensor(const HostTensor&);
+  HostTensor(HostTensor&&) noexcept;
+  HostTensor& operator=(const HostTensor&);
+  HostTensor& operator=(HostTensor&&) noexcept;
+  ~HostTensor();
   HostTensor(DType dtype, Sizes sizes);  // zeros, 64-byte aligned
   template <typename T>
   static HostTensor from(Sizes sizes, const std::vector<T>& values) {

@@ -82,14 +82,19 @@ class Gradient {  // deliberately without a default: forgetting it does not comp
  public:
   using Rule = std::function<OperandGradients(GradientContext&)>;
   enum class Kind : uint8_t { rule, not_differentiable, through_decomposition };
-  Gradient(Rule rule) : kind_(Kind::rule), rule_(std::move(rule)) {}
+  Gradient(Rule rule);
+  Gradient(const Gradient&);
+  Gradient(Gradient&&) noexcept;
+  Gradient& operator=(const Gradient&);
+  Gradient& operator=(Gradient&&) noexcept;
+  ~Gradient();
   static Gradient not_differentiable() { return Gradient(Kind::not_differentiable); }
   static Gradient through_decomposition() { return Gradient(Kind::through_decomposition); }
   Kind kind() const { return kind_; }
   const Rule& rule() const { return rule_; }
 
  private:
-  explicit Gradient(Kind kind) : kind_(kind) {}
+  explicit Gradient(Kind kind);
   Kind kind_;
   Rule rule_;
 };

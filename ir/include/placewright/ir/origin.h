@@ -13,7 +13,7 @@ namespace placewright {
 struct SourceSite {
   std::string file;
   int line = 0;
-  std::string to_string() const { return file + ":" + std::to_string(line); }
+  std::string to_string() const;
   friend auto operator<=>(const SourceSite&, const SourceSite&) = default;
 };
 
@@ -31,7 +31,7 @@ struct Origin {
   std::vector<OriginId> merged;  // origins of the ops that a rewrite joined into this one, sorted
 
   bool has_site() const { return !frames.empty(); }
-  std::string site() const { return frames.empty() ? "unknown" : frames.front().to_string(); }
+  std::string site() const;
   std::string name() const;  // "features.0/forward#2"
   friend auto operator<=>(const Origin&, const Origin&) = default;
 };
@@ -39,7 +39,12 @@ struct Origin {
 // Interns origins, so that equal ones have equal ids. Ids are stable: the table only grows.
 class OriginTable {
  public:
-  OriginTable() : origins_(1), ids_{{Origin{}, 0}} {}
+  OriginTable();
+  OriginTable(const OriginTable&);
+  OriginTable(OriginTable&&) noexcept;
+  OriginTable& operator=(const OriginTable&);
+  OriginTable& operator=(OriginTable&&) noexcept;
+  ~OriginTable();
   OriginId intern(Origin origin);
   const Origin& operator[](OriginId id) const { return origins_[id]; }
   // The origin of an op that stands for both; keeps the first one's site, path and ordinal.

@@ -68,7 +68,7 @@ Sizes physical_sizes(const Layout& layout, const Sizes& logical);
 struct DeviceId {
   std::string kind;
   int ordinal = 0;
-  std::string to_string() const { return kind + ":" + std::to_string(ordinal); }
+  std::string to_string() const;
   friend auto operator<=>(const DeviceId&, const DeviceId&) = default;
 };
 // Parses "cpu" (ordinal 0) or "sim:1"; Error with what was expected otherwise.
@@ -107,18 +107,24 @@ struct TensorType {
   friend bool operator==(const TensorType&, const TensorType&) = default;
 };
 
-// Sequences and optionals will be further alternatives.
+// Sequences and optionals will be further alternatives. Copies and destruction are in type.cc: a Type is large, and
+// most files copy some.
 class Type {
  public:
-  Type() = default;
-  Type(TensorType tensor) : value_(std::move(tensor)) {}  // implicit: a tensor type is a type
-  Type(DType dtype, Shape shape) : value_(TensorType{dtype, std::move(shape), {}, {}}) {}
+  Type();
+  Type(const Type&);
+  Type(Type&&) noexcept;
+  Type& operator=(const Type&);
+  Type& operator=(Type&&) noexcept;
+  ~Type();
+  Type(TensorType tensor);  // implicit: a tensor type is a type
+  Type(DType dtype, Shape shape);
 
   bool is_tensor() const { return std::holds_alternative<TensorType>(value_); }
   const TensorType& tensor() const { return std::get<TensorType>(value_); }
   TensorType& tensor() { return std::get<TensorType>(value_); }
   std::string to_string() const;
-  friend bool operator==(const Type&, const Type&) = default;
+  friend bool operator==(const Type& a, const Type& b);
 
  private:
   std::variant<TensorType> value_;
