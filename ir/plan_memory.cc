@@ -78,7 +78,7 @@ class MemoryPlanner {
   }
 
   // The new value of a state is written straight into the state where nothing reads the old one later, nothing else
-  // keeps the new one, and the op that makes it may write over what it reads.
+  // keeps the new one, and the op that makes it stands behind the state's own and may write over what it reads.
   void choose_donations() {
     for (size_t i = 0; i < function_.updates.size(); ++i) {
       const Update& update = function_.updates[i];
@@ -90,7 +90,7 @@ class MemoryPlanner {
       const Op& maker = function_.op(value);
       bool free = !maker.is("input") && !maker.is("constant") && !is_loaded_once(maker) && !results_.contains(value) &&
                   last_value_reads_[value] == 1 && !last_value_reads_.contains(update.state) &&
-                  fits(update.state, value);
+                  update.state.op < value.op && fits(update.state, value);
       auto read = last_read_.find(update.state);
       bool late = read != last_read_.end() && read->second > value.op;
       if (!free || late || !may_overwrite(value.op, value.result, update.state)) continue;

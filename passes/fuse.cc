@@ -3,6 +3,7 @@
 // says.
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <queue>
 #include <set>
 
@@ -21,8 +22,8 @@ constexpr double sibling_gain = 0.05;
 
 class Grouping {
  public:
-  Grouping(const Graph& graph, const PassContext& context)
-      : graph_(graph), function_(graph.main()), context_(context), group_(function_.ops.size()) {
+  Grouping(const Graph& graph, const PassContext& context) : function_(graph.main()), group_(function_.ops.size()) {
+    for (const auto& [device, target] : context.targets) launches_[device] = target->launches(graph, function_);
     for (size_t i = 0; i < function_.ops.size(); ++i) {
       group_[i] = static_cast<int32_t>(i);
       members_.push_back({static_cast<int32_t>(i)});
@@ -62,12 +63,12 @@ class Grouping {
   }
 
   // Null: the op stands alone.
-  const TargetModel* model_of(const Op& op) const {
+  LaunchModel* model_of(const Op& op) const {
     if (!can_lower(*op.entry) || op.results.empty()) return nullptr;
     const Where& where = op.results[0].tensor().where;
     if (!where.is_single()) return nullptr;
-    auto at = context_.targets.find(where.devices[0]);
-    return at == context_.targets.end() ? nullptr : at->second;
+    auto at = launches_.find(where.devices[0]);
+    return at == launches_.end() ? nullptr : at->second.get();
   }
 
   const DeviceId& device(int32_t group) const {
@@ -77,10 +78,10 @@ class Grouping {
   bool try_join(int32_t first, int32_t second) {
     if (first == second || !model_[members_[first][0]] || !model_[members_[second][0]]) return false;
     if (device(first) != device(second)) return false;
-    const TargetModel* model = model_[members_[first][0]];
+    LaunchModel* model = model_[members_[first][0]];
     std::vector<int32_t> joined = members_[first];
     for (int32_t op : members_[second]) {
-      if (!model->can_fuse(graph_, function_, joined, op)) return false;
+      if (!model->can_fuse(joined, op)) return false;
       joined.insert(std::upper_bound(joined.begin(), joined.end(), op), op);
     }
     if (!join_in_order(first, second)) return false;
@@ -127,17 +128,17 @@ class Grouping {
   }
 
   double seconds(int32_t group) {
-    if (seconds_[group] < 0) seconds_[group] = model_[members_[group][0]]->cost(graph_, function_, members_[group]);
+    if (seconds_[group] < 0) seconds_[group] = model_[members_[group][0]]->cost(members_[group]);
     return seconds_[group];
   }
 
   bool gains(int32_t first, int32_t second) {
-    const TargetModel* model = model_[members_[first][0]];
+    LaunchModel* model = model_[members_[first][0]];
     std::vector<int32_t> joined = members_[first];
     joined.insert(joined.end(), members_[second].begin(), members_[second].end());
     std::sort(joined.begin(), joined.end());
     double apart = seconds(first) + seconds(second);
-    return apart - model->cost(graph_, function_, joined) >= sibling_gain * apart;
+    return apart - model->cost(joined) >= sibling_gain * apart;
   }
 
   // Groups that need not read one another: updates of several parameters, or a whole small step.
@@ -174,16 +175,15 @@ class Grouping {
     group_[op] = op;
   }
 
-  const Graph& graph_;
   const Function& function_;
-  const PassContext& context_;
   std::vector<int32_t> group_;                 // of each op
   std::vector<std::vector<int32_t>> members_;  // of each group, ascending
   std::vector<int32_t> order_, position_;      // groups by position, -1 where one has joined another; its inverse
   std::vector<double> seconds_;                // of each group; -1: not asked yet
   std::vector<std::vector<int32_t>> readers_;
   std::vector<bool> free_;
-  std::vector<const TargetModel*> model_;
+  std::map<DeviceId, std::unique_ptr<LaunchModel>> launches_;
+  std::vector<LaunchModel*> model_;
 };
 
 // Writes the groups in an order in which each stands behind what it reads: the earliest first op goes first.

@@ -1,6 +1,7 @@
 #include "placewright/codegen/cpu_target_model.h"
 
 #include <algorithm>
+#include <optional>
 
 #include <fmt/core.h>
 
@@ -13,6 +14,7 @@ namespace {
 constexpr double small_seconds = 4e-6;  // launches up to this join whatever they do: their overhead is most of them
 constexpr double heavy_flops_per_result = 24;  // a reduction of more than this is worth tiles of its own
 constexpr int longest_epilogue = 6;            // elementwise ops behind a contraction
+constexpr size_t most_ops = 256;               // of one launch: its compile time grows faster than its overhead shrinks
 
 // What one op computes, told by its lowering.
 struct Work {
@@ -33,37 +35,7 @@ class CpuTargetModel final : public TargetModel {
     return fmt::format("{} is a composite: the CPU runs its parts", op.name());
   }
 
-  bool can_fuse(const Graph& graph, const Function& function, const std::vector<int32_t>& group,
-                int32_t consumer) const override {
-    Work added = work_of(graph, function, consumer);
-    std::vector<Work> members;
-    double seconds = added.seconds;
-    for (int32_t op : group) {
-      members.push_back(work_of(graph, function, op));
-      seconds += members.back().seconds;
-    }
-    if (seconds <= small_seconds) return true;
-    bool has_heavy = std::any_of(members.begin(), members.end(), [](const Work& work) { return work.heavy; });
-    bool moves_only = std::all_of(members.begin(), members.end(), [](const Work& work) { return work.moves_only; });
-    if (added.heavy) return moves_only;
-    auto role = [&](int32_t op) { return graph.origins[function.ops[op].origin].role; };
-    if (!has_heavy) {
-      // Elementwise chains, and reductions with what they read; never a reader behind a reduction of large operands.
-      bool reduced = std::any_of(members.begin(), members.end(), [](const Work& work) { return work.reduces; });
-      if (reduced) return !added.reduces && same_size(members, added.results);
-      double largest = 0;
-      for (const Work& work : members) largest = std::max(largest, work.results);
-      return added.reduces ? added.operands >= largest : added.results >= largest || same_size(members, added.results);
-    }
-    if (added.reduces || role(consumer) == Role::update) return false;
-    int behind = 0;
-    double contracted = 0;
-    for (size_t i = 0; i < members.size(); ++i) {
-      if (members[i].heavy) contracted = members[i].results;
-      if (!members[i].heavy && !members[i].moves_only) ++behind;
-    }
-    return added.results == contracted && behind < longest_epilogue;
-  }
+  std::unique_ptr<LaunchModel> launches(const Graph& graph, const Function& function) const override;
 
   std::vector<OperandLayout> layouts(const Graph& graph, const Function& function, const Op& op) const override {
     if (!can_lower(*op.entry) || op.entry->traits.view) return {};
@@ -91,9 +63,7 @@ class CpuTargetModel final : public TargetModel {
   }
 
  private:
-  static bool same_size(const std::vector<Work>& members, double results) {
-    return std::any_of(members.begin(), members.end(), [&](const Work& work) { return work.results == results; });
-  }
+  friend class CpuLaunchModel;
 
   Work work_of(const Graph& graph, const Function& function, int32_t number) const {
     const Op& op = function.ops[number];
@@ -130,6 +100,63 @@ class CpuTargetModel final : public TargetModel {
   CpuTarget target_;
   DeviceSpec spec_;
 };
+
+class CpuLaunchModel final : public LaunchModel {
+ public:
+  CpuLaunchModel(const CpuTargetModel& target, const Graph& graph, const Function& function)
+      : target_(target), graph_(graph), function_(function), known_(function.ops.size()) {}
+
+  bool can_fuse(const std::vector<int32_t>& group, int32_t consumer) override {
+    if (group.size() >= most_ops) return false;
+    const Work& added = work_of(consumer);
+    double seconds = added.seconds;
+    for (int32_t op : group) seconds += work_of(op).seconds;
+    if (seconds <= small_seconds) return true;
+    auto any = [&](auto is) {
+      return std::any_of(group.begin(), group.end(), [&](int32_t op) { return is(work_of(op)); });
+    };
+    auto has_size = [&](const Work& work) { return work.results == added.results; };
+    if (added.heavy) return !any([](const Work& work) { return !work.moves_only; });
+    if (!any([](const Work& work) { return work.heavy; })) {
+      // Elementwise chains, and reductions with what they read; never a reader behind a reduction of large operands.
+      if (any([](const Work& work) { return work.reduces; })) return !added.reduces && any(has_size);
+      double largest = 0;
+      for (int32_t op : group) largest = std::max(largest, work_of(op).results);
+      return added.reduces ? added.operands >= largest : added.results >= largest || any(has_size);
+    }
+    if (added.reduces || graph_.origins[function_.ops[consumer].origin].role == Role::update) return false;
+    int behind = 0;
+    double contracted = 0;
+    for (int32_t op : group) {
+      const Work& work = work_of(op);
+      if (work.heavy) contracted = work.results;
+      if (!work.heavy && !work.moves_only) ++behind;
+    }
+    return added.results == contracted && behind < longest_epilogue;
+  }
+
+  double cost(const std::vector<int32_t>& group) override {
+    double seconds = target_.spec_.launch_seconds;
+    for (int32_t op : group) seconds += work_of(op).seconds;
+    return seconds;
+  }
+
+ private:
+  const Work& work_of(int32_t op) {
+    std::optional<Work>& known = known_[op];
+    if (!known) known = target_.work_of(graph_, function_, op);
+    return *known;
+  }
+
+  const CpuTargetModel& target_;
+  const Graph& graph_;
+  const Function& function_;
+  std::vector<std::optional<Work>> known_;  // by op
+};
+
+std::unique_ptr<LaunchModel> CpuTargetModel::launches(const Graph& graph, const Function& function) const {
+  return std::make_unique<CpuLaunchModel>(*this, graph, function);
+}
 
 }  // namespace
 

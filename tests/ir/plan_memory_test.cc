@@ -80,6 +80,17 @@ TEST(PlanMemory, StateIsUpdatedInPlaceWhereNothingReadsTheOldOneLater) {
   }
 }
 
+TEST(PlanMemory, StateWhoseInputStandsBehindItsNewValueIsCopied) {
+  Case c;
+  Value x = c.input("x", InputKind::argument);
+  Value made = c.op("neg", {x});
+  Value w = c.input("w", InputKind::state);
+  c.builder.function().updates = {{w, made}};
+  MemoryPlan plan = c.plan();
+  EXPECT_FALSE(plan.updated_in_place[0]);
+  EXPECT_NE(plan.storage(made), plan.storage(w));
+}
+
 TEST(PlanMemory, StateIsNotUpdatedInPlaceByAnOpThatMixesElements) {
   Case c;
   Value w = c.input("w", InputKind::state, {30, 30});

@@ -19,15 +19,7 @@ class TestTarget : public TargetModel {
     if (!op.entry->is_structural() && !can_lower(*op.entry)) return "no kernel for composites";
     return "";
   }
-  // Elementwise ops join what they read; nothing joins behind a reduction or a contraction but elementwise ops.
-  bool can_fuse(const Graph&, const Function& function, const std::vector<int32_t>& group,
-                int32_t consumer) const override {
-    if (fuses_all_) return true;
-    const Op& op = function.ops[consumer];
-    bool reads = false;
-    for (Value operand : op.operands) reads = reads || std::binary_search(group.begin(), group.end(), operand.op);
-    return reads && (op.entry->realised_as<Scalar>() || op.entry->traits.view);
-  }
+  std::unique_ptr<LaunchModel> launches(const Graph& graph, const Function& function) const override;
   double cost(const Graph&, const Function& function, const std::vector<int32_t>& group) const override {
     double bytes = 0;
     for (int32_t op : group)
@@ -37,9 +29,34 @@ class TestTarget : public TargetModel {
   int64_t workspace(const Graph&, const Function&, const std::vector<int32_t>&) const override { return 0; }
 
  private:
+  friend class TestLaunches;
   double launch_seconds_, bytes_per_second_;
   bool fuses_all_;
 };
+
+class TestLaunches : public LaunchModel {
+ public:
+  TestLaunches(const TestTarget& target, const Graph& graph, const Function& function)
+      : target_(target), graph_(graph), function_(function) {}
+  // Elementwise ops join what they read; nothing joins behind a reduction or a contraction but elementwise ops.
+  bool can_fuse(const std::vector<int32_t>& group, int32_t consumer) override {
+    if (target_.fuses_all_) return true;
+    const Op& op = function_.ops[consumer];
+    bool reads = false;
+    for (Value operand : op.operands) reads = reads || std::binary_search(group.begin(), group.end(), operand.op);
+    return reads && (op.entry->realised_as<Scalar>() || op.entry->traits.view);
+  }
+  double cost(const std::vector<int32_t>& group) override { return target_.cost(graph_, function_, group); }
+
+ private:
+  const TestTarget& target_;
+  const Graph& graph_;
+  const Function& function_;
+};
+
+inline std::unique_ptr<LaunchModel> TestTarget::launches(const Graph& graph, const Function& function) const {
+  return std::make_unique<TestLaunches>(*this, graph, function);
+}
 
 struct TestMachine {
   explicit TestMachine(bool fuses_all = false)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -17,15 +18,24 @@ struct OperandLayout {
   double seconds = 0;
 };
 
+// A target's view of one function while its ops are grouped into launches. It remembers what it learns about each op,
+// so the function must stay as it is. Ops go by their numbers.
+class LaunchModel {
+ public:
+  virtual ~LaunchModel() = default;
+  // Whether `consumer` may join the ops of `group`, already one launch, and gains by it.
+  virtual bool can_fuse(const std::vector<int32_t>& group, int32_t consumer) = 0;
+  // As TargetModel::cost.
+  virtual double cost(const std::vector<int32_t>& group) = 0;
+};
+
 class TargetModel {
  public:
   virtual ~TargetModel() = default;
   // Empty if the target runs the op as it stands; else the cause ("no kernel for gather of f64").
   virtual std::string refuses(const Graph& graph, const Function& function, const Op& op) const = 0;
-  // Whether `consumer` may join `producers` (op numbers of `function`, already one group) in one launch, and gains by
-  // it.
-  virtual bool can_fuse(const Graph& graph, const Function& function, const std::vector<int32_t>& group,
-                        int32_t consumer) const = 0;
+  // Both must outlive the model.
+  virtual std::unique_ptr<LaunchModel> launches(const Graph& graph, const Function& function) const = 0;
   // Layouts other than row-major that the op would gain by.
   virtual std::vector<OperandLayout> layouts(const Graph&, const Function&, const Op&) const { return {}; }
   // Seconds that one launch of these ops takes, launch overhead included.
