@@ -174,10 +174,15 @@ class StagePlanner {
   bool loads_runs(const Candidate& candidate, const Access& access) const {
     if (candidate.run_dim < 0 || candidate.lanes < 4 || is_dynamic(access) || may_leave(access)) return false;
     if (info(kernel_.buffers[access.buffer].dtype).bits < 32) return false;
-    bool whole = std::has_single_bit(static_cast<uint64_t>(candidate.run));
     int64_t apart = std::abs(stride(access, candidate.vector_dim));
-    bool fits = candidate.run >= 4 ? whole || target_.vector_bits >= 256 : whole && apart == candidate.run;
+    bool fits = candidate.run >= 4 || is_dense_run(candidate, access);
     return fits && stride(access, candidate.run_dim) == 1 && apart > 1;
+  }
+
+  // Short runs without gaps between them, which fill whole vectors.
+  bool is_dense_run(const Candidate& candidate, const Access& access) const {
+    return candidate.run <= 4 && std::has_single_bit(static_cast<uint64_t>(candidate.run)) &&
+           stride(access, candidate.vector_dim) == candidate.run;
   }
 
   bool is_sequential(int d) const { return !stage_.sequential.empty() && stage_.sequential[d]; }
@@ -254,9 +259,9 @@ class StagePlanner {
   // Accumulators, one register a vector of the operand that stays, and one for the other operand.
   int64_t register_limit(const Candidate& candidate) const {
     int64_t states = std::max<int64_t>(static_cast<int64_t>(stage_.reduction.dtypes.size()), 1);
-    int64_t transposed = 0;  // blocks that are in use, and the one that is being transposed
+    int64_t transposed = 0;  // pieces in use, and the one that is being transposed
     if (candidate.run_dim >= 0)
-      transposed = (candidate.vectors - 1) * candidate.run + (candidate.run < 4 ? candidate.run : candidate.lanes);
+      transposed = candidate.run < 4 ? candidate.vectors * candidate.run : (candidate.vectors + 1) * 4;
     return (target_.vector_registers - 2 - candidate.vectors - transposed) / states;
   }
 
@@ -428,12 +433,17 @@ class StagePlanner {
         if (steps[i] > l1_ways && share_a_set(candidate, slot, candidate.tile[i].first)) crowd = crowded;
       }
       if (!stored && loads_runs(candidate, access)) {
-        auto run = static_cast<double>(candidate.run),
-             width = static_cast<double>(std::bit_ceil(static_cast<uint64_t>(candidate.run)));
-        double vectors_of_runs = times * static_cast<double>(vectors) / run;
-        bool dense = run == width && stride(access, candidate.vector_dim) == candidate.run;
-        loads += vectors_of_runs * 0.5 * (dense ? width : candidate.lanes);
-        arithmetic += vectors_of_runs * (width * std::log2(width) + (dense ? 0 : candidate.lanes - width));
+        const auto run = static_cast<double>(candidate.run);
+        const double blocks = times * static_cast<double>(vectors) / run;
+        if (is_dense_run(candidate, access)) {
+          loads += blocks * 0.5 * run;
+          arithmetic += blocks * run * std::log2(run);
+        } else {  // pieces of 128 bits
+          const double piece = 128.0 / info(kernel_.buffers[access.buffer].dtype).bits;
+          const double pieces = std::ceil(run / piece);
+          loads += blocks * pieces * 0.5 * candidate.lanes;
+          arithmetic += blocks * pieces * piece * std::log2(piece);
+        }
         continue;
       }
       scattered += scattered_cycles(candidate, slot, steps);

@@ -87,14 +87,11 @@ class FunctionEmitter {
   Emitted load(BodyKind kind, int slot, const Sizes& point, DType dtype);
   Value* load_vector(const Place& place, DType dtype, Value* mask, bool all, Value* outside);
   bool is_run(const Access& access, Sizes first, int along, int64_t count) const;
-  Value* load_transposed(int slot, const Place& place, const Sizes& point, DType dtype);
   void store(BodyKind kind, const Store& store, const Sizes& point);
   void store_lanes(const Store& store, const Place& place, Value* value, Value* mask, DType dtype, int64_t active);
   std::vector<Store> interleaved_with(const std::vector<Store>& stores, size_t first) const;
   void store_interleaved(BodyKind kind, const std::vector<Store>& group, const Sizes& point);
-  bool store_transposed(BodyKind kind, const Store& store, const std::vector<Sizes>& points);
   bool store_scattered(BodyKind kind, const Store& store, const std::vector<Sizes>& points);
-  std::vector<Value*> transpose(const std::vector<Value*>& rows);
   void check_place(const KernelBuffer& buffer, const Access& access, const Sizes& point, Place& place);
   void require(Place& place, Value* condition, bool vector);
   void raise_status(Value* violated, Status status, int64_t active);
@@ -106,6 +103,13 @@ class FunctionEmitter {
   Value* from_memory(Value* value, DType dtype);
   Value* to_memory(Value* value, DType dtype);
   Value* lane_mask(int64_t active) const;
+
+  // emit_transpose.cc
+  Value* load_transposed(int slot, const Place& place, const Sizes& point, DType dtype);
+  std::vector<Value*> load_pieces(const Place& place, DType dtype, int64_t active);
+  std::vector<Value*> load_dense(const Place& place, DType dtype, int64_t count, int64_t active);
+  std::vector<Value*> transpose(const std::vector<Value*>& rows);
+  bool store_transposed(BodyKind kind, const Store& store, const std::vector<Sizes>& points);
 
   // emit_scalar.cc
   Emitted node(BodyKind kind, int number, const Sizes& point);

@@ -54,7 +54,7 @@ TEST(SmallReductions, ProductsOfRows) {
   std::vector<DerivedCase> cases;
   for (DType dtype : {DType::f32, DType::f64})
     for (int64_t rows : {3, 16, 37, 100})
-      for (auto [terms, outputs] : {std::pair<int64_t, int64_t>{10, 1}, {10, 2}, {4, 3}, {2, 4}, {19, 2}}) {
+      for (auto [terms, outputs] : {std::pair<int64_t, int64_t>{10, 1}, {10, 2}, {4, 3}, {2, 4}, {7, 2}, {19, 2}}) {
         Type x(dtype, {rows, terms}), w(dtype, {outputs, terms}), gradient(dtype, {rows, outputs});
         cases.push_back(
             make_case("dot_general", {x, w}, {{"lhs_contracting", Sizes{1}}, {"rhs_contracting", Sizes{1}}}));
