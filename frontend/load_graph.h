@@ -45,12 +45,15 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
 
   // `arguments` and then `scalars` stand for the graph's arguments that are the caller's; values that the graph was
   // captured with are its own. `results`, the first ones or all, become tensors that are read when somebody asks.
+  // One call at a time: it is the owner who sees to that.
   void run(std::span<const Tensor* const> arguments, std::span<const double> scalars, std::span<Tensor> results);
-  // Lazy graphs of equal text share one specialisation: values come with each call, and nothing is kept for the next.
+  // Lazy graphs of equal text share one specialisation: values come with each call, nothing is kept for the next, and
+  // callers take turns.
   void serve_lazily() {
     own_values_.clear();
     keeps_results_ = false;
   }
+  void run_lazily(std::span<const Tensor* const> arguments, std::span<Tensor> results);
 
   const Graph& captured() const override { return captured_; }
   const Graph& placed() const override;
@@ -100,7 +103,7 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   std::map<std::string, Layout> state_layouts_;  // of those that earlier executables had settled
   std::shared_ptr<const placewright::Executable> executable_;
 
-  std::mutex mutex_;
+  std::mutex mutex_;  // of run_lazily
   std::unique_ptr<Context> context_;
   std::vector<Argument> arguments_;
   std::vector<BufferView> views_;  // of the arguments

@@ -16,6 +16,7 @@ HostTensor value_of(const Tensor& tensor, Site where) {
                     "function, or read it outside ({})",
                     where ? to_source_site(where).to_string() : "unknown line"));
   std::lock_guard lock(node.mutex);
+  node.is_read.store(true, std::memory_order_release);
   if (node.host.empty() && node.computed) node.host = {node.computed->read()};
   if (!node.host.empty()) return node.host.at(tensor.result());
   if (node.kind == Node::Kind::op && node.entry->name == "transfer") {
@@ -57,7 +58,7 @@ std::vector<Tensor> Session::run_lazy(std::span<const Tensor> results) {
   std::vector<const Tensor*> arguments;
   for (const Tensor& value : values) arguments.push_back(&value);
   std::vector<Tensor> made(results.size());
-  loaded->run(arguments, {}, made);
+  loaded->run_lazily(arguments, made);
   return made;
 }
 

@@ -2,6 +2,7 @@
 // values that were computed meanwhile. They form a DAG; a node's serial number is above those of its operands.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -110,6 +111,8 @@ struct Node {
   std::shared_ptr<ResultMemory> computed;  // a value that an executable made: where it stands until somebody reads it
   std::shared_ptr<Resident> resident;      // its bytes on the device that the user moved it to
   std::recursive_mutex mutex;              // held while it is being read
+  // Whether somebody has put a copy beside `computed`: in `host` or `resident`.
+  std::atomic<bool> is_read{false};
 };
 
 using NodePtr = std::shared_ptr<Node>;
