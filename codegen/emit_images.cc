@@ -54,7 +54,7 @@ class LeafWeight {
   const LoopStage& how_;
 };
 
-double nodes_weight(const LoopKernel& loops, const std::vector<LoopNode>& nodes, std::map<int, int64_t> steps) {
+double nodes_weight(const LoopKernel& loops, const std::vector<LoopNode>& nodes, const std::map<int, int64_t>& steps) {
   double weight = 0;
   for (const LoopNode& node : nodes) {
     if (node.kind == LoopNode::Kind::leaf) {
@@ -63,7 +63,7 @@ double nodes_weight(const LoopKernel& loops, const std::vector<LoopNode>& nodes,
     }
     std::map<int, int64_t> inner = steps;
     inner[node.dim] = node.step;
-    weight += nodes_weight(loops, node.body, std::move(inner));
+    weight += nodes_weight(loops, node.body, inner);
   }
   return weight;
 }

@@ -103,7 +103,7 @@ const PlacementPlan& LoadedGraph::placement() const {
   return *plan_;
 }
 
-std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_ptr<Session> session) {
+std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, const std::shared_ptr<Session>& session) {
   auto begin = std::chrono::steady_clock::now();
   std::shared_ptr<LoadedGraph> loaded(new LoadedGraph);
   loaded->session_ = session;

@@ -41,7 +41,7 @@ void fill_replicas(const Program& program, StateStore& states);
 class LoadedGraph final : public Specialisation, public std::enable_shared_from_this<LoadedGraph> {
  public:
   // The one function that chains the stages: passes, placement's report, cache or code generation, binding.
-  static std::shared_ptr<LoadedGraph> load(Captured captured, std::shared_ptr<Session> session);
+  static std::shared_ptr<LoadedGraph> load(Captured captured, const std::shared_ptr<Session>& session);
 
   // `arguments` and then `scalars` stand for the graph's arguments that are the caller's; values that the graph was
   // captured with are its own. `results`, the first ones or all, become tensors that are read when somebody asks.

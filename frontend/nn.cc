@@ -79,9 +79,9 @@ void Module::adopt(std::string name, std::unique_ptr<Module> module) {
   body_->children.push_back({std::move(name), std::move(module)});
 }
 
-Tensor Module::parameter(std::string name, HostTensor value, Here where) {
+Tensor Module::parameter(std::string name, const HostTensor& value, Here where) {
   Type type(value.dtype(), Shape(value.sizes().begin(), value.sizes().end()));
-  auto state = std::make_shared<capture::State>(std::move(value), capture::site_of(where));
+  auto state = std::make_shared<capture::State>(value, capture::site_of(where));
   return own(std::move(name), std::move(state), std::move(type), where);
 }
 

@@ -161,7 +161,10 @@ void Schedule::step() {
 
 Schedule step_lr(Optimizer& optimizer, int64_t every, double gamma) {
   if (every < 1) throw Error(fmt::format("step_lr: every {} epochs, expected 1 or more", every));
-  return {optimizer, [=](int64_t epoch) { return std::pow(gamma, static_cast<double>(epoch / every)); }};
+  return {optimizer, [=](int64_t epoch) {
+            int64_t drops = epoch / every;
+            return std::pow(gamma, static_cast<double>(drops));
+          }};
 }
 Schedule exponential_lr(Optimizer& optimizer, double gamma) {
   return {optimizer, [=](int64_t epoch) { return std::pow(gamma, static_cast<double>(epoch)); }};

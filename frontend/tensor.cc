@@ -194,8 +194,12 @@ Tensor arange(int64_t count, DType dtype, Here where) {
   return Tensor(std::move(host), where);
 }
 
-Tensor rand(Sizes sizes, DType dtype, Here where) { return Tensor(random(sizes, dtype, &HostRandom::uniform), where); }
-Tensor randn(Sizes sizes, DType dtype, Here where) { return Tensor(random(sizes, dtype, &HostRandom::normal), where); }
+Tensor rand(const Sizes& sizes, DType dtype, Here where) {
+  return Tensor(random(sizes, dtype, &HostRandom::uniform), where);
+}
+Tensor randn(const Sizes& sizes, DType dtype, Here where) {
+  return Tensor(random(sizes, dtype, &HostRandom::normal), where);
+}
 
 Tensor randint(int64_t low, int64_t high, Sizes sizes, DType dtype, Here where) {
   if (high <= low) throw Error(fmt::format("randint: found low {} and high {}, expected low < high", low, high));

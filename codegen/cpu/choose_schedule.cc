@@ -553,7 +553,8 @@ class StagePlanner {
     std::vector<std::vector<Piece>> pieces;
     auto split = [](int64_t extent, int64_t step) {
       std::vector<Piece> parts;
-      if (extent / step > 0) parts.push_back({step, static_cast<double>(extent / step)});
+      int64_t whole = extent / step;
+      if (whole > 0) parts.push_back({step, static_cast<double>(whole)});
       if (extent % step > 0) parts.push_back({extent % step, 1});
       return parts;
     };

@@ -49,7 +49,7 @@ class State {
   // than once: always with the same outcome.
   using Fill = std::function<void(uint8_t* elements)>;
 
-  State(HostTensor initial, Site made);
+  State(const HostTensor& initial, Site made);
   State(DType dtype, Sizes sizes, Fill fill, Site made);
   ~State();
 

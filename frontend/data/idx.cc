@@ -110,7 +110,7 @@ HostTensor read_idx(const std::filesystem::path& path) {
     source.read(size.data(), 4, "the sizes");
     sizes.push_back(int64_t{size[0]} << 24 | int64_t{size[1]} << 16 | int64_t{size[2]} << 8 | size[3]);
   }
-  double approximate = info(dtype).bits / 8;
+  auto approximate = static_cast<double>(byte_size(dtype, 1));
   for (int64_t size : sizes) approximate *= static_cast<double>(size);
   if (approximate > 0x1p62) throw Error(fmt::format("{}: sizes {} overflow 64 bits", path.string(), to_string(sizes)));
   int64_t bytes = byte_size(dtype, element_count(sizes));

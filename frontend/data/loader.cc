@@ -62,8 +62,6 @@ struct DataLoader::Iterator::Pass {
 DataLoader::DataLoader(const TensorDataset& dataset, LoaderOptions options) : dataset_(dataset), options_(options) {
   if (options.batch_size < 1) throw Error(fmt::format("a batch size of {}, expected 1 or more", options.batch_size));
 }
-DataLoader::~DataLoader() = default;
-
 int64_t DataLoader::epoch() const { return epoch_; }
 void DataLoader::set_epoch(int64_t epoch) { epoch_ = epoch; }
 

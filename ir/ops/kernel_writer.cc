@@ -123,7 +123,7 @@ int StageWriter::access(int buffer, const std::vector<Index>& index, double outs
   return static_cast<int>(stage_.accesses.size()) - 1;
 }
 
-int StageWriter::load(int buffer, std::vector<Index> index, double outside) {
+int StageWriter::load(int buffer, const std::vector<Index>& index, double outside) {
   int slot = access(buffer, index, outside);
   current().push_back({.op = ScalarOp::load, .dtype = kernel_.buffers[buffer].dtype, .slot = slot});
   return static_cast<int>(current().size()) - 1;
@@ -205,7 +205,7 @@ std::vector<int> StageWriter::reduce_custom(std::vector<int> values, std::vector
   return nodes;
 }
 
-void StageWriter::store(int buffer, std::vector<Index> index, int node) {
+void StageWriter::store(int buffer, const std::vector<Index>& index, int node) {
   int slot = access(buffer, index, 0);
   (stage_.has_reduction() ? stage_.epilogue_stores : stage_.stores).push_back({slot, node, false});
 }

@@ -54,7 +54,7 @@ class StageWriter {
   Index reduced(int64_t extent) { return dimension(extent, true); }
 
   // Scalar nodes; each returns its number in the current body.
-  int load(int buffer, std::vector<Index> index, double outside = 0);
+  int load(int buffer, const std::vector<Index>& index, double outside = 0);
   // The same at index[dim] + the i64 value of a node: out of range sets the status word.
   int load_indirect(int buffer, std::vector<Index> index, int dim, int node);
   int number(DType dtype, double value);
@@ -72,7 +72,7 @@ class StageWriter {
   std::vector<int> reduce_custom(std::vector<int> values, std::vector<ScalarNode> init, ScalarBody combine,
                                  std::vector<int> combined);
 
-  void store(int buffer, std::vector<Index> index, int node);
+  void store(int buffer, const std::vector<Index>& index, int node);
   // Adds `value` to the element at index[dim] + the i64 value of `node`. Points may meet there: along the dimensions
   // that `sequential` names they run in order.
   void add_indirect(int buffer, std::vector<Index> index, int dim, int node, int value);

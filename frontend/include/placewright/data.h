@@ -43,7 +43,6 @@ struct LoaderOptions {
 class DataLoader {
  public:
   DataLoader(const TensorDataset& dataset, LoaderOptions options);
-  ~DataLoader();
   int64_t batches() const;
   int64_t epoch() const;  // passes begun so far
   void set_epoch(int64_t epoch);

@@ -72,7 +72,7 @@ class Module {
   }
   void adopt(std::string name, std::unique_ptr<Module> module);
   // Registers a parameter, whose initial value this is.
-  Tensor parameter(std::string name, HostTensor value, Here where = Here::current());
+  Tensor parameter(std::string name, const HostTensor& value, Here where = Here::current());
   // The same, made where it will stand when it is first used: `fill` writes the elements, row-major, and may be called
   // more than once, always with the same outcome.
   Tensor parameter(std::string name, DType dtype, Sizes sizes, std::function<void(uint8_t* elements)> fill,

@@ -128,8 +128,10 @@ Tensor zeros(Sizes sizes, DType dtype = DType::f32, Here where = Here::current()
 Tensor ones(Sizes sizes, DType dtype = DType::f32, Here where = Here::current());
 Tensor full(Sizes sizes, double value, DType dtype = DType::f32, Here where = Here::current());
 Tensor arange(int64_t count, DType dtype = DType::i64, Here where = Here::current());
-Tensor rand(Sizes sizes, DType dtype = DType::f32, Here where = Here::current());   // uniform in [0, 1)
-Tensor randn(Sizes sizes, DType dtype = DType::f32, Here where = Here::current());  // normal, mean 0, deviation 1
+// Uniform in [0, 1).
+Tensor rand(const Sizes& sizes, DType dtype = DType::f32, Here where = Here::current());
+// Normal, mean 0, deviation 1.
+Tensor randn(const Sizes& sizes, DType dtype = DType::f32, Here where = Here::current());
 Tensor randint(int64_t low, int64_t high, Sizes sizes, DType dtype = DType::i64, Here where = Here::current());
 
 // --- Operators: NumPy's broadcasting, PyTorch's promotion of dtypes.
