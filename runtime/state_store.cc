@@ -35,8 +35,9 @@ StateStore::Lease::Lease(const StateStore& store, Kind kind) : store_(store), ki
 }
 
 StateStore::Lease::~Lease() {
+  // Sequentially consistent: libstdc++'s notify_all looks for waiters first, and that load must not overtake the store.
   if (kind_ == Kind::exclusive)
-    store_.lock_.store(0, std::memory_order_release);
+    store_.lock_.store(0, std::memory_order_seq_cst);
   else if (store_.lock_.fetch_sub(1, std::memory_order_release) != 1)
     return;
   store_.lock_.notify_all();
