@@ -161,8 +161,7 @@ class ProgramMaker {
     for (size_t i = 0; i < function_.ops.size(); ++i) {
       const Op& op = function_.ops[i];
       if (is_input(op) || is_copy(op) || is_collective(op)) continue;
-      StructuredKernel kernel = lower_launch(graph_, function_, op,
-                                             [this](StructuredKernel& own) { split_reductions(own, options_.target); });
+      StructuredKernel kernel = lower_launch(graph_, function_, op, [this](StructuredKernel& own) { split(own); });
       KernelCost cost = count_cost(kernel);
       kernel.name.clear();
       for (Stage& stage : kernel.stages) stage.name.clear();  // equal kernels are emitted once
@@ -170,6 +169,18 @@ class ProgramMaker {
       if (number == kernels_.size()) kernels_.push_back(kernel);
       lowered_[i] = Lowered{std::move(kernel), cost, number};
     }
+  }
+
+  // Layers repeat: each kernel's splits are decided once.
+  void split(StructuredKernel& own) {
+    auto known = std::find_if(splits_.begin(), splits_.end(), [&](const auto& one) { return one.first == own; });
+    if (known != splits_.end()) {
+      own = known->second;
+      return;
+    }
+    splits_.emplace_back(own, own);
+    split_reductions(splits_.back().second, options_.target);
+    own = splits_.back().second;
   }
 
   static std::string entry_name(size_t number) { return fmt::format("k{}", number); }
@@ -527,7 +538,8 @@ class ProgramMaker {
   MemoryPlan plan_;
   std::vector<Lowered> lowered_;  // by op
   std::vector<StructuredKernel> kernels_;
-  std::set<size_t> used_;  // kernels that something launches
+  std::vector<std::pair<StructuredKernel, StructuredKernel>> splits_;  // without and with their splits
+  std::set<size_t> used_;                                              // kernels that something launches
   std::map<DeviceId, int> stream_of_;
   std::vector<int> buffer_of_;  // by storage
   std::vector<std::pair<int, int>> copied_results_;

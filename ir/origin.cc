@@ -35,15 +35,18 @@ OriginId OriginTable::intern(Origin origin) {
   return at->second;
 }
 
-OriginId OriginTable::merge(OriginId first, OriginId second) {
-  if (first == second || second == 0) return first;
-  if (first == 0) return second;
+OriginId OriginTable::merge(std::span<const OriginId> origins) {
+  OriginId first = 0;
+  std::set<OriginId> others;
+  for (OriginId id : origins) {
+    if (first == 0) first = id;
+    others.insert(id);
+    others.insert(origins_[id].merged.begin(), origins_[id].merged.end());
+  }
+  others.erase(0);
+  others.erase(first);
   Origin merged = origins_[first];
-  std::set<OriginId> all(merged.merged.begin(), merged.merged.end());
-  all.insert(second);
-  all.insert(origins_[second].merged.begin(), origins_[second].merged.end());
-  all.erase(first);
-  merged.merged.assign(all.begin(), all.end());
+  merged.merged.assign(others.begin(), others.end());
   return intern(std::move(merged));
 }
 

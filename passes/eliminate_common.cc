@@ -1,6 +1,7 @@
 // Joins ops that compute the same from the same operands in the same place.
 #include <algorithm>
 #include <functional>
+#include <map>
 #include <unordered_map>
 
 #include "rewrite.h"
@@ -40,7 +41,8 @@ bool same(const Op& a, const Op& b) {
 
 void eliminate(Graph& graph, FunctionId id) {
   Rewriter rewriter(graph, id);
-  std::unordered_multimap<size_t, int32_t> made;  // by hash: new ops
+  std::unordered_multimap<size_t, int32_t> made;    // by hash: new ops
+  std::map<int32_t, std::vector<OriginId>> joined;  // of new ops that stand for several
   for (int32_t i = 0; i < static_cast<int32_t>(rewriter.old().ops.size()); ++i) {
     if (rewriter.old().ops[i].entry->traits.keep) {
       rewriter.copy(i);
@@ -59,12 +61,17 @@ void eliminate(Graph& graph, FunctionId id) {
       rewriter.replace(i, rewriter.builder.append(std::move(op)));
       continue;
     }
-    Op& kept = rewriter.builder.function().ops[*twin];
-    if (!op.operands.empty()) kept.origin = graph.origins.merge(kept.origin, op.origin);
+    const Op& kept = rewriter.builder.function().ops[*twin];
+    if (!op.operands.empty()) {
+      std::vector<OriginId>& origins = joined[*twin];
+      if (origins.empty()) origins = {kept.origin};
+      origins.push_back(op.origin);
+    }
     std::vector<Value> values;
     for (size_t r = 0; r < kept.results.size(); ++r) values.push_back({*twin, static_cast<int32_t>(r)});
     rewriter.replace(i, std::move(values));
   }
+  for (const auto& [op, origins] : joined) rewriter.builder.function().ops[op].origin = graph.origins.merge(origins);
   rewriter.finish();
 }
 

@@ -286,7 +286,8 @@ class GroupWriter {
       for (int32_t r = 0; r < static_cast<int32_t>(old.ops[op].results.size()); ++r)
         if (leaves({op, r}, members)) results.push_back({op, r});
     }
-    Op fused{&find_op("fused"), std::move(operands), {}, {}, {builder.id()}, merged(origins), {}};
+    OriginId origin = graph_.origins.merge(std::vector<OriginId>(origins.begin(), origins.end()));
+    Op fused{&find_op("fused"), std::move(operands), {}, {}, {builder.id()}, origin, {}};
     for (Value result : results) {
       builder.function().results.push_back(inside.at(result));
       fused.results.push_back(old.type(result));
@@ -314,18 +315,6 @@ class GroupWriter {
     return at != readers_.end() && std::any_of(at->second.begin(), at->second.end(), [&](int32_t reader) {
              return !std::binary_search(members.begin(), members.end(), reader);
            });
-  }
-
-  OriginId merged(std::set<OriginId> origins) {
-    origins.erase(0);
-    if (origins.size() <= 1) return origins.empty() ? 0 : *origins.begin();
-    OriginId first = *origins.begin();
-    Origin origin = graph_.origins[first];
-    for (OriginId id : std::set<OriginId>(origins))
-      origins.insert(graph_.origins[id].merged.begin(), graph_.origins[id].merged.end());
-    origins.erase(first);
-    origin.merged.assign(origins.begin(), origins.end());
-    return graph_.origins.intern(std::move(origin));
   }
 
   Graph& graph_;

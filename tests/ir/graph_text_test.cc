@@ -22,7 +22,7 @@ Graph sample_graph() {
   Value x = builder.input("x", InputKind::argument, placed);
   OriginId first = graph.origins.intern({{{"train.cc", 31}, {"main.cc", 3}}, "fc1", Role::forward, 0, {}});
   OriginId second = graph.origins.intern({{{"train.cc", 32}}, "", Role::backward, 1, {}});
-  builder.origin = graph.origins.merge(first, second);
+  builder.origin = graph.origins.merge(std::vector{first, second});
   builder.pin = Pin{{"sim", 1}, {"train.cc", 40}};
   Value moved = builder("transfer", {x});
   builder.pin.reset();

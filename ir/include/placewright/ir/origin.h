@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -47,8 +48,8 @@ class OriginTable {
   ~OriginTable();
   OriginId intern(Origin origin);
   const Origin& operator[](OriginId id) const { return origins_[id]; }
-  // The origin of an op that stands for both; keeps the first one's site, path and ordinal.
-  OriginId merge(OriginId first, OriginId second);
+  // The origin of an op that stands for all of them; keeps the first known one's site, path and ordinal.
+  OriginId merge(std::span<const OriginId> origins);
   // The same place in the user's code, in another role: gradients and transfers of an op.
   OriginId with_role(OriginId id, Role role);
   OriginId size() const { return static_cast<OriginId>(origins_.size()); }
