@@ -80,7 +80,11 @@ void evaluate_dot(const OpView& view, std::span<const HostTensor> operands, std:
       for (int64_t d : right.free) at_rhs[d] = at[next++];
       for_each_position(summed, [&](const Sizes& inner) {
         for (size_t i = 0; i < inner.size(); ++i) at_lhs[left.contracting[i]] = at_rhs[right.contracting[i]] = inner[i];
-        add_to(result[number], multiply(lhs[flat_index(at_lhs, lhs_sizes)], rhs[flat_index(at_rhs, rhs_sizes)]));
+        auto product = multiply(lhs[flat_index(at_lhs, lhs_sizes)], rhs[flat_index(at_rhs, rhs_sizes)]);
+        if (summed.empty())
+          result[number] = product;  // no sum: -0 stays -0
+        else
+          add_to(result[number], product);
       });
       ++number;
     });

@@ -382,7 +382,8 @@ std::vector<OpEntry> convolutions() {
       entry(
           "conv",
           "Cross-correlates images [N,C,spatial...] with a weight [O,C/groups,window...]: result [N,O,outputs...], as "
-          "PyTorch's conv1d, conv2d, conv3d without bias.",
+          "PyTorch's conv1d, conv2d, conv3d without bias. Padding adds nothing, but where it meets an infinite or NaN "
+          "weight compiled code may give NaN.",
           input, weight, {}, [](const OpView& view) { return finish_infer(view, read_forward(view).result_shape()); },
           evaluate_forward, differentiate_forward, lower_forward, samples(forward_sample)),
       entry(

@@ -35,6 +35,11 @@ TEST(DotGeneral, OfIntegersWraps) {
   EXPECT_EQ(result.integer(0), 1 << 30);
 }
 
+TEST(DotGeneral, WithoutASumKeepsTheSignOfZero) {
+  HostTensor a = HostTensor::from<float>({2}, {-1, 1}), b = HostTensor::from<float>({}, {0});
+  EXPECT_TRUE(evaluate_op({"dot_general", {a, b}})[0].same_bytes(HostTensor::from<float>({2}, {-0.0f, 0})));
+}
+
 TEST(DotGeneral, KeepsSymbolsInTheResult) {
   const OpEntry& entry = find_op("dot_general");
   Attributes attributes = complete_attributes(entry, {{"lhs_contracting", Sizes{1}}, {"rhs_contracting", Sizes{1}}});
