@@ -3,7 +3,7 @@
 namespace placewright {
 namespace {
 
-const std::string& text_of(const std::string& part) { return part; }
+std::string_view text_of(const std::string& part) { return part; }
 std::string text_of(int64_t number) { return std::to_string(number); }
 
 template <typename Part>
