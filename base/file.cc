@@ -92,12 +92,16 @@ AtomicFile::AtomicFile(fs::path path, uint32_t mode) : path_(std::move(path)) {
     if (descriptor_ < 0) fail_to("open", path_, errno);
     return;
   }
+  // What its owner closed to others stays closed to them.
+  struct stat replaced;
+  const bool replaces = ::stat(path_.c_str(), &replaced) == 0 && S_ISREG(replaced.st_mode);
   // The address is unique among the living writers of this process; a number steps over what a killed one left.
   for (int attempt = 0; descriptor_ < 0; ++attempt) {
     temporary_ = fmt::format("{}.tmp-{}-{}-{}", path_.string(), ::getpid(), fmt::ptr(this), attempt);
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
     if (descriptor_ < 0 && errno != EEXIST) fail_to("create a file beside", path_, errno);
   }
+  if (replaces) (void)::fchmod(descriptor_, replaced.st_mode & mode);
 }
 
 AtomicFile::~AtomicFile() {

@@ -41,10 +41,7 @@ void fill_replicas(const Program& program, StateStore& states) {
   for (const ProgramBuffer& buffer : program.buffers) {
     std::string primary(primary_name(buffer.name));
     if (buffer.kind != BufferKind::state || buffer.name == primary) continue;
-    if (states.has(buffer.name))
-      states.write(buffer.name, states.read(primary));
-    else
-      states.add(buffer.name, states.read(primary));
+    states.copy(buffer.name, primary);
   }
 }
 

@@ -16,6 +16,11 @@ namespace {
 
 constexpr std::source_location inherited{};
 
+template <typename Function>
+void require_callable(const Function& function, std::string_view what) {
+  if (!function) throw Error(fmt::format("compile: {} is empty, expected something to call", what));
+}
+
 class TracedFunction final : public Compiled {
  public:
   using Function = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
@@ -44,7 +49,7 @@ class CompiledModule final : public Compiled {
     return {{module_({stand_ins[0], inherited})}, {}};
   }
   std::string argument_name(size_t) const override { return "input"; }
-  uint64_t structure() const override { return module_.is_training(); }
+  uint64_t structure() const override { return module_.structure(); }
 
  private:
   nn::Module& module_;
@@ -86,7 +91,7 @@ class CompiledStep final : public Compiled {
   std::vector<Tensor> make_scalars() override { return optim::capture_hypers(optimizer_).arguments; }
   size_t scalar_count() const override { return optim::hyper_count(optimizer_); }
   void scalar_values(std::span<double> values) const override { optim::hyper_values(optimizer_, values); }
-  uint64_t structure() const override { return 2 * optim::structure(optimizer_) + model_.is_training(); }
+  uint64_t structure() const override { return 31 * optim::structure(optimizer_) + model_.structure(); }
 
  private:
   nn::Module& model_;
@@ -109,10 +114,12 @@ std::vector<const Specialisation*> CompiledFunction::specialisations() const { r
 
 CompiledFunction compile(std::function<std::vector<Tensor>(const std::vector<Tensor>&)> function,
                          CompileOptions options) {
+  require_callable(function, "the function");
   return CompiledFunction(std::make_shared<TracedFunction>(std::move(function), std::move(options)));
 }
 
 CompiledFunction compile(std::function<Tensor(const Tensor&)> function, CompileOptions options) {
+  require_callable(function, "the function");
   return compile(
       [function = std::move(function)](const std::vector<Tensor>& arguments) {
         if (arguments.size() != 1)
@@ -123,6 +130,7 @@ CompiledFunction compile(std::function<Tensor(const Tensor&)> function, CompileO
 }
 
 CompiledFunction compile(std::function<Tensor(const Tensor&, const Tensor&)> function, CompileOptions options) {
+  require_callable(function, "the function");
   return compile(
       [function = std::move(function)](const std::vector<Tensor>& arguments) {
         if (arguments.size() != 2)
@@ -138,6 +146,7 @@ CompiledFunction compile(nn::Module& module, CompileOptions options, Here where)
 
 TrainingStep compile_training_step(nn::Module& model, Loss loss, optim::Optimizer& optimizer, CompileOptions options,
                                    Here where) {
+  require_callable(loss, "the loss");
   auto compiled = std::make_shared<CompiledStep>(model, std::move(loss), optimizer, std::move(options));
   compiled->site = capture::site_of(where);
   return TrainingStep(CompiledFunction(std::move(compiled)));

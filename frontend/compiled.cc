@@ -8,10 +8,10 @@ namespace placewright::capture {
 
 namespace {
 constexpr int64_t constant_limit_bytes = int64_t{1} << 20;  // of a tensor that a compiled function captures
-constexpr size_t most_scalars = 64;
 }  // namespace
 
 Captured Compiled::capture(std::span<const Tensor> arguments) {
+  for (const DeviceId& device : options_.data_parallel) require_device(device, {});
   std::vector<Tensor> stand_ins;
   for (size_t i = 0; i < arguments.size(); ++i) {
     const Node& given = *arguments[i].node();
@@ -28,6 +28,10 @@ Captured Compiled::capture(std::span<const Tensor> arguments) {
   }
   std::vector<Tensor> scalars = make_scalars();
   Traced traced = trace(stand_ins, scalars);
+  for (size_t i = 0; i < traced.results.size(); ++i)
+    if (!traced.results[i].is_defined())
+      throw Error(fmt::format("{}: result {} of the function is an undefined tensor, expected one that it computed",
+                              options_.name, i));
   std::vector<Tensor> inputs = stand_ins;
   inputs.insert(inputs.end(), scalars.begin(), scalars.end());
   return make_graph(options_.name, inputs, traced.results, traced.updates, constant_limit_bytes);
@@ -67,41 +71,42 @@ Compiled::Entry& Compiled::find_or_load(std::span<const Tensor* const> arguments
   }
   entry->structure = now;
   entry->loaded = LoadedGraph::load(capture(captured), Session::current());
-  entry->scalars = scalar_count();
+  entry->scalars.resize(scalar_count());
   entries_.push_back(std::move(entry));
   return *entries_.back();
 }
 
-Compiled::Entry& Compiled::prepare(std::span<const Tensor* const> arguments, std::span<double> scalars,
-                                   std::source_location where) {
+Compiled::Entry& Compiled::prepare(std::span<const Tensor* const> arguments, std::source_location where) {
   for (const Tensor* argument : arguments)
-    if (!argument->is_defined() || argument->node()->depends_on_argument) [[unlikely]]
+    if (!argument->is_defined() || argument->node()->depends_on_argument) [[unlikely]] {
+      Site site = site_of(where);
       throw Error(
-          fmt::format("{}: found {}, expected tensors with values ({})", options_.name,
+          fmt::format("{}: found {}, expected tensors with values{}", options_.name,
                       argument->is_defined() ? "a tensor of a function that is being compiled" : "an undefined tensor",
-                      to_source_site(site_of(where)).to_string()));
+                      site ? fmt::format(" ({})", to_source_site(site).to_string()) : ""));
+    }
   Entry& entry = find_or_load(arguments);
   last_ = entry.loaded.get();
-  PW_CHECK(entry.scalars <= scalars.size(), "too many hyper-parameters");
-  scalar_values(scalars.first(entry.scalars));
+  scalar_values(entry.scalars);
   return entry;
 }
 
 std::vector<Tensor> Compiled::call(std::span<const Tensor* const> arguments, std::source_location where) {
   std::lock_guard lock(mutex_);
-  double scalars[most_scalars];
-  Entry& entry = prepare(arguments, scalars, where);
+  Entry& entry = prepare(arguments, where);
   std::vector<Tensor> results(entry.loaded->program().results.size());
-  entry.loaded->run(arguments, std::span(scalars, entry.scalars), results);
+  entry.loaded->run(arguments, entry.scalars, results);
   return results;
 }
 
 Tensor Compiled::call_first(std::span<const Tensor* const> arguments, std::source_location where) {
   std::lock_guard lock(mutex_);
-  double scalars[most_scalars];
-  Entry& entry = prepare(arguments, scalars, where);
+  Entry& entry = prepare(arguments, where);
+  if (entry.loaded->program().results.empty())
+    throw Error(
+        fmt::format("{} gives no results, expected at least one: use call() for a function without", options_.name));
   Tensor result;
-  entry.loaded->run(arguments, std::span(scalars, entry.scalars), {&result, 1});
+  entry.loaded->run(arguments, entry.scalars, {&result, 1});
   return result;
 }
 

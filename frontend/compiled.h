@@ -45,12 +45,12 @@ class Compiled {
     std::vector<Type> types;
     std::vector<DeviceId> devices;
     uint64_t structure = 0;
-    size_t scalars = 0;
+    std::vector<double> scalars;  // hyper-parameters, as of the last call
     std::shared_ptr<LoadedGraph> loaded;
     std::vector<int64_t> serials;  // of the arguments of the last call: the same tensors need no second look
   };
   Entry& find_or_load(std::span<const Tensor* const> arguments);
-  Entry& prepare(std::span<const Tensor* const> arguments, std::span<double> scalars, std::source_location where);
+  Entry& prepare(std::span<const Tensor* const> arguments, std::source_location where);
 
   CompileOptions options_;
   mutable std::mutex mutex_;

@@ -12,8 +12,6 @@ struct Resident {
   DeviceMemory memory;
 };
 
-HostTensor value_of(const Tensor& tensor, Site where);  // read.cc
-
 namespace {
 // Makes visible what threads did before they let go of a node whose use count was seen to be one. ThreadSanitizer knows
 // no fences; it follows is_read.
@@ -37,7 +35,7 @@ void LoadedGraph::prepare() {
 
 BufferView LoadedGraph::view_of_argument(const Tensor& tensor, const Argument& argument) {
   const Node& node = *tensor.node();
-  if (node.kind == Node::Kind::value && !node.host.empty() && argument.device == host_) {
+  if (argument.device == host_ && node.has_host.load(std::memory_order_acquire)) {
     const HostTensor& held = node.host[static_cast<size_t>(tensor.result())];  // the caller's tensor keeps it
     return {host_, const_cast<uint8_t*>(held.raw()), argument.bytes};
   }
@@ -56,25 +54,30 @@ BufferView LoadedGraph::upload(const Tensor& tensor, const Argument& argument) {
     held_.push_back(host);
     return {device.get(), const_cast<uint8_t*>(std::as_const(host).raw()), host.bytes()};
   }
+  std::lock_guard lock(tensor.node()->mutex);
   std::shared_ptr<Resident>& resident = tensor.node()->resident;
   if (!resident || resident->memory.device() != device) {
     auto made = std::make_shared<Resident>();
     made->memory = DeviceMemory(device, host.bytes(), 64, buffer.name);
     BufferView source{session_->devices().host().get(), const_cast<uint8_t*>(std::as_const(host).raw()), host.bytes()};
-    int stream = device->open_stream();
-    device->copy(stream, made->memory.view(), source, host.bytes(), buffer.name.c_str());
-    device->finish(device->record(stream));
-    device->close_stream(stream);
+    copy_now(made->memory.view(), source, host.bytes(), buffer.name.c_str());
     argument_bytes_ += host.bytes();
     tensor.node()->is_read.store(true, std::memory_order_release);
     resident = std::move(made);
   }
+  residents_.push_back(resident);
   return resident->memory.view();
 }
 
 void LoadedGraph::run(std::span<const Tensor* const> arguments, std::span<const double> scalars,
                       std::span<Tensor> results) {
-  if (!held_.empty()) held_.clear();
+  struct Release {
+    LoadedGraph& graph;
+    ~Release() {
+      graph.held_.clear();
+      graph.residents_.clear();
+    }
+  } release{*this};
   argument_bytes_ = 0;
   constexpr size_t stride = 64 / sizeof(double);  // arguments stand at multiples of 64 bytes
   if (scalars_.elements() != static_cast<int64_t>(scalars.size() * stride)) [[unlikely]]
@@ -127,6 +130,7 @@ const NodePtr& LoadedGraph::next_result(size_t i) {
     acquire_from_others();  // whoever read it has let go of it
     if (node->is_read.load(std::memory_order_acquire)) {
       std::lock_guard lock(node->mutex);
+      node->has_host.store(false, std::memory_order_relaxed);
       node->host.clear();
       node->resident.reset();
       node->is_read.store(false, std::memory_order_relaxed);

@@ -108,7 +108,9 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   std::vector<Argument> arguments_;
   std::vector<BufferView> views_;  // of the arguments
   HostTensor scalars_;
-  std::vector<HostTensor> held_;  // host values that views_ point into, for the time of a run
+  // What views_ point into, for the time of a run: callers may let go of their tensors, or use them elsewhere.
+  std::vector<HostTensor> held_;
+  std::vector<std::shared_ptr<Resident>> residents_;
   std::vector<ResultNodes> results_;
   bool keeps_results_ = true;
   int64_t argument_bytes_ = 0;  // uploaded by the last run for tensors whose device the user named

@@ -21,6 +21,7 @@ Operand at_caller(const Tensor& x) { return {x, inherited}; }
 
 // PyTorch's kaiming_uniform(a = sqrt(5)) for weights, and its rule for biases, are both uniform in +-1/sqrt(fan in).
 std::function<void(uint8_t*)> uniform_by_fan_in(const Sizes& sizes, int64_t fan_in) {
+  byte_size(DType::f32, sizes);  // Error unless 64 bits can count them
   std::shared_ptr<Session> session = Session::current();
   HostRandom random(session->seed(), session->next_stream());
   const double bound = fan_in > 0 ? 1 / std::sqrt(static_cast<double>(fan_in)) : 0;
@@ -39,6 +40,12 @@ capture::State& state_of(const Tensor& parameter) {
   if (!parameter.is_defined() || !parameter.node()->state)
     throw Error("found a tensor that is no parameter, expected one of a module's parameters");
   return *parameter.node()->state;
+}
+
+// Names join to dotted paths.
+void require_name(const std::string& name, std::string_view what) {
+  if (name.empty() || name.find('.') != std::string::npos)
+    throw Error(fmt::format("a {} is named '{}', expected a name without dots", what, name));
 }
 
 int64_t positive(int64_t value, std::string_view what) {
@@ -67,12 +74,16 @@ Module::~Module() = default;
 
 Tensor Module::operator()(const Operand& x) {
   capture::Scope scope(capture::site_of(x.where()), body_->name);
-  return forward(x);
+  Tensor result = forward(x);
+  if (!result.is_defined())
+    throw Error(fmt::format("{}: forward() of module '{}' gave an undefined tensor, expected one computed from x",
+                            description(), body_->name));
+  return result;
 }
 
 void Module::adopt(std::string name, std::unique_ptr<Module> module) {
-  if (name.empty() || name.find('.') != std::string::npos)
-    throw Error(fmt::format("a submodule is named '{}', expected a name without dots", name));
+  require_name(name, "submodule");
+  if (!module) throw Error(fmt::format("submodule '{}' is null, expected a module", name));
   for (const Child& child : body_->children)
     if (child.name == name) throw Error(fmt::format("two submodules are named '{}'", name));
   module->body_->name = name;
@@ -86,12 +97,14 @@ Tensor Module::parameter(std::string name, const HostTensor& value, Here where) 
 }
 
 Tensor Module::parameter(std::string name, DType dtype, Sizes sizes, std::function<void(uint8_t*)> fill, Here where) {
+  byte_size(dtype, sizes);  // Error unless 64 bits can count them
   Type type(dtype, Shape(sizes.begin(), sizes.end()));
   auto state = std::make_shared<capture::State>(dtype, std::move(sizes), std::move(fill), capture::site_of(where));
   return own(std::move(name), std::move(state), std::move(type), where);
 }
 
 Tensor Module::own(std::string name, std::shared_ptr<capture::State> state, Type type, Here where) {
+  require_name(name, "parameter");
   for (const Body::Named& each : body_->parameters)
     if (each.name == name) throw Error(fmt::format("two parameters are named '{}'", name));
   state->name = name;
@@ -154,10 +167,13 @@ Module& Module::to(const DeviceId& device, Here where) {
     state_of(each).pin = Pin{device, capture::to_source_site(capture::site_of(where))};
   return *this;
 }
-Module& Module::to(const char* device, Here where) { return to(parse_device(device), where); }
+Module& Module::to(const char* device, Here where) { return to(parse_device(device ? device : ""), where); }
 Module& Module::to(const std::string& device, Here where) { return to(parse_device(device), where); }
 
 Module& Module::to(DType dtype) {
+  if (!is_floating(dtype))
+    throw Error(
+        fmt::format("{}: found dtype {}, expected a floating one: parameters learn", description(), name(dtype)));
   for (const Tensor& each : parameters())
     if (is_floating(each.dtype()) && each.dtype() != dtype) {
       state_of(each).convert(dtype);
@@ -172,6 +188,16 @@ Module& Module::train(bool training) {
   return *this;
 }
 bool Module::is_training() const { return body_->is_training; }
+
+uint64_t Module::structure() const {
+  uint64_t hash = body_->is_training;
+  auto add = [&](uint64_t value) { hash = (hash ^ value) * 0x100000001b3; };  // FNV-1a
+  for (const Body::Named& each : body_->parameters)
+    if (const std::optional<Pin>& pin = state_of(each.tensor).pin)
+      add(std::hash<std::string>{}(pin->device.kind) + static_cast<uint64_t>(pin->device.ordinal));
+  for (const Child& child : body_->children) add(child.module->structure());
+  return hash;
+}
 
 Module& Module::freeze(bool frozen) {
   for (const Tensor& each : parameters()) set_requires_grad(each, !frozen);
@@ -207,8 +233,9 @@ Conv2d::Conv2d(int64_t in, int64_t out, int64_t kernel, Conv2dOptions options, b
   if (positive(options.groups, "Conv2d: groups") > in || in % options.groups || out % options.groups)
     throw Error(
         fmt::format("Conv2d: {} groups do not divide {} input and {} output channels", options.groups, in, out));
-  int64_t fan_in = in / options.groups * kernel * kernel;
   const Sizes sizes{out, in / options.groups, kernel, kernel};
+  byte_size(DType::f32, sizes);  // Error unless 64 bits can count them
+  int64_t fan_in = in / options.groups * kernel * kernel;
   weight = parameter("weight", DType::f32, sizes, uniform_by_fan_in(sizes, fan_in), inherited);
   if (with_bias) bias = parameter("bias", DType::f32, {out}, uniform_by_fan_in({out}, fan_in), inherited);
 }

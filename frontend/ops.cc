@@ -118,7 +118,8 @@ Tensor embedding(const Tensor& table, const Operand& ids) {
 Tensor concat(const std::vector<Tensor>& parts, int dim, Here where) {
   if (parts.empty()) throw Error("concat: found no tensors, expected one or more");
   At at(where);
-  std::vector<Operand> operands(parts.begin(), parts.end());
+  std::vector<Operand> operands;
+  for (const Tensor& part : parts) operands.emplace_back(part, where);
   DType dtype = capture::common_dtype(operands);
   std::vector<Tensor> converted;
   for (const Tensor& part : parts) converted.push_back(at.cast(part, dtype));
@@ -159,7 +160,13 @@ Tensor where(const Operand& condition, const Operand& if_true, const Operand& if
   At at(condition.where());
   std::vector<Tensor> values = at.meet({if_true, if_false});
   Tensor chosen = at.convert(condition, DType::boolean);
-  Shape shape = capture::common_shape(chosen.shape(), values[0].shape());
+  Shape shape;
+  try {
+    shape = capture::common_shape(chosen.shape(), values[0].shape());
+  } catch (const Error& error) {
+    fail(condition, fmt::format("where: a condition of shape {} and values of {} do not broadcast: {}",
+                                to_string(chosen.shape()), to_string(values[0].shape()), error.what()));
+  }
   return at("select", {at.broadcast(chosen, shape), at.broadcast(values[0], shape), at.broadcast(values[1], shape)});
 }
 

@@ -1,7 +1,9 @@
 #include "placewright/optim.h"
 
 #include <cmath>
+#include <limits>
 #include <numbers>
+#include <set>
 
 #include <fmt/core.h>
 
@@ -31,21 +33,34 @@ double valid(double value, std::string_view what, double low, double high) {
   return value;
 }
 
-std::vector<Hyper> adam_hypers(const AdamOptions& options) {
-  std::vector<Hyper> hypers{{"lr", valid(options.lr, "Adam: lr", 0, 1e30)},
-                            {"beta1", valid(options.beta1, "Adam: beta1", 0, 1)},
-                            {"beta2", valid(options.beta2, "Adam: beta2", 0, 1)},
-                            {"epsilon", valid(options.epsilon, "Adam: epsilon", 0, 1e30)}};
-  if (options.weight_decay != 0) hypers.push_back({"weight_decay", options.weight_decay});
+// Of the names that our own optimizers use; a rule of the user's may want any number.
+double valid_hyper(const std::string& optimizer, const std::string& name, double value) {
+  constexpr double largest = 1e30, below_one = 1 - 0x1p-53;
+  const std::string what = fmt::format("{}: {}", optimizer, name);
+  if (name == "lr" || name == "epsilon" || name == "weight_decay") return valid(value, what, 0, largest);
+  if (name == "momentum") return valid(value, what, 0, 1);
+  if (name == "beta1" || name == "beta2") return valid(value, what, 0, below_one);  // 1 would divide by 0
+  return valid(value, what, -std::numeric_limits<double>::max(), std::numeric_limits<double>::max());
+}
+
+std::vector<Hyper> checked_hypers(const std::string& optimizer, std::vector<Hyper> hypers) {
+  for (const Hyper& hyper : hypers) valid_hyper(optimizer, hyper.name, hyper.value);
   return hypers;
+}
+
+std::vector<Hyper> adam_hypers(const AdamOptions& options) {
+  std::vector<Hyper> hypers{
+      {"lr", options.lr}, {"beta1", options.beta1}, {"beta2", options.beta2}, {"epsilon", options.epsilon}};
+  if (options.weight_decay != 0) hypers.push_back({"weight_decay", options.weight_decay});
+  return checked_hypers("Adam", std::move(hypers));
 }
 
 std::vector<Hyper> sgd_hypers(const SGDOptions& options) {
   if (options.nesterov && options.momentum == 0) throw Error("SGD: nesterov is on and momentum 0, expected a momentum");
-  std::vector<Hyper> hypers{{"lr", valid(options.lr, "SGD: lr", 0, 1e30)}};
-  if (options.momentum != 0) hypers.push_back({"momentum", valid(options.momentum, "SGD: momentum", 0, 1)});
+  std::vector<Hyper> hypers{{"lr", options.lr}};
+  if (options.momentum != 0) hypers.push_back({"momentum", options.momentum});
   if (options.weight_decay != 0) hypers.push_back({"weight_decay", options.weight_decay});
-  return hypers;
+  return checked_hypers("SGD", std::move(hypers));
 }
 
 }  // namespace
@@ -58,20 +73,39 @@ Optimizer::Optimizer(std::vector<nn::NamedParameter> parameters, std::vector<Hyp
     : body_(std::make_unique<Body>()) {
   if (parameters.empty())
     throw Error("an optimizer was given no parameters, expected those of a module: named_parameters()");
+  require_own(parameters);
   groups_.push_back({std::move(parameters), std::move(hypers)});
 }
 Optimizer::~Optimizer() = default;
 
+// Each of them is a parameter that no group has yet: it would be updated twice in a step.
+void Optimizer::require_own(const std::vector<nn::NamedParameter>& parameters) const {
+  std::set<const capture::Node*> known;
+  for (const Group& group : groups_)
+    for (const nn::NamedParameter& each : group.parameters) known.insert(each.tensor.node().get());
+  for (const nn::NamedParameter& each : parameters) {
+    nn::requires_grad(each.tensor);  // Error unless it is a parameter
+    if (!known.insert(each.tensor.node().get()).second)
+      throw Error(fmt::format("an optimizer was given parameter '{}' twice, expected it in one group", each.name));
+  }
+}
+
+size_t Optimizer::checked(int group) const {
+  if (group < 0 || group >= static_cast<int>(groups_.size()))
+    throw Error(fmt::format("{} has no group {}, expected 0 to {}", description(), group, groups_.size() - 1));
+  return static_cast<size_t>(group);
+}
+
 double Optimizer::hyper(const std::string& name, int group) const {
-  for (const Hyper& hyper : groups_.at(group).hypers)
+  for (const Hyper& hyper : groups_[checked(group)].hypers)
     if (hyper.name == name) return hyper.value;
   throw Error(fmt::format("{} has no hyper-parameter '{}'", description(), name));
 }
 
 void Optimizer::set_hyper(const std::string& name, double value, int group) {
-  for (Hyper& hyper : groups_.at(group).hypers)
+  for (Hyper& hyper : groups_[checked(group)].hypers)
     if (hyper.name == name) {
-      hyper.value = value;
+      hyper.value = valid_hyper(description(), name, value);
       return;
     }
   throw Error(fmt::format("{} has no hyper-parameter '{}': give it when the optimizer is made", description(), name));
@@ -82,11 +116,20 @@ void Optimizer::set_hyper(const std::string& name, double value) {
 }
 
 int Optimizer::add_group(const std::vector<nn::NamedParameter>& parameters, const std::vector<Hyper>& changes) {
+  require_own(parameters);
   groups_.push_back({parameters, groups_.front().hypers});
-  int group = static_cast<int>(groups_.size()) - 1;
-  for (const Hyper& change : changes) set_hyper(change.name, change.value, group);
+  const int group = static_cast<int>(groups_.size()) - 1;
+  try {
+    for (const Hyper& change : changes) set_hyper(change.name, change.value, group);
+  } catch (...) {
+    groups_.pop_back();
+    throw;
+  }
   return group;
 }
+
+void Optimizer::clip_norm(double max_norm) { max_norm_ = valid(max_norm, "clip_norm: the bound", 0, 1e30); }
+void Optimizer::clip_value(double max_value) { max_value_ = valid(max_value, "clip_value: the bound", 0, 1e30); }
 
 std::vector<nn::NamedParameter> Optimizer::named_state() const {
   std::vector<nn::NamedParameter> all;
@@ -147,6 +190,7 @@ void Adam::update(UpdateContext& context) const {
 
 Schedule::Schedule(Optimizer& optimizer, std::function<double(int64_t epoch)> factor)
     : optimizer_(optimizer), factor_(std::move(factor)) {
+  if (!factor_) throw Error("a schedule was given an empty function, expected one from the epoch to a factor");
   for (size_t group = 0; group < optimizer.groups().size(); ++group)
     initial_.push_back(optimizer.hyper("lr", static_cast<int>(group)));
   for (size_t group = 0; group < initial_.size(); ++group)

@@ -43,6 +43,7 @@ class Context final : public UpdateContext {
 
 // torch.nn.utils.clip_grad_norm_: all gradients times max_norm / (norm + 1e-6), if that is below 1.
 void clip_by_norm(std::vector<Tensor>& gradients, const Tensor& max_norm) {
+  if (gradients.empty()) return;  // all are frozen
   At at(inherited);
   Tensor sum;
   for (const Tensor& gradient : gradients) {

@@ -17,19 +17,29 @@ HostTensor value_of(const Tensor& tensor, Site where) {
                     where ? to_source_site(where).to_string() : "unknown line"));
   std::lock_guard lock(node.mutex);
   node.is_read.store(true, std::memory_order_release);
-  if (node.host.empty() && node.computed) node.host = {node.computed->read()};
-  if (!node.host.empty()) return node.host.at(tensor.result());
+  if (node.has_host) return node.host.at(tensor.result());
+  if (node.computed) {
+    node.host = {node.computed->read()};
+    node.has_host = true;
+    return node.host[0];
+  }
+  std::vector<HostTensor> host;
   if (node.kind == Node::Kind::op && node.entry->name == "transfer") {
-    node.host = {value_of(node.operands[0], where)};
+    host = {value_of(node.operands[0], where)};
   } else {
     std::vector<Tensor> results;
     for (size_t i = 0; i < node.results.size(); ++i) results.emplace_back(tensor.node(), static_cast<int>(i));
-    for (const Tensor& result : Session::current()->run_lazy(results)) node.host.push_back(value_of(result, where));
+    for (const Tensor& result : Session::current()->run_lazy(results)) host.push_back(value_of(result, where));
   }
-  // From now on it is a value: what it was computed from may go.
+  node.host = std::move(host);
+  node.has_host = true;
+  // From now on it is a value: what it was computed from may go, once nobody walks it any more.
+  std::vector<Tensor> operands, roots;
+  auto graphs = lock_graphs();
   node.kind = Node::Kind::value;
-  node.operands.clear();
-  node.roots.clear();
+  operands.swap(node.operands);
+  roots.swap(node.roots);
+  graphs.unlock();
   return node.host.at(tensor.result());
 }
 

@@ -46,10 +46,7 @@ struct Arguments {
         continue;
       }
       memory.emplace_back(device, bytes, 64, buffer.name);
-      int stream = device->open_stream();
-      device->copy(stream, memory.back().view(), host, bytes, buffer.name.c_str());
-      device->finish(device->record(stream));
-      device->close_stream(stream);
+      copy_now(memory.back().view(), host, bytes, buffer.name.c_str());
       views.push_back(memory.back().view());
     }
   }
@@ -88,6 +85,7 @@ PlacementPlan plan_graph(const Graph& graph, const Machine& machine, const std::
 }
 
 GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs) {
+  if (graph.functions.empty()) throw Error("the graph has no function, expected main");
   const Function& function = graph.main();
   std::map<std::string, int64_t> symbols;
   std::vector<HostTensor> arguments;

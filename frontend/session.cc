@@ -44,6 +44,8 @@ struct Session::Opened {
 
 namespace {
 
+constexpr int most_threads = 1024;
+
 struct Wanted {
   std::string kind;
   int count = 1;
@@ -73,6 +75,8 @@ std::string expected_kinds(const std::vector<DeviceKind>& kinds) {
 }
 
 DeviceSet open_devices(const SessionOptions& options, std::vector<Link>& links) {
+  if (options.threads < 0 || options.threads > most_threads)
+    throw Error(fmt::format("threads is {}, expected 1 to {}, or 0 for all", options.threads, most_threads));
   const std::vector<DeviceKind> kinds = device_kinds();
   std::map<std::string, int> counts;
   for (const Wanted& wanted : parse_wanted(options.devices)) {
@@ -80,7 +84,8 @@ DeviceSet open_devices(const SessionOptions& options, std::vector<Link>& links) 
     if (kind == kinds.end() || wanted.count < 0 || wanted.count > kind->most || (kind->is_host && wanted.count != 1))
       throw Error(fmt::format("devices '{}': found {}:{}, expected {}", options.devices, wanted.kind, wanted.count,
                               expected_kinds(kinds)));
-    counts[wanted.kind] = wanted.count;
+    if (!counts.emplace(wanted.kind, wanted.count).second)
+      throw Error(fmt::format("devices '{}': found {} twice, expected each kind once", options.devices, wanted.kind));
   }
   std::vector<std::shared_ptr<Device>> devices;
   std::vector<AbsentDevice> absent;
@@ -101,7 +106,7 @@ Session::Session(SessionOptions options) : options_(std::move(options)), seed_(o
 Session::~Session() = default;
 
 Session::Opened& Session::opened() {
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   if (opened_) return *opened_;
   auto made = std::make_unique<Opened>();
   std::vector<Link> links;
@@ -110,13 +115,16 @@ Session::Opened& Session::opened() {
   made->states = std::make_shared<StateStore>(made->devices.host());
   for (const DeviceSpec& spec : made->machine.devices)
     made->models[spec.id] = make_cpu_target_model(host_cpu_target(), spec);
+  std::string complaint;
   if (options_.use_cache) try {
       made->cache = std::make_unique<ByteCache>(
           options_.cache_directory.empty() ? default_cache_folder() : std::filesystem::path(options_.cache_directory));
     } catch (const Error& error) {
-      notice(fmt::format("compiled programs are not kept: {}", error.what()));
+      complaint = fmt::format("compiled programs are not kept: {}", error.what());
     }
   opened_ = std::move(made);
+  lock.unlock();  // whoever gets notices may ask the session for something
+  if (!complaint.empty()) notice(complaint);
   return *opened_;
 }
 

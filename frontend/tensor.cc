@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 
 #include "capture/node.h"
+#include "placewright/base/checked.h"
 #include "session_body.h"
 
 namespace placewright {
@@ -26,6 +27,16 @@ HostTensor random(const Sizes& sizes, DType dtype, double (HostRandom::*draw)(ui
   HostTensor host(dtype, sizes);
   for (int64_t i = 0; i < host.elements(); ++i) host.set_number(i, (random.*draw)(static_cast<uint64_t>(i)));
   return host;
+}
+
+bool fits(int64_t value, DType dtype) {
+  const DTypeInfo& of = info(dtype);
+  if (of.kind == DTypeKind::floating) return true;
+  if (of.kind == DTypeKind::boolean) return value == 0 || value == 1;
+  const bool is_signed = of.kind == DTypeKind::signed_integer;
+  if (value < 0 && !is_signed) return false;
+  const int digits = of.bits - is_signed;
+  return digits >= 63 || (value >> digits) == (value < 0 ? -1 : 0);
 }
 
 std::string element_text(const HostTensor& host, int64_t position) {
@@ -99,7 +110,9 @@ std::ostream& operator<<(std::ostream& out, const Tensor& tensor) { return out <
 Tensor Tensor::to(const DeviceId& device, std::source_location where) const {
   return At(where).transfer(*this, device);
 }
-Tensor Tensor::to(const char* device, std::source_location where) const { return to(parse_device(device), where); }
+Tensor Tensor::to(const char* device, std::source_location where) const {
+  return to(parse_device(device ? device : ""), where);
+}
 Tensor Tensor::to(const std::string& device, std::source_location where) const {
   return to(parse_device(device), where);
 }
@@ -114,7 +127,9 @@ Tensor Tensor::reshape(Sizes sizes, std::source_location where) const {
       if (rest >= 0) throw Error("reshape: found -1 twice, expected it at most once");
       rest = static_cast<int>(i);
     } else {
-      known *= sizes[i];
+      if (sizes[i] < 0)
+        throw Error(fmt::format("reshape: size {}, expected 0 or more, or -1 once for the rest", sizes[i]));
+      known = checked_mul(known, sizes[i]);
     }
     target.emplace_back(sizes[i] == -1 ? 0 : sizes[i]);
   }
@@ -203,12 +218,17 @@ Tensor randn(const Sizes& sizes, DType dtype, Here where) {
 
 Tensor randint(int64_t low, int64_t high, Sizes sizes, DType dtype, Here where) {
   if (high <= low) throw Error(fmt::format("randint: found low {} and high {}, expected low < high", low, high));
+  if (!fits(low, dtype) || !fits(high - 1, dtype))
+    throw Error(fmt::format("randint: numbers from {} to {} do not fit into {}: choose a wider dtype", low, high - 1,
+                            name(dtype)));
   std::shared_ptr<Session> session = Session::current();
   HostRandom random(session->seed(), session->next_stream());
   HostTensor host(dtype, std::move(sizes));
   for (int64_t i = 0; i < host.elements(); ++i) {
-    int64_t value =
-        low + static_cast<int64_t>(random.below(static_cast<uint64_t>(high - low), static_cast<uint64_t>(i)));
+    // Unsigned: the distance from low to high may be more than the largest i64.
+    auto value = static_cast<int64_t>(
+        static_cast<uint64_t>(low) +
+        random.below(static_cast<uint64_t>(high) - static_cast<uint64_t>(low), static_cast<uint64_t>(i)));
     is_floating(dtype) ? host.set_number(i, static_cast<double>(value)) : host.set_integer(i, value);
   }
   return Tensor(std::move(host), where);

@@ -4,6 +4,8 @@
 #include <limits>
 #include <new>
 
+#include <fmt/format.h>
+
 #include "placewright/base/checked.h"
 
 namespace placewright {
@@ -55,13 +57,25 @@ HostTensor::~HostTensor() = default;
 HostTensor::HostTensor() : HostTensor(DType::f32, {}) {}
 
 HostTensor::HostTensor(DType dtype, Sizes sizes) : dtype_(dtype), sizes_(std::move(sizes)) {
-  for (int64_t size : sizes_)
-    if (size < 0) throw Error("negative size in shape " + to_string(sizes_));
+  const size_t size = static_cast<size_t>(round_up(std::max<int64_t>(byte_size(dtype_, sizes_), 1), 64));
   elements_ = element_count(sizes_);
-  size_t size = static_cast<size_t>(round_up(std::max<int64_t>(bytes(), 1), 64));
-  data_ = std::shared_ptr<uint8_t>(static_cast<uint8_t*>(::operator new(size, alignment)),
-                                   [](uint8_t* bytes) { ::operator delete(bytes, alignment); });
+  auto* bytes = static_cast<uint8_t*>(::operator new(size, alignment, std::nothrow));
+  if (!bytes)
+    throw Error(fmt::format("a tensor of {}{} takes {} bytes, which this process cannot get: make it smaller",
+                            name(dtype_), to_string(sizes_), size));
+  data_ = std::shared_ptr<uint8_t>(bytes, [](uint8_t* bytes) { ::operator delete(bytes, alignment); });
   std::memset(data_.get(), 0, size);
+}
+
+void HostTensor::require_elements(size_t given) const {
+  if (static_cast<int64_t>(given) != elements_)
+    throw Error(fmt::format("a tensor of {}{} was given {} elements, expected {}", name(dtype_), to_string(sizes_),
+                            given, elements_));
+}
+
+void HostTensor::refuse_dtype(DType asked) const {
+  throw Error(fmt::format("elements of a tensor of {}{} were asked for as {}, expected {}: convert it with to()",
+                          name(dtype_), to_string(sizes_), name(asked), name(dtype_)));
 }
 
 double HostTensor::number(int64_t position) const {

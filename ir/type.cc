@@ -51,6 +51,18 @@ int64_t element_count(const Sizes& sizes) {
   return count;
 }
 
+int64_t byte_size(DType dtype, const Sizes& sizes) {
+  int64_t bits = info(dtype).bits;
+  for (int64_t size : sizes) {
+    if (size < 0)
+      throw Error(fmt::format("a tensor of {}{}: expected sizes of 0 or more", name(dtype), to_string(sizes)));
+    if (__builtin_mul_overflow(bits, size, &bits))
+      throw Error(fmt::format("a tensor of {}{} takes more bytes than 64 bits count: expected smaller sizes",
+                              name(dtype), to_string(sizes)));
+  }
+  return ceil_div(bits, 8);
+}
+
 Sizes row_major_strides(const Sizes& sizes) {
   Sizes strides(sizes.size(), 1);
   for (size_t i = sizes.size(); i-- > 1;) strides[i - 1] = checked_mul(strides[i], sizes[i]);

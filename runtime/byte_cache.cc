@@ -152,8 +152,10 @@ std::optional<std::vector<uint8_t>> ByteCache::load(const std::string& key) cons
       return file;
     }
     // Another process may just have put a good entry in its place; losing that one only costs a compile.
-    log_warning(fmt::format("cache entry {} is damaged: removed, its content is made again", path.string()));
-    ::unlink(path.c_str());
+    std::error_code error;
+    fs::remove(path, error);  // an empty folder, too
+    log_warning(fmt::format("cache entry {} is damaged: {}, its content is made again", path.string(),
+                            error ? "it cannot be removed (" + error.message() + ")" : "removed"));
   } catch (const Error& error) {
     log_warning(fmt::format("cache entry not used: {}", error.what()));
   }

@@ -60,6 +60,7 @@ void Executable::Body::bind_blocks(const DeviceSet& devices) {
         auto& image = loaded[{launch->image, device}];
         if (!image) image = devices.find(device)->load(compiled.images[static_cast<size_t>(launch->image)]);
         bound[i].launch = static_cast<int>(launches.size());
+        bound[i].is_judged = options.check_status && devices.find(device)->is_host_memory();
         bound[i].name = launch->entry;
         launches.push_back(
             {launch, image, image->entry_index(launch->entry),

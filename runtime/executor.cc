@@ -70,6 +70,9 @@ void Context::Body::run_block(int block) {
         auto stream = static_cast<size_t>(launch->stream);
         stream_devices[stream]->launch(streams[stream], launches[static_cast<size_t>(step.launch)]);
       });
+      // What follows, updates of states above all, must not run on values that are wrong.
+      if (step.is_judged && statuses[static_cast<size_t>(step.launch)] != 0) [[unlikely]]
+        check_statuses();
     } else if (const Copy* copy = std::get_if<Copy>(&instruction)) {
       if (copy->source >= 0) timed<profiled>(step, [&] { run_copy(step, *copy); });
     } else if (const Wait* wait = std::get_if<Wait>(&instruction)) {
@@ -209,7 +212,10 @@ void Context::Body::update_states() {
   bool joined = false;
   for (const StateUpdate& update : bound->program().updates) {
     if (update.state == memory_of(bound->program(), update.value)) continue;
-    if (!joined) join();
+    if (!joined) {
+      join();
+      if (bound->options.check_status) check_statuses();
+    }
     joined = true;
     BufferView to = view(update.state), from = view(update.value);
     copy_now(to, from, to.bytes, "update");

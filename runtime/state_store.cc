@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "placewright/base/error.h"
+#include "placewright/ir/graph.h"
 #include "placewright/runtime/layout_copy.h"
 
 namespace placewright {
@@ -50,6 +51,11 @@ void StateStore::add(const std::string& name, const HostTensor& value) {
 void StateStore::add(const std::string& name, DType dtype, const Sizes& sizes,
                      const std::function<void(uint8_t*)>& fill) {
   Lease lease(*this, Lease::Kind::exclusive);
+  add_locked(name, dtype, sizes, fill);
+}
+
+void StateStore::add_locked(const std::string& name, DType dtype, const Sizes& sizes,
+                            const std::function<void(uint8_t*)>& fill) {
   if (states_.count(name)) throw Error(fmt::format("there is a state called '{}' already", name));
   int64_t bytes = byte_size(dtype, element_count(sizes));
   State state{{host_->id(), dtype, sizes, {}, bytes},
@@ -97,11 +103,23 @@ HostTensor StateStore::read(const std::string& name) const {
 
 void StateStore::write(const std::string& name, const HostTensor& value) {
   Lease lease(*this, Lease::Kind::exclusive);
-  const State& state = find(name);
-  const StatePlace& place = state.place;
+  const StatePlace& place = find(name).place;
   if (place.dtype != value.dtype() || place.sizes != value.sizes())
     throw Error(fmt::format("state '{}' is {}{}, found a value of {}{}", name, placewright::name(place.dtype),
                             to_string(place.sizes), placewright::name(value.dtype()), to_string(value.sizes())));
+  for (const auto& [each, state] : states_)
+    if (each == name || primary_name(each) == name) write_locked(state, value);
+}
+
+void StateStore::copy(const std::string& to, const std::string& from) {
+  Lease lease(*this, Lease::Kind::exclusive);
+  const HostTensor value = read_locked(find(from));
+  if (states_.count(to)) return write_locked(find(to), value);
+  add_locked(to, value.dtype(), value.sizes(), [&](uint8_t* elements) { write_physical(value, {}, elements); });
+}
+
+void StateStore::write_locked(const State& state, const HostTensor& value) const {
+  const StatePlace& place = state.place;
   if (state.memory.device()->is_host_memory())
     return write_physical(value, place.layout, static_cast<uint8_t*>(state.memory.address()));
   std::vector<uint8_t> bytes(static_cast<size_t>(place.bytes));

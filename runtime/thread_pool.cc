@@ -3,10 +3,14 @@
 #include <algorithm>
 #include <atomic>
 #include <exception>
+#include <system_error>
 #include <thread>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "placewright/base/error.h"
+#include "placewright/base/log.h"
 
 namespace placewright {
 namespace {
@@ -52,9 +56,18 @@ struct ThreadPool::Workers {
 
   explicit Workers(int count) : slots(static_cast<size_t>(count)) {}
 
+  // As many threads as the system gives.
   void start() {
-    for (Slot& slot : slots) slot.thread = std::thread([this, &slot] { serve(slot); });
     started = true;
+    try {
+      for (Slot& slot : slots) {
+        slot.thread = std::thread([this, &slot] { serve(slot); });
+        ++running;
+      }
+    } catch (const std::system_error& error) {
+      log_warning(fmt::format("{} of {} threads could be started ({}): work is slower, results are the same", running,
+                              slots.size(), error.what()));
+    }
   }
 
   void serve(Slot& slot) {
@@ -77,6 +90,7 @@ struct ThreadPool::Workers {
 
   std::vector<Slot> slots;
   bool started = false;
+  int running = 0;
   std::atomic<bool> busy{false};
   alignas(64) std::atomic<int> pending{0};
 };
@@ -113,26 +127,33 @@ void ThreadPool::run(int64_t extent, int64_t grain, Task task) {
 void ThreadPool::run_on_workers(int64_t extent, int parts, Task task) {
   Workers& workers = *workers_;
   if (!workers.started) workers.start();
-  workers.pending.store(parts - 1, std::memory_order_relaxed);
-  for (int part = 1; part < parts; ++part) {
+  const int given = std::min(parts, workers.running + 1);  // parts that a thread takes; the last ones are the caller's
+  workers.pending.store(given - 1, std::memory_order_relaxed);
+  for (int part = 1; part < given; ++part) {
     Workers::Slot& slot = workers.slots[static_cast<size_t>(part - 1)];
     slot.task = task;
     slot.begin = part_begin(extent, parts, part);
     slot.end = part_begin(extent, parts, part + 1);
     Workers::hand_over(slot);
   }
-  std::exception_ptr failure;
-  try {
-    task.function(task.context, 0, part_begin(extent, parts, 1));
-  } catch (...) {
-    failure = std::current_exception();
-  }
+  auto run_here = [&](int part) -> std::exception_ptr {
+    try {
+      task.function(task.context, part_begin(extent, parts, part), part_begin(extent, parts, part + 1));
+    } catch (...) {
+      return std::current_exception();
+    }
+    return nullptr;
+  };
+  std::exception_ptr failure = run_here(0), last_failure;
+  for (int part = given; part < parts; ++part)
+    if (std::exception_ptr of_part = run_here(part); !last_failure) last_failure = of_part;
   for (int left; (left = workers.pending.load(std::memory_order_acquire)) != 0;) wait_while(workers.pending, left);
-  for (int part = 1; part < parts; ++part) {
+  for (int part = 1; part < given; ++part) {
     std::exception_ptr& of_part = workers.slots[static_cast<size_t>(part - 1)].failure;
     if (of_part && !failure) failure = of_part;
     of_part = nullptr;
   }
+  if (!failure) failure = last_failure;
   if (failure) std::rethrow_exception(failure);
 }
 

@@ -30,8 +30,15 @@ class GraphMaker {
     for (const NodePtr& node : nodes)
       if (node->kind == Node::Kind::state) names_.insert(node->state->key());
     for (const Tensor& argument : arguments) input(main, values, argument.node());
-    for (const NodePtr& node : nodes)
-      if (is_leaf(*node) && !values.contains(node.get())) input(main, values, node);
+    for (const NodePtr& node : nodes) {
+      if (!is_leaf(*node) || values.contains(node.get())) continue;
+      if (node->kind == Node::Kind::argument)
+        throw Error(
+            fmt::format("argument '{}' of a function that was compiled is used outside of it, where it has no value: "
+                        "return from the function what is wanted",
+                        node->name));
+      input(main, values, node);
+    }
     for (const NodePtr& node : nodes)
       if (!is_leaf(*node)) emit(main, values, *node);
     Function& function = captured_.graph.main();
@@ -79,22 +86,21 @@ class GraphMaker {
         name = unique(node->name);
         break;
       default:
-        if (constant_limit_ >= 0) return constant(builder, values, *node);
+        if (constant_limit_ >= 0) return constant(builder, values, node);
         name = unique("value");
     }
     values[node.get()] = {builder.input(name, kind, node->results[0])};
     captured_.inputs.push_back(node);
   }
 
-  void constant(FunctionBuilder& builder, Values& values, const Node& node) {
-    const HostTensor& host = node.host[0];
-    if (host.bytes() > constant_limit_)
+  void constant(FunctionBuilder& builder, Values& values, const NodePtr& node) {
+    if (int64_t bytes = node->results[0].tensor().bytes(); bytes > constant_limit_)
       throw Error(
           fmt::format("a tensor of {} bytes ({}) would become a constant of the compiled function, whose limit is "
                       "{}: pass it as an argument ({})",
-                      host.bytes(), node.results[0].to_string(), constant_limit_,
-                      node.frames.empty() ? "unknown" : to_source_site(node.frames[0]).to_string()));
-    values[&node] = {builder.constant(host)};
+                      bytes, node->results[0].to_string(), constant_limit_,
+                      node->frames.empty() ? "unknown" : to_source_site(node->frames[0]).to_string()));
+    values[node.get()] = {builder.constant(value_of(Tensor(node), {}))};  // read back, if a device computed it
   }
 
   void emit(FunctionBuilder& builder, Values& values, const Node& node) {
@@ -134,6 +140,7 @@ class GraphMaker {
 
 Captured make_graph(std::string name, std::span<const Tensor> arguments, std::span<const Tensor> results,
                     std::span<const CapturedUpdate> updates, int64_t constant_limit) {
+  auto lock = lock_graphs();
   return GraphMaker(std::move(name), constant_limit).make(arguments, results, updates);
 }
 

@@ -33,6 +33,11 @@ std::string describe(const Operand& operand) {
 
 }  // namespace
 
+std::unique_lock<std::recursive_mutex> lock_graphs() {
+  static std::recursive_mutex mutex;
+  return std::unique_lock(mutex);
+}
+
 int64_t next_serial() {
   static std::atomic<int64_t> serial{0};
   return ++serial;
@@ -47,6 +52,24 @@ SourceSite to_source_site(Site site) {
   return {std::string(file), site.line};
 }
 
+// What only this node holds goes one after the other: a sum over a million steps is a chain of a million nodes, deeper
+// than any stack.
+Node::~Node() {
+  std::vector<Tensor> pending;
+  auto take = [&](Node& node) {
+    std::move(node.operands.begin(), node.operands.end(), std::back_inserter(pending));
+    std::move(node.roots.begin(), node.roots.end(), std::back_inserter(pending));
+    node.operands.clear();
+    node.roots.clear();
+  };
+  take(*this);
+  while (!pending.empty()) {
+    Tensor last = std::move(pending.back());
+    pending.pop_back();
+    if (last.node().use_count() == 1) take(*last.node());
+  }
+}
+
 Scope::Scope(Site site, std::string name) { trace().frames.push_back({site, std::move(name)}); }
 Scope::~Scope() { trace().frames.pop_back(); }
 RoleScope::RoleScope(Role role) : before_(std::exchange(trace().role, role)) {}
@@ -56,7 +79,8 @@ void require_device(const DeviceId& device, Site site) {
   try {
     machine().find(device);
   } catch (const Error& error) {
-    throw Error(fmt::format("{} ({})", error.what(), site ? to_source_site(site).to_string() : "unknown line"));
+    if (!site) throw;
+    throw Error(fmt::format("{} ({})", error.what(), to_source_site(site).to_string()));
   }
 }
 
@@ -130,6 +154,7 @@ Tensor At::value(HostTensor host) const {
   NodePtr node = make(Node::Kind::value);
   node->results = {Type(host.dtype(), Shape(host.sizes().begin(), host.sizes().end()))};
   node->host = {std::move(host)};
+  node->has_host = true;
   node->device = {"cpu", 0};
   return Tensor(node);
 }
@@ -173,7 +198,14 @@ Tensor At::transfer(const Tensor& x, const DeviceId& device) const {
 
 std::vector<Tensor> At::gradients(std::vector<Tensor> roots, const std::vector<Tensor>& with_respect_to) const {
   NodePtr node = make(Node::Kind::gradient);
+  for (const std::vector<Tensor>* tensors : {&std::as_const(roots), &with_respect_to})
+    for (const Tensor& tensor : *tensors)
+      if (!tensor.is_defined())
+        throw Error(fmt::format("gradient: {} is an undefined tensor ({})",
+                                tensors == &roots ? "the loss" : "what it is taken with respect to",
+                                node->frames.empty() ? "unknown line" : to_source_site(node->frames[0]).to_string()));
   node->entry = &find_op("gradient");
+  auto lock = lock_graphs();
   auto is_wanted = [&](const NodePtr& leaf) {
     return std::any_of(with_respect_to.begin(), with_respect_to.end(),
                        [&](const Tensor& wanted) { return wanted.node() == leaf; });
@@ -265,6 +297,12 @@ DType common_dtype(std::span<const Operand> operands) {
   };
   std::optional<DType> common;
   for (const Operand& operand : operands)
+    if (operand.is_tensor() && !operand.tensor().is_defined()) {
+      Site site = site_of(operand.where());
+      throw Error(fmt::format("an operand is an undefined tensor: expected one to be assigned first{}",
+                              site ? fmt::format(" ({})", to_source_site(site).to_string()) : ""));
+    }
+  for (const Operand& operand : operands)
     if (operand.is_tensor() && (!common || rank(operand.tensor().dtype()) > rank(*common)))
       common = operand.tensor().dtype();
   for (const Operand& operand : operands) {
@@ -295,6 +333,7 @@ Shape common_shape(const Shape& a, const Shape& b) {
 }
 
 int resolve_dim(int64_t dim, int rank, std::string_view op) {
+  if (rank == 0) throw Error(fmt::format("{}: dim {} of a scalar, expected a tensor with dimensions", op, dim));
   int64_t resolved = dim < 0 ? dim + rank : dim;
   if (resolved < 0 || resolved >= rank)
     throw Error(
@@ -303,6 +342,7 @@ int resolve_dim(int64_t dim, int rank, std::string_view op) {
 }
 
 std::vector<NodePtr> reachable(std::span<const Tensor> roots, std::span<const Tensor> stops) {
+  auto lock = lock_graphs();
   std::vector<NodePtr> found, pending;
   std::set<const Node*> seen;
   auto visit = [&](const Tensor& tensor) {

@@ -27,6 +27,9 @@ namespace placewright::capture {
 
 struct Resident;  // load_graph.cc
 
+// Held while a graph of nodes is walked, and while a node that was read becomes a value: its kind, operands and roots.
+std::unique_lock<std::recursive_mutex> lock_graphs();
+
 // Numbers nodes in the order in which they are made.
 int64_t next_serial();
 
@@ -43,6 +46,7 @@ inline Site site_of(std::source_location where) {
 SourceSite to_source_site(Site site);
 
 // A value that is kept between steps. Until an executable needs it, the value stands here; then in the session's store.
+// Its functions may be called from several threads.
 class State {
  public:
   // Writes the first value, row-major, to memory that may hold anything. Called when the value is wanted, perhaps more
@@ -55,7 +59,7 @@ class State {
 
   HostTensor read() const;
   void write(const HostTensor& value);
-  void convert(DType dtype);  // Error once a graph was captured with it
+  void convert(DType dtype);  // Error once a graph was captured with it. Not beside other threads
   // The process-wide name, in graphs and in the store: claimed at first use, from `name`.
   const std::string& key();
   // Hands the value to the store, unless it has it.
@@ -68,6 +72,9 @@ class State {
   Site made() const { return made_; }
 
  private:
+  const std::string& key_locked();
+
+  mutable std::mutex mutex_;  // of all below
   DType dtype_;
   Sizes sizes_;
   Fill fill_;  // until the value is in the store
@@ -78,6 +85,10 @@ class State {
 };
 
 struct Node {
+  Node() = default;
+  ~Node();
+  Node(const Node&) = delete;
+
   enum class Kind : uint8_t {
     op,        // an op of the table
     gradient,  // results of `roots`, then the gradients of roots[0] with respect to `with_respect_to`
@@ -107,10 +118,11 @@ struct Node {
   std::shared_ptr<State> state;
   // value: its elements. An op that is read becomes a value and lets go of its operands
   std::vector<HostTensor> host;
+  std::atomic<bool> has_host{false};  // other threads may read `host`
   bool depends_on_argument = false;
   std::shared_ptr<ResultMemory> computed;  // a value that an executable made: where it stands until somebody reads it
   std::shared_ptr<Resident> resident;      // its bytes on the device that the user moved it to
-  std::recursive_mutex mutex;              // held while it is being read
+  std::recursive_mutex mutex;              // held while it is being read; of host and resident
   // Whether somebody has put a copy beside `computed`: in `host` or `resident`.
   std::atomic<bool> is_read{false};
 };
@@ -119,6 +131,9 @@ using NodePtr = std::shared_ptr<Node>;
 
 // Error, with the line, unless the session has the device: says which it has, and why this one is absent.
 void require_device(const DeviceId& device, Site site);
+
+// The elements in host memory; runs what is needed. `where` is the line that asks, for errors.
+HostTensor value_of(const Tensor& tensor, Site where);
 
 // Makes nodes at a line of the user's code; the library's own functions are written with it.
 class At {

@@ -26,32 +26,44 @@ State::~State() {
 }
 
 HostTensor State::read() const {
-  if (store_) return store_->read(key_);
+  std::unique_lock lock(mutex_);
+  if (std::shared_ptr<StateStore> store = store_) {
+    lock.unlock();
+    return store->read(key_);
+  }
   HostTensor value(dtype_, sizes_);
   fill_(value.raw());
   return value;
 }
 
 void State::write(const HostTensor& value) {
-  if (!store_) {
+  std::unique_lock lock(mutex_);
+  if (std::shared_ptr<StateStore> store = store_) {
+    lock.unlock();
+    store->write(key_, value);
+  } else {
     fill_ = filled_with(value);
-    return;
   }
-  for (const std::string& each : store_->names())  // replicas, too
-    if (primary_name(each) == key_) store_->write(each, value);
 }
 
 void State::convert(DType dtype) {
+  std::lock_guard lock(mutex_);
   if (session_)
     throw Error(fmt::format("parameter {} cannot become {}: it is in use; convert the module before its first use",
                             name, placewright::name(dtype)));
-  HostTensor value = read(), converted(dtype, sizes_);
+  HostTensor value(dtype_, sizes_), converted(dtype, sizes_);
+  fill_(value.raw());
   for (int64_t i = 0; i < value.elements(); ++i) converted.set_number(i, value.number(i));
   dtype_ = dtype;
   fill_ = filled_with(converted);
 }
 
 const std::string& State::key() {
+  std::lock_guard lock(mutex_);
+  return key_locked();
+}
+
+const std::string& State::key_locked() {
   if (!session_) {
     session_ = Session::current();
     key_ = session_->claim_name(name.empty() ? "state" : name);
@@ -60,9 +72,10 @@ const std::string& State::key() {
 }
 
 void State::enter(const std::shared_ptr<StateStore>& store) {
+  std::lock_guard lock(mutex_);
   if (store_ == store) return;
   if (store_) throw Error(fmt::format("state {} belongs to a session that configure() has replaced", key_));
-  store->add(key(), dtype_, sizes_, fill_);
+  store->add(key_locked(), dtype_, sizes_, fill_);
   store_ = store;
   fill_ = nullptr;
 }

@@ -23,8 +23,6 @@ class ByteSource {
     if (packed_.size() < 2 || packed_[0] != 0x1f || packed_[1] != 0x8b) return;
     is_gzip_ = true;
     if (inflateInit2(&stream_, 16 + MAX_WBITS) != Z_OK) throw Error("zlib cannot be started");
-    stream_.next_in = packed_.data();
-    stream_.avail_in = static_cast<uInt>(packed_.size());
   }
   ~ByteSource() {
     if (is_gzip_) inflateEnd(&stream_);
@@ -37,17 +35,19 @@ class ByteSource {
     if (got != count)
       throw Error(fmt::format("{}: truncated: found {} bytes of {}, expected {}", path_.string(), got, what, count));
   }
+  // Of the file, too: nothing may follow what was packed. Error if its end and checksum are missing.
   bool is_at_end() {
     uint8_t byte;
-    return (is_gzip_ ? inflate_some(&byte, 1) : copy_some(&byte, 1)) == 0;
+    if (!is_gzip_) return copy_some(&byte, 1) == 0;
+    if (inflate_some(&byte, 1) > 0) return false;
+    if (!is_complete_) throw Error(fmt::format("{}: truncated: the gzip data's end is missing", path_.string()));
+    return packed_left() == 0;
   }
   // The most bytes that can still come: deflate packs at most 1032 to 1.
-  int64_t most_left() const {
-    return is_gzip_ ? checked_mul(static_cast<int64_t>(stream_.avail_in) + 1, 1032) + (64 << 10)
-                    : static_cast<int64_t>(packed_.size()) - position_;
-  }
+  int64_t most_left() const { return is_gzip_ ? checked_mul(packed_left() + 1, 1032) + (64 << 10) : packed_left(); }
 
  private:
+  int64_t packed_left() const { return static_cast<int64_t>(packed_.size()) - position_ + stream_.avail_in; }
   int64_t copy_some(uint8_t* into, int64_t count) {
     int64_t some = std::min(count, static_cast<int64_t>(packed_.size()) - position_);
     if (some > 0) std::memcpy(into, packed_.data() + position_, static_cast<size_t>(some));
@@ -57,12 +57,18 @@ class ByteSource {
   int64_t inflate_some(uint8_t* into, int64_t count) {
     int64_t done = 0;
     while (done < count && !ended_) {
+      if (stream_.avail_in == 0) {  // zlib counts in 32 bits
+        stream_.next_in = packed_.data() + position_;
+        stream_.avail_in = static_cast<uInt>(std::min<int64_t>(packed_left(), 1 << 30));
+        position_ += stream_.avail_in;
+      }
       auto piece = static_cast<uInt>(std::min<int64_t>(count - done, 1 << 30));
       stream_.next_out = into + done;
       stream_.avail_out = piece;
       int status = inflate(&stream_, Z_NO_FLUSH);
       done += piece - stream_.avail_out;
-      if (status == Z_STREAM_END || status == Z_BUF_ERROR)
+      is_complete_ = status == Z_STREAM_END;
+      if (is_complete_ || status == Z_BUF_ERROR)
         ended_ = true;
       else if (status != Z_OK)
         throw Error(fmt::format("{}: damaged gzip data after {} bytes", path_.string(), stream_.total_out));
@@ -72,8 +78,8 @@ class ByteSource {
 
   const std::filesystem::path& path_;
   std::vector<uint8_t> packed_;
-  int64_t position_ = 0;
-  bool is_gzip_ = false, ended_ = false;
+  int64_t position_ = 0;  // of what is read next, or was not given to zlib yet
+  bool is_gzip_ = false, ended_ = false, is_complete_ = false;
   z_stream stream_{};
 };
 

@@ -1,6 +1,7 @@
 #include <cstring>
 #include <future>
 #include <numeric>
+#include <system_error>
 
 #include <fmt/core.h>
 
@@ -51,10 +52,11 @@ struct DataLoader::Iterator::Pass {
   }
 
   std::optional<Batch> take() {
-    if (!options.prefetch) return make();
-    if (!ahead.valid()) ahead = std::async(std::launch::async, [this] { return make(); });
-    std::optional<Batch> batch = ahead.get();
-    if (batch) ahead = std::async(std::launch::async, [this] { return make(); });
+    std::optional<Batch> batch = ahead.valid() ? ahead.get() : make();
+    if (batch && options.prefetch) try {
+        ahead = std::async(std::launch::async, [this] { return make(); });
+      } catch (const std::system_error&) {  // no thread to be had: made when it is asked for
+      }
     return batch;
   }
 };

@@ -125,13 +125,20 @@ NamedTensors read_safetensors(const std::filesystem::path& path) {
 void write_safetensors(const std::filesystem::path& path, const NamedTensors& tensors) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   int64_t offset = 0;
+  if (tensors.count("__metadata__"))
+    damaged(path, "not written: a tensor is named '__metadata__', which readers take for something else: rename it");
   for (const auto& [name, tensor] : tensors) {
     header[name] = {{"dtype", spell(tensor.dtype())},
                     {"shape", tensor.sizes()},
                     {"data_offsets", {offset, offset + tensor.bytes()}}};
     offset += tensor.bytes();
   }
-  std::string text = header.dump();
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const nlohmann::json::exception&) {
+    damaged(path, "not written: a tensor's name is no UTF-8 text: rename it");
+  }
   text.resize(static_cast<size_t>((text.size() + 7) / 8 * 8), ' ');
   uint64_t size = text.size();
   AtomicFile file(path);

@@ -51,6 +51,9 @@ TEST_F(FileTest, WritesReplaceWholeFiles) {
   struct stat status;
   ASSERT_EQ(::stat(path.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0600u);
+  write_file_atomically(path, "3");
+  ASSERT_EQ(::stat(path.c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u) << "a file that was closed to others stays closed";
   EXPECT_EQ(files(), 1u);
 }
 

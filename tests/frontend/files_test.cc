@@ -204,6 +204,25 @@ TEST_F(Files, IdxReadsAndRefuses) {
   EXPECT_NE(message(write("bad.gz", "\x1f\x8b\x08garbage that is no gzip"), read), "no error");
 }
 
+// The checksum stands at the end of gzip data: without it nobody knows whether the elements are right.
+TEST_F(Files, GzipThatIsCutFlippedOrFollowedIsRefused) {
+  auto read = [](const fs::path& path) { data::read_idx(path); };
+  // gzip -n of an idx file of u8[2,3], "abcdef"
+  const std::string good(
+      "\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\x63\x60\xe0\x60\x62\x60\x60\x00\x61\xe6\xc4\xa4\xe4\x94\xd4\x34"
+      "\x00\x83\xda\x46\x2f\x12\x00\x00\x00",
+      35);
+  EXPECT_EQ(data::read_idx(write("good.gz", good)).integer(5), 'f');
+  for (size_t length = 2; length < good.size(); ++length)
+    EXPECT_NE(message(write("cut.gz", good.substr(0, length)), read), "no error") << length;
+  for (size_t i = 10; i < good.size(); ++i) {  // the header's time and system do not matter
+    std::string flipped = good;
+    flipped[i] = static_cast<char>(flipped[i] ^ 4);
+    EXPECT_NE(message(write("flipped.gz", flipped), read), "no error") << i;
+  }
+  EXPECT_THAT(message(write("followed.gz", good + "x"), read), HasSubstr("after the 6 of its elements"));
+}
+
 TEST_F(Files, AFailedSaveLeavesTheOldFile) {
   write_safetensors(folder_ / "keep", {{"a", HostTensor::scalar(1.0f)}});
   fs::create_directories(folder_ / "taken");

@@ -1,12 +1,14 @@
 #include "placewright/runtime/byte_cache.h"
 
 #include <cstdlib>
+#include <functional>
 #include <random>
 #include <signal.h>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -137,6 +139,60 @@ TEST_F(ByteCacheTest, TheOldestGoWhenItGrowsTooLarge) {
   EXPECT_LE(cache.size(), 1000);
   EXPECT_EQ(cache.load("key 0"), std::nullopt);
   EXPECT_TRUE(cache.load("key 9"));
+}
+
+// What stands in an entry's place and is no file: a folder, a pipe that nobody writes to, a link to somewhere else.
+TEST_F(ByteCacheTest, WhatStandsInAnEntrysPlaceGoesOrIsSaid) {
+  ByteCache cache(folder());
+  cache.store("key", Bytes{1});
+  const fs::path path = cache.entries().at(0).path, outside = root_ / "outside";
+  write_file_atomically(outside, "not ours");
+  const std::function<void()> intruders[] = {
+      [&] { fs::create_directory(path); }, [&] { ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0); },
+      [&] { fs::create_symlink(outside, path); }, [&] { fs::create_symlink(root_ / "nowhere", path); }};
+  for (const auto& intrude : intruders) {
+    fs::remove(path);
+    intrude();
+    lines_.clear();
+    EXPECT_EQ(cache.load("key"), std::nullopt);
+    ASSERT_EQ(lines_.size(), 1u);
+    EXPECT_THAT(lines_[0], testing::HasSubstr("removed"));
+    cache.store("key", Bytes{2});
+    EXPECT_EQ(cache.load("key"), Bytes{2});
+    EXPECT_EQ(lines_.size(), 1u);
+  }
+  EXPECT_EQ(read_text_file(outside), "not ours");
+  fs::remove(path);
+  fs::create_directories(path / "with files");
+  lines_.clear();
+  EXPECT_EQ(cache.load("key"), std::nullopt);
+  cache.store("key", Bytes{3});
+  ASSERT_EQ(lines_.size(), 2u);
+  EXPECT_THAT(lines_[0], testing::HasSubstr("cannot be removed (Directory not empty)"));
+  EXPECT_THAT(lines_[1], testing::HasSubstr("not kept"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder()), fs::directory_iterator()), 1) << "no temporary stays";
+}
+
+// A disk that fills up in the middle of an entry, as a limit on the size of files makes one.
+TEST_F(ByteCacheTest, AFullDiskKeepsTheOldEntries) {
+  ByteCache cache(folder());
+  cache.store("old", Bytes(100, 1));
+  auto before = ::signal(SIGXFSZ, SIG_IGN);
+  struct rlimit usual;
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &usual), 0);
+  struct rlimit small{1000, usual.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+  cache.store("old", Bytes(5000, 2));
+  cache.store("new", Bytes(5000, 3));
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &usual), 0);
+  ::signal(SIGXFSZ, before);
+  ASSERT_EQ(lines_.size(), 2u);
+  EXPECT_THAT(lines_[0], testing::HasSubstr("not kept"));
+  EXPECT_EQ(cache.load("old"), Bytes(100, 1));
+  EXPECT_EQ(cache.load("new"), std::nullopt);
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder()), fs::directory_iterator()), 1) << "no temporary stays";
+  cache.store("new", Bytes(5000, 3));
+  EXPECT_EQ(cache.load("new"), Bytes(5000, 3));
 }
 
 TEST_F(ByteCacheTest, AFailureToStoreIsOneLine) {

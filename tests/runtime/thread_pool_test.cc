@@ -3,14 +3,17 @@
 #include <atomic>
 #include <mutex>
 #include <numeric>
+#include <pthread.h>
 #include <set>
 #include <stdexcept>
 #include <thread>
 #include <vector>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "placewright/base/error.h"
+#include "placewright/base/log.h"
 
 namespace placewright {
 namespace {
@@ -68,6 +71,27 @@ TEST(ThreadPool, TheFirstFailureReachesTheCallerAndThePoolGoesOn) {
     for (int64_t i = begin; i < end; ++i) sum += i;
   });
   EXPECT_EQ(sum, 4950);
+}
+
+// As under a limit on processes: the system gives no thread, here because none has room for such a stack.
+TEST(ThreadPool, GoesOnWithTheThreadsThatTheSystemGives) {
+  std::vector<std::string> lines;
+  LogCapture capture([&](LogLevel, std::string_view line) { lines.emplace_back(line); });
+  pthread_attr_t usual, absurd;
+  ASSERT_EQ(::pthread_getattr_default_np(&usual), 0);
+  ASSERT_EQ(::pthread_attr_init(&absurd), 0);
+  ASSERT_EQ(::pthread_attr_setstacksize(&absurd, size_t{1} << 47), 0);
+  ASSERT_EQ(::pthread_setattr_default_np(&absurd), 0);
+  ThreadPool pool(4);
+  for (int round = 0; round < 2; ++round) {
+    std::vector<std::pair<int64_t, int64_t>> parts;
+    pool.parallel_for(10, 1, [&](int64_t begin, int64_t end) { parts.emplace_back(begin, end); });
+    EXPECT_EQ(parts, (std::vector<std::pair<int64_t, int64_t>>{{0, 3}, {3, 6}, {6, 8}, {8, 10}}));
+    EXPECT_THROW(pool.parallel_for(10, 1, [](int64_t, int64_t) { throw Error("a part"); }), Error);
+  }
+  ASSERT_EQ(::pthread_setattr_default_np(&usual), 0);
+  EXPECT_EQ(lines.size(), 1u);
+  EXPECT_THAT(lines.at(0), testing::HasSubstr("0 of 3 threads"));
 }
 
 TEST(ThreadPool, NestedAndConcurrentUseDoesTheWorkInTheCaller) {

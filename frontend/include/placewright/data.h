@@ -43,6 +43,7 @@ struct LoaderOptions {
 class DataLoader {
  public:
   DataLoader(const TensorDataset& dataset, LoaderOptions options);
+  DataLoader(const TensorDataset&& dataset, LoaderOptions options) = delete;  // it would be gone
   int64_t batches() const;
   int64_t epoch() const;  // passes begun so far
   void set_epoch(int64_t epoch);

@@ -47,19 +47,22 @@ class Module {
   };
   const std::vector<Child>& children() const;
 
-  // Pins the state of this module and those below to a device; moved there once, before the first step.
+  // Pins the state of this module and those below to a device; moved there once, before the next call. What was
+  // compiled before is compiled anew then.
   Module& to(const DeviceId& device, Here where = Here::current());
   Module& to(const char* device, Here where = Here::current());
   Module& to(const std::string& device, Here where = Here::current());
   // Converts floating parameters: before the first use only.
   Module& to(DType dtype);
 
-  // Dropout works only while training. Modules train by default; an executable compiled before does not change.
+  // Dropout works only while training. Modules train by default; a compiled function looks at each call.
   Module& train(bool training = true);
   Module& eval() { return train(false); }
   bool is_training() const;
   // Frozen parameters get neither gradients nor updates.
   Module& freeze(bool frozen = true);
+  // Changes when the ops that this module is captured as, or their places, may change.
+  uint64_t structure() const;
 
  protected:
   // Registers a submodule; the reference stays good when this module is moved.

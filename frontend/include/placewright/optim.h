@@ -45,16 +45,18 @@ class Optimizer {
   double lr() const { return hyper("lr"); }
   void set_lr(double lr) { set_hyper("lr", lr); }
   double hyper(const std::string& name, int group = 0) const;
-  void set_hyper(const std::string& name, double value);             // of all groups
-  void set_hyper(const std::string& name, double value, int group);  // Error if the optimizer has none of that name
+  // Error if the optimizer has none of that name, or the value is outside its range; then nothing was changed.
+  void set_hyper(const std::string& name, double value);  // of all groups
+  void set_hyper(const std::string& name, double value, int group);
   // A further group, whose hyper-parameters start from the first one's; `changes` differ.
   int add_group(const std::vector<nn::NamedParameter>& parameters, const std::vector<Hyper>& changes = {});
   const std::vector<Group>& groups() const { return groups_; }
 
   // Gradient clipping, before the update: to a total norm over all gradients, or each element to [-value, value].
   // Switching on or off recompiles; changing the bound does not.
-  void clip_norm(double max_norm) { max_norm_ = max_norm; }
-  void clip_value(double max_value) { max_value_ = max_value; }
+  // 0 switches off.
+  void clip_norm(double max_norm);
+  void clip_value(double max_value);
   double max_norm() const { return max_norm_; }
   double max_value() const { return max_value_; }
 
@@ -71,6 +73,8 @@ class Optimizer {
   Optimizer(std::vector<nn::NamedParameter> parameters, std::vector<Hyper> hypers);
 
  private:
+  size_t checked(int group) const;
+  void require_own(const std::vector<nn::NamedParameter>& parameters) const;
   std::vector<Group> groups_;
   double max_norm_ = 0, max_value_ = 0;
   std::unique_ptr<Body> body_;

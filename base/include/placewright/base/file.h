@@ -20,7 +20,8 @@ std::optional<std::vector<uint8_t>> try_read_file(const std::filesystem::path& p
 
 // Replaces the file by one that holds `bytes`, all or nothing: a temporary file beside it, fsync, rename, fsync of the
 // folder. After a failure (a full disk) the old file stands untouched and no temporary is left. What is no file (a
-// terminal, a pipe, /dev/stdout) is written to as it comes; a link stays, what it leads to is replaced.
+// terminal, a pipe, /dev/stdout) is written to as it comes; a link stays, what it leads to is replaced. Nobody
+// may do more with the new file than `mode` and the old one let them.
 void write_file_atomically(const std::filesystem::path& path, std::span<const uint8_t> bytes, uint32_t mode = 0644);
 void write_file_atomically(const std::filesystem::path& path, std::string_view text, uint32_t mode = 0644);
 
@@ -31,8 +32,8 @@ class AtomicFile {
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;
   void write(std::span<const uint8_t> bytes);
-  // With `durable` the bytes have reached the disk when it returns; without, a crash of the machine (not of the process)
-  // may leave a damaged file.
+  // With `durable` the bytes have reached the disk when it returns; without, a crash of the machine (not of the
+  // process) may leave a damaged file.
   void commit(bool durable = true);
 
  private:

@@ -56,11 +56,12 @@ class HostTensor {
   HostTensor& operator=(const HostTensor&);
   HostTensor& operator=(HostTensor&&) noexcept;
   ~HostTensor();
-  HostTensor(DType dtype, Sizes sizes);  // zeros, 64-byte aligned
+  // Zeros, 64-byte aligned. Error if a size is negative or there is not so much memory.
+  HostTensor(DType dtype, Sizes sizes);
   template <typename T>
   static HostTensor from(Sizes sizes, const std::vector<T>& values) {
     HostTensor tensor(dtype_of<T>(), std::move(sizes));
-    PW_CHECK(static_cast<int64_t>(values.size()) == tensor.elements());
+    tensor.require_elements(values.size());
     std::span<T> data = tensor.data<T>();
     for (size_t i = 0; i < values.size(); ++i) data[i] = values[i];
     return tensor;
@@ -76,14 +77,15 @@ class HostTensor {
   int64_t bytes() const { return byte_size(dtype_, elements_); }
   const uint8_t* raw() const { return data_.get(); }
   uint8_t* raw() { return data_.get(); }
+  // Error if T is not the dtype's element type.
   template <typename T>
   std::span<const T> data() const {
-    PW_CHECK(dtype_of<T>() == dtype_);
+    require_dtype(dtype_of<T>());
     return {reinterpret_cast<const T*>(data_.get()), static_cast<size_t>(elements_)};
   }
   template <typename T>
   std::span<T> data() {
-    PW_CHECK(dtype_of<T>() == dtype_);
+    require_dtype(dtype_of<T>());
     return {reinterpret_cast<T*>(data_.get()), static_cast<size_t>(elements_)};
   }
   // Element `position` (row-major, flat) as f64 or i64; storing rounds once, to nearest even, or truncates and
@@ -98,6 +100,13 @@ class HostTensor {
   bool same_bytes(const HostTensor& other) const;  // dtype, sizes and every bit
 
  private:
+  void require_elements(size_t given) const;
+  void require_dtype(DType asked) const {
+    if (asked != dtype_) [[unlikely]]
+      refuse_dtype(asked);
+  }
+  [[noreturn]] void refuse_dtype(DType asked) const;
+
   DType dtype_;
   Sizes sizes_;
   int64_t elements_ = 0;

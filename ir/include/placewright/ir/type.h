@@ -37,7 +37,9 @@ class Dim {
 using Shape = std::vector<Dim>;
 using Sizes = std::vector<int64_t>;  // a shape that is all numbers, or strides, or a position
 
-int64_t element_count(const Sizes& sizes);    // checked; 1 for a scalar
+int64_t element_count(const Sizes& sizes);  // checked; 1 for a scalar
+// Of a dense tensor. Error, which names it, if a size is negative or 64 bits cannot count the bytes.
+int64_t byte_size(DType dtype, const Sizes& sizes);
 Sizes row_major_strides(const Sizes& sizes);  // in elements
 std::string to_string(const Shape& shape);    // "[32,10]"
 std::string to_string(const Sizes& sizes);

@@ -91,7 +91,7 @@ class Executable : public std::enable_shared_from_this<Executable> {
   std::unique_ptr<Context> make_context() const;
   // Runs the step. Arguments in the program's order, on the devices that it says and of the bytes that it says; they
   // are read until run returns. Results are then ready in the context. After an error states may hold some of the new
-  // values only if the program updates in place.
+  // values only if the program updates in place; a status of a kernel on the host ends the call before what follows it.
   void run(Context& context, std::span<const BufferView> arguments) const;
   // The same from host tensors, which must be row-major in the program too.
   void run(Context& context, std::span<const HostTensor> arguments) const;

@@ -52,8 +52,11 @@ class StateStore {
 
   // The state's logical value. Waits for calls that update.
   HostTensor read(const std::string& name) const;
-  // Replaces the value where it stands. Error if dtype or sizes differ. Waits for running calls.
+  // Replaces the value where it stands, and those of its replicas: no call sees one without the other. Error if dtype
+  // or sizes differ. Waits for running calls.
   void write(const std::string& name, const HostTensor& value);
+  // Gives a state the value of another, of its type; adds it if there is none of that name. Waits for running calls.
+  void copy(const std::string& to, const std::string& from);
   void remove(const std::string& name);
 
   // Puts a state on a device in a layout: nothing to do if it is there already. Executables that were bound to the old
@@ -77,6 +80,8 @@ class StateStore {
   };
   const State& find(const std::string& name) const;
   HostTensor read_locked(const State& state) const;
+  void write_locked(const State& state, const HostTensor& value) const;
+  void add_locked(const std::string& name, DType dtype, const Sizes& sizes, const std::function<void(uint8_t*)>& fill);
 
   std::shared_ptr<Device> host_;
   std::map<std::string, State> states_;
