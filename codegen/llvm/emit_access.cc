@@ -114,6 +114,7 @@ void FunctionEmitter::raise_status(Value* violated, Status status, int64_t activ
     if (active < how_->lanes) violated = b_.CreateAnd(violated, lane_mask(active));
     violated = b_.CreateOrReduce(violated);
   }
+  may_raise_ = true;
   auto* raise = llvm::BasicBlock::Create(module_.getContext(), "raise", function_);
   auto* after = llvm::BasicBlock::Create(module_.getContext(), "checked", function_);
   b_.CreateCondBr(violated, raise, after);

@@ -39,16 +39,35 @@ void FunctionEmitter::emit(const LoopFunction& function) {
     buffers_[i] = buffers_[from];
   }
   memo_.emplace_back();
-  emit_nodes(function.nodes);
+  for (const LoopNode& node : function.nodes) {
+    may_raise_ = false;
+    emit_node(node);
+    if (may_raise_ && &node != &function.nodes.back()) return_if_raised();
+  }
   b_.CreateRetVoid();
 }
 
 void FunctionEmitter::emit_nodes(const std::vector<LoopNode>& nodes) {
-  for (const LoopNode& node : nodes)
-    if (node.kind == LoopNode::Kind::loop)
-      emit_loop(node);
-    else
-      emit_leaf(node);
+  for (const LoopNode& node : nodes) emit_node(node);
+}
+
+void FunctionEmitter::emit_node(const LoopNode& node) {
+  if (node.kind == LoopNode::Kind::loop)
+    emit_loop(node);
+  else
+    emit_leaf(node);
+}
+
+// Updates of states may stand behind what went wrong: they must not see it.
+void FunctionEmitter::return_if_raised() {
+  auto* leave = llvm::BasicBlock::Create(module_.getContext(), "leave", function_);
+  auto* go_on = llvm::BasicBlock::Create(module_.getContext(), "go_on", function_);
+  llvm::LoadInst* status = b_.CreateAlignedLoad(b_.getInt64Ty(), status_, llvm::Align(8));
+  status->setAtomic(llvm::AtomicOrdering::Monotonic);  // other threads may raise it meanwhile
+  b_.CreateCondBr(b_.CreateICmpNE(status, i64(0)), leave, go_on);
+  b_.SetInsertPoint(leave);
+  b_.CreateRetVoid();
+  b_.SetInsertPoint(go_on);
 }
 
 const Stage& FunctionEmitter::first_stage(const LoopNode& node) const {

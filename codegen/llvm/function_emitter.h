@@ -43,6 +43,8 @@ class FunctionEmitter {
 
   // emit_loops.cc
   void emit_nodes(const std::vector<LoopNode>& nodes);
+  void emit_node(const LoopNode& node);
+  void return_if_raised();
   void emit_loop(const LoopNode& node);
   void make_loop(Value* low, Value* high, int64_t step, const std::function<void(Value*)>& body);
   const Stage& first_stage(const LoopNode& node) const;
@@ -149,6 +151,7 @@ class FunctionEmitter {
   std::vector<Value*> parameters_;                    // of a custom combine
   std::map<std::pair<int, int>, uint64_t> dependencies_;
   std::vector<std::map<Key, Value*>> memo_;  // innermost scope last
+  bool may_raise_ = false;                   // whether what was emitted since it was cleared may raise the status
 };
 
 }  // namespace placewright
