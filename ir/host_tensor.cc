@@ -12,6 +12,7 @@ namespace placewright {
 namespace {
 
 constexpr std::align_val_t alignment{64};
+constexpr size_t most_bytes = size_t{1} << 46;  // more than a machine has; some allocators end the program when asked
 
 // Calls `body` with a value of the C++ type that holds `dtype`.
 template <typename Body>
@@ -59,7 +60,7 @@ HostTensor::HostTensor() : HostTensor(DType::f32, {}) {}
 HostTensor::HostTensor(DType dtype, Sizes sizes) : dtype_(dtype), sizes_(std::move(sizes)) {
   const size_t size = static_cast<size_t>(round_up(std::max<int64_t>(byte_size(dtype_, sizes_), 1), 64));
   elements_ = element_count(sizes_);
-  auto* bytes = static_cast<uint8_t*>(::operator new(size, alignment, std::nothrow));
+  auto* bytes = size > most_bytes ? nullptr : static_cast<uint8_t*>(::operator new(size, alignment, std::nothrow));
   if (!bytes)
     throw Error(fmt::format("a tensor of {}{} takes {} bytes, which this process cannot get: make it smaller",
                             name(dtype_), to_string(sizes_), size));
