@@ -52,12 +52,40 @@ class Planner {
     const Decision& decision = decisions_[op];
     OpPlacement placement{
         op, function_.ops[op].origin, what(op), site_of(op), places_[op], decision.cause, reason(op), {}, 0};
-    for (const DeviceId& device : solver_.devices()) {
-      if (device == decision.device) continue;
-      auto at = decision.rejected.find(device);
-      placement.rejected.push_back({device, at != decision.rejected.end() ? at->second : reason(op)});
-    }
+    for (const DeviceId& device : solver_.devices())
+      if (device != decision.device) placement.rejected.push_back(rejection(op, device));
+    if (!context_.machine || is_given(decision.cause)) return placement;
+    for (const AbsentDevice& absent : context_.machine->absent)
+      placement.rejected.push_back({DeviceId{absent.kind, 0}, RejectionKind::absent,
+                                    fmt::format("{}; {}", absent.cause, absent.fix), site_of(op), 0});
     return placement;
+  }
+
+  // Nobody looked for a device.
+  static bool is_given(PlacementCause cause) {
+    return cause == PlacementCause::pinned || cause == PlacementCause::argument_home;
+  }
+
+  // What keeps an op off a device: the user's word, then what the device cannot do, then what decided for its group.
+  RejectedDevice rejection(int32_t op, const DeviceId& device) const {
+    const Decision& decision = decisions_[op];
+    if (decision.cause == PlacementCause::pinned) {
+      const Op& made = function_.ops[op];
+      return {device, RejectionKind::pinned, reason(op), made.pin ? made.pin->site : site_of(op), 0};
+    }
+    if (std::string cause = solver_.refusal(op, device); !cause.empty())
+      return {device, RejectionKind::no_kernel, cause, site_of(op), 0};
+    RejectedDevice why{device, RejectionKind::follows, reason(op), site_of(op), 0};
+    if (decision.because >= 0 && !site_of(decision.because).file.empty()) why.site = site_of(decision.because);
+    auto decided = decision.rejected.find(device);
+    if (decision.cause == PlacementCause::colocated) {
+      why.kind = RejectionKind::colocated;
+      if (decided == decision.rejected.end()) return why;
+      why.cause += ": " + decided->second.cause;
+      why.seconds = decided->second.seconds;
+      return why;
+    }
+    return decided == decision.rejected.end() ? why : decided->second;
   }
 
   std::string reason(int32_t op) const {
@@ -188,6 +216,28 @@ std::string_view name(PlacementCause cause) {
   return "";
 }
 
+std::string_view name(RejectionKind kind) {
+  switch (kind) {
+    case RejectionKind::pinned:
+      return "pinned";
+    case RejectionKind::follows:
+      return "follows";
+    case RejectionKind::colocated:
+      return "colocated";
+    case RejectionKind::no_kernel:
+      return "no kernel";
+    case RejectionKind::memory:
+      return "memory";
+    case RejectionKind::dearer:
+      return "dearer";
+    case RejectionKind::same_cost:
+      return "same cost";
+    case RejectionKind::absent:
+      return "absent";
+  }
+  return "";
+}
+
 double transfer_seconds(const PassContext& context, const DeviceId& from, const DeviceId& to, int64_t bytes) {
   if (from == to) return 0;
   if (context.profile)
@@ -219,7 +269,8 @@ std::string print_plan(const PlacementPlan& plan) {
     text += op.seconds > 0 ? fmt::format(" ({})\n", duration_text(op.seconds)) : "\n";
     bool was_chosen = op.cause == PlacementCause::cheapest || op.cause == PlacementCause::only_device;
     for (size_t i = 0; was_chosen && i < op.rejected.size(); ++i)
-      text += fmt::format("  not {}: {}\n", op.rejected[i].device.to_string(), op.rejected[i].cause);
+      if (op.rejected[i].kind != RejectionKind::absent)  // said once, at the end
+        text += fmt::format("  not {}: {}\n", op.rejected[i].device.to_string(), op.rejected[i].cause);
   }
   text += fmt::format("transfers: {} bytes a step, {} bytes at load\n", plan.bytes_per_step, plan.bytes_at_load);
   for (const PlannedTransfer& transfer : plan.transfers)

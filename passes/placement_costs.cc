@@ -5,8 +5,10 @@
 #include <set>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "movement.h"
+#include "placement_reasons.h"
 #include "placement_solver.h"
 #include "placewright/passes/placement_problem.h"
 #include "rewrite.h"
@@ -33,26 +35,61 @@ void PlacementSolver::choose_by_cost() {
     }
     group_of[i] = group_of[group];
   }
-  PlacementProblem problem = make_problem(group_of, static_cast<int>(roots.size()));
+  std::vector<Value> sources;
+  PlacementProblem problem = make_problem(group_of, static_cast<int>(roots.size()), sources);
   Solution solution = solve_placement(problem);
   std::vector<std::vector<int>> values_of = values_of_groups(problem);
+  std::vector<std::vector<int32_t>> members(roots.size());
+  for (size_t i = 0; i < function_.ops.size(); ++i) members[group_of[i]].push_back(static_cast<int32_t>(i));
   for (size_t g = 0; g < roots.size(); ++g) {
     if (decided(roots[g])) continue;
-    std::map<DeviceId, std::string> rejected;
+    std::map<DeviceId, RejectedDevice> rejected;
     for (int label = 0; label < problem.labels; ++label) {
       if (label == solution.labels[g]) continue;
-      int64_t dearer = flip_cost(problem, values_of, solution.labels, static_cast<int>(g), label);
-      rejected[devices_[label]] =
-          problem.costs[g][label] >= PlacementProblem::unrunnable ? "cannot run all ops that belong together here"
-          : dearer == 0                                           ? "costs the same"
-                        : "dearer by " + duration_text(static_cast<double>(dearer) * 1e-9) + " if it alone ran there";
+      const DeviceId& device = devices_[label];
+      if (problem.costs[g][label] >= PlacementProblem::unrunnable) {
+        rejected[device] = refusal_of_group(members[g], device);
+        continue;
+      }
+      FlipPrice price = price_flip(problem, values_of, solution.labels, static_cast<int>(g), label);
+      Value dearest = price.dearest < 0 ? Value{} : sources[price.dearest];
+      rejected[device] = dearer(price, dearest, device, site(roots[g]));
     }
     decide(roots[g], {devices_[solution.labels[g]], PlacementCause::cheapest, -1, false, std::move(rejected)});
   }
 }
 
+// What keeps ops that stay together off a device: the first of them that it cannot run.
+RejectedDevice PlacementSolver::refusal_of_group(const std::vector<int32_t>& group, const DeviceId& device) const {
+  for (int32_t op : group) {
+    std::string cause = refusal(op, device);
+    if (cause.empty()) continue;
+    if (group.size() > 1) cause = fmt::format("{} must be on the same device: {}", describe(op), cause);
+    return {device, RejectionKind::no_kernel, cause, site(op), 0};
+  }
+  return {device, RejectionKind::no_kernel, "no finite cost there", site(group.front()), 0};
+}
+
+RejectedDevice PlacementSolver::dearer(const FlipPrice& price, Value dearest, const DeviceId& device,
+                                       const SourceSite& site) const {
+  auto text = [](int64_t nanoseconds) { return duration_text(std::abs(static_cast<double>(nanoseconds)) * 1e-9); };
+  auto change = [&](int64_t growth, const char* what) {
+    return fmt::format("{} {} to {}", text(growth), growth < 0 ? "less" : "more", what);
+  };
+  if (price.total() == 0) return {device, RejectionKind::same_cost, "costs the same", site, 0};
+  std::vector<std::string> changes;
+  if (price.running != 0) changes.push_back(change(price.running, "run"));
+  if (price.copying != 0) changes.push_back(change(price.copying, "copy"));
+  std::string cause =
+      fmt::format("dearer by {} if it alone ran there: {}", text(price.total()), fmt::join(changes, ", "));
+  if (price.copying > 0 && price.dearest >= 0)
+    cause += fmt::format(", above all {} bytes of {}", function_.tensor(dearest).bytes(), describe(dearest.op));
+  return {device, RejectionKind::dearer, cause, site, static_cast<double>(price.total()) * 1e-9};
+}
+
 // Decided groups stand where they are; results go to the host, which is one more group.
-PlacementProblem PlacementSolver::make_problem(const std::vector<int>& group_of, int groups) {
+PlacementProblem PlacementSolver::make_problem(const std::vector<int>& group_of, int groups,
+                                               std::vector<Value>& sources) {
   auto labels = static_cast<int>(devices_.size());
   PlacementProblem problem{labels, {}, {}};
   problem.costs.assign(static_cast<size_t>(groups) + 1, std::vector<int64_t>(static_cast<size_t>(labels), 0));
@@ -87,6 +124,7 @@ PlacementProblem PlacementSolver::make_problem(const std::vector<int>& group_of,
       for (const DeviceId& to : devices_)
         made.moves.push_back(nanoseconds(transfer_seconds(context_, from, to, function_.tensor(value).bytes())));
     problem.values.push_back(std::move(made));
+    sources.push_back(value);
   }
   return problem;
 }

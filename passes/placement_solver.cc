@@ -97,7 +97,11 @@ std::string PlacementSolver::describe(int32_t op) const {
                                                  : fmt::format("{} ({})", text, graph_.origins[made.origin].site());
 }
 
-// Empty if the device runs the op, be it as what it decomposes to.
+SourceSite PlacementSolver::site(int32_t op) const {
+  const Origin& origin = graph_.origins[function_.ops[op].origin];
+  return origin.has_site() ? origin.frames.front() : SourceSite{};
+}
+
 std::string PlacementSolver::refusal(int32_t op, const DeviceId& device) const {
   const Op& made = function_.ops[op];
   auto at = context_.targets.find(device);
@@ -149,12 +153,13 @@ void PlacementSolver::fix_only_devices() {
   for (size_t i = 0; i < function_.ops.size(); ++i) {
     int32_t op = static_cast<int32_t>(i);
     if (decided(op) || function_.ops[i].entry->is_structural()) continue;
-    std::map<DeviceId, std::string> rejected;
+    std::map<DeviceId, RejectedDevice> rejected;
     for (const DeviceId& device : devices_)
-      if (std::string cause = refusal(op, device); !cause.empty()) rejected[device] = cause;
+      if (std::string cause = refusal(op, device); !cause.empty())
+        rejected[device] = {device, RejectionKind::no_kernel, cause, site(op), 0};
     if (rejected.size() == devices_.size()) {
       std::vector<std::string> causes;
-      for (const auto& [device, cause] : rejected) causes.push_back(device.to_string() + ": " + cause);
+      for (const auto& [device, why] : rejected) causes.push_back(device.to_string() + ": " + why.cause);
       throw Error(fmt::format("no device runs {}: {}", describe(op), fmt::join(causes, "; ")));
     }
     if (rejected.size() + 1 < devices_.size()) continue;

@@ -11,6 +11,7 @@
 
 namespace placewright {
 
+struct FlipPrice;
 struct PlacementProblem;
 
 struct Decision {
@@ -18,7 +19,7 @@ struct Decision {
   PlacementCause cause = PlacementCause::only_device;
   int32_t because = -1;  // the op whose device decided, where there is one
   bool firm = false;     // follows from a pin: it spreads to neighbours, and a copy against it is a conflict of pins
-  std::map<DeviceId, std::string> rejected;
+  std::map<DeviceId, RejectedDevice> rejected;
 };
 
 std::string duration_text(double seconds);  // "12.3 us"
@@ -33,6 +34,9 @@ class PlacementSolver {
   // Seconds of one op on a device; composites that it refuses count as what they decompose to. 0 without a model.
   double op_seconds(int32_t op, const DeviceId& device) const;
   std::string describe(int32_t op) const;  // "dot_general (train.cc:31)", "x (train.cc:12)"
+  SourceSite site(int32_t op) const;       // no file if unknown
+  // Empty if the device runs the op, be it as what it decomposes to.
+  std::string refusal(int32_t op, const DeviceId& device) const;
 
  private:
   int32_t root(int32_t op);
@@ -45,11 +49,15 @@ class PlacementSolver {
   int32_t deciding_operand(const Op& op);
   bool try_decide(int32_t op, int32_t because, PlacementCause cause);
   void choose_by_cost();
-  PlacementProblem make_problem(const std::vector<int>& group_of, int groups);
+  // `sources`: the graph's value of each of the problem's.
+  PlacementProblem make_problem(const std::vector<int>& group_of, int groups, std::vector<Value>& sources);
+
+  RejectedDevice refusal_of_group(const std::vector<int32_t>& group, const DeviceId& device) const;
+  // `dearest`: the value that `price` names.
+  RejectedDevice dearer(const FlipPrice& price, Value dearest, const DeviceId& device, const SourceSite& site) const;
 
   bool decided(int32_t op) { return decisions_[root(op)].has_value(); }
   void decide(int32_t op, Decision decision);
-  std::string refusal(int32_t op, const DeviceId& device) const;
   void require_device(const Op& op, const DeviceId& device, const std::string& site) const;
 
   const Graph& graph_;

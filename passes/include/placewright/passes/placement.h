@@ -22,9 +22,24 @@ enum class PlacementCause : uint8_t {
 };
 std::string_view name(PlacementCause cause);
 
+enum class RejectionKind : uint8_t {
+  pinned,     // the user placed the op elsewhere
+  follows,    // what decided its place is elsewhere: a pinned neighbour, its forward op, the caller's memory
+  colocated,  // the op that it stays with is elsewhere
+  no_kernel,  // the device runs neither the op nor its parts
+  memory,     // what it holds does not fit there
+  dearer,     // the step would take longer
+  same_cost,  // the step would take as long; the device that comes first was taken
+  absent,     // the device is not here
+};
+std::string_view name(RejectionKind kind);
+
 struct RejectedDevice {
   DeviceId device;
-  std::string cause;
+  RejectionKind kind = RejectionKind::dearer;
+  std::string cause;   // for people: names the values and the lines that decided
+  SourceSite site;     // of what decided: the pin, the op that it stays with; else the op's own line
+  double seconds = 0;  // that a step would take longer if the op alone, with what stays with it, ran there
 };
 
 struct OpPlacement {
@@ -80,7 +95,8 @@ PlacementPlan plan_placement(const Graph& graph, const PassContext& context);
 Graph apply_placement(Graph graph, const PlacementPlan& plan);
 
 // Makes the ledger anew from the graph that is compiled, behind all passes: the copies that they dropped or shared are
-// gone, the constants that it loads are there. Before that, the ledger is a forecast. The runtime counts the same bytes.
+// gone, the constants that it loads are there. Before that, the ledger is a forecast. The runtime counts the same
+// bytes.
 void settle_ledger(PlacementPlan& plan, const Graph& compiled, const PassContext& context);
 
 // The text form: a line for each op with its device and reason, then the transfer ledger.
