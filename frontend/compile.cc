@@ -48,9 +48,10 @@ void fill_replicas(const Program& program, StateStore& states) {
   }
 }
 
-Placed place_captured(const Graph& captured, const PassContext& context) {
+Placed place_captured(const Graph& captured, const PassContext& context, Planned* planned) {
   Graph graph = run_passes(captured, context, {}, {}, "shard");
   PlacementPlan plan = plan_placement(graph, context);
+  if (planned) *planned = {graph, plan.transfers};
   graph = run_passes(apply_placement(std::move(graph), plan), context, {}, "insert_transfers");
   settle_ledger(plan, graph, context);
   return {std::move(graph), std::move(plan)};

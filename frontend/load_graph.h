@@ -23,7 +23,13 @@ struct Placed {
   Graph graph;
   PlacementPlan plan;
 };
-Placed place_captured(const Graph& captured, const PassContext& context);
+// What the plan was made for: its ops have the plan's numbers.
+struct Planned {
+  Graph graph;
+  std::vector<PlannedTransfer> transfers;  // as they were foreseen for it
+};
+// `planned` is for those who ask.
+Placed place_captured(const Graph& captured, const PassContext& context, Planned* planned = nullptr);
 
 // What runs a captured graph. The cache knows it by that graph, so that a process which finds it there runs no pass.
 struct FoundProgram {

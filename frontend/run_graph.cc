@@ -63,15 +63,31 @@ PassContext context_of(Session& session, std::map<std::string, int64_t> symbols)
   return context;
 }
 
+GraphPlacement place_in(const Graph& graph, const PassContext& context) {
+  capture::Planned planned;
+  capture::Placed placed = capture::place_captured(graph, context, &planned);
+  return {std::move(planned.graph), std::move(planned.transfers), std::move(placed.graph), std::move(placed.plan),
+          *context.machine};
+}
+
 }  // namespace
 
 PlacementPlan plan_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols) {
-  std::shared_ptr<Session> session = Session::current();
-  return capture::place_captured(graph, context_of(*session, symbols)).plan;
+  return place_graph(graph, symbols).plan;
 }
 
 PlacementPlan plan_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
                          bool strict) {
+  return place_graph(graph, machine, symbols, strict).plan;
+}
+
+GraphPlacement place_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols) {
+  std::shared_ptr<Session> session = Session::current();
+  return place_in(graph, context_of(*session, symbols));
+}
+
+GraphPlacement place_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
+                           bool strict) {
   if (std::none_of(machine.devices.begin(), machine.devices.end(),
                    [](const DeviceSpec& spec) { return spec.host_memory; }))
     throw Error("the machine has no device of host memory: one of its devices must say `host`");
@@ -84,7 +100,7 @@ PlacementPlan plan_graph(const Graph& graph, const Machine& machine, const std::
   context.machine = &machine;
   context.options.symbols = symbols;
   context.options.strict = strict;
-  return capture::place_captured(graph, context).plan;
+  return place_in(graph, context);
 }
 
 GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs) {

@@ -1,11 +1,12 @@
 // placewright place: where every op of a graph would run, why, and what would be copied.
+#include <filesystem>
 #include <memory>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "placement_report.h"
 #include "placewright/base/file.h"
 #include "placewright/ir/machine.h"
 #include "placewright/run_graph.h"
@@ -14,62 +15,45 @@
 namespace placewright::tools {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 struct Options {
   std::string file, devices = "cpu", machine;
   std::vector<std::string> symbols;
-  bool json = false, strict = false;
+  std::string format, output;
+  bool every_op = false, strict = false;
 };
 
-Json to_json(const SourceSite& site) { return site.file.empty() ? Json() : Json(site.to_string()); }
+// What the ending of a file's name asks for.
+std::string format_of(const std::string& path) {
+  const std::string ending = std::filesystem::path(path).extension();
+  if (ending == ".json" || ending == ".html" || ending == ".dot") return ending.substr(1);
+  return "text";
+}
 
-Json to_json(const PlacementPlan& plan) {
-  Json document{
-      {"objective", plan.objective},         {"seconds", plan.seconds}, {"bytes_per_step", plan.bytes_per_step},
-      {"bytes_at_load", plan.bytes_at_load}, {"ops", Json::array()},    {"transfers", Json::array()},
-      {"conflicts", Json::array()}};
-  for (const OpPlacement& op : plan.ops) {
-    Json row{{"op", op.op}, {"what", op.what}, {"site", to_json(op.site)}};
-    for (const DeviceId& device : op.where.devices) row["devices"].push_back(device.to_string());
-    row["cause"] = name(op.cause);
-    row["reason"] = op.reason;
-    row["seconds"] = op.seconds;
-    row["rejected"] = Json::array();
-    for (const RejectedDevice& rejected : op.rejected)
-      row["rejected"].push_back({{"device", rejected.device.to_string()}, {"cause", rejected.cause}});
-    document["ops"].push_back(std::move(row));
-  }
-  for (const PlannedTransfer& transfer : plan.transfers)
-    document["transfers"].push_back({{"what", transfer.what},
-                                     {"from", transfer.from.to_string()},
-                                     {"to", transfer.to.to_string()},
-                                     {"bytes", transfer.bytes},
-                                     {"when", transfer.at_load ? "once" : "step"},
-                                     {"why", transfer.why},
-                                     {"site", to_json(transfer.site)},
-                                     {"seconds", transfer.seconds}});
-  for (const PinConflict& conflict : plan.conflicts)
-    document["conflicts"].push_back({{"from", conflict.from.to_string()},
-                                     {"to", conflict.to.to_string()},
-                                     {"bytes", conflict.bytes},
-                                     {"when", conflict.at_load ? "once" : "step"},
-                                     {"message", conflict.message}});
-  return document;
+std::string text_of(const PlacementReport& report, const Options& options) {
+  const std::string format = options.format.empty() ? format_of(options.output) : options.format;
+  if (format == "json") return placement_json(report) + "\n";
+  if (format == "dot") return placement_dot(report);
+  if (format == "html") return placement_page(report);
+  return placement_text(report, options.every_op, options.output.empty() && in_colour());
 }
 
 int place(const Options& options) {
   Graph graph = parse_graph(read_text_file(options.file), options.file);
   std::map<std::string, int64_t> symbols = parse_symbols(options.symbols);
-  PlacementPlan plan;
+  GraphPlacement placed;
   if (options.machine.empty()) {
     configure(SessionOptions{.devices = options.devices, .strict = options.strict, .use_cache = false});
-    plan = plan_graph(graph, symbols);
+    placed = place_graph(graph, symbols);
   } else {
     Machine machine = parse_machine(read_text_file(options.machine), options.machine);
-    plan = plan_graph(graph, machine, symbols, options.strict);
+    placed = place_graph(graph, machine, symbols, options.strict);
   }
-  fmt::print("{}", options.json ? to_json(plan).dump(2) + "\n" : print_plan(plan));
+  PlacementReport report = make_placement_report(std::move(placed), options.file, options.machine);
+  std::string text = text_of(report, options);
+  if (options.output.empty())
+    fmt::print("{}", text);
+  else
+    write_file_atomically(options.output, text);
   return success;
 }
 
@@ -87,11 +71,18 @@ void add_place(CLI::App& app, Action& action) {
   command->add_option("--symbol", options->symbols, "The size of a symbolic dimension; may be repeated")
       ->allow_extra_args(false)
       ->type_name("NAME=SIZE");
-  command->add_flag("--json", options->json, "Print the plan as JSON");
+  command
+      ->add_option("--format", options->format,
+                   "text, json, dot (graphviz) or html (one page); else what the file's ending says, else text")
+      ->check(CLI::IsMember({"text", "json", "dot", "html"}));
+  command->add_flag_callback("--json", [options] { options->format = "json"; }, "The same as --format json");
+  command->add_option("-o,--output", options->output, "Write the report to a file")->type_name("FILE");
+  command->add_flag("--every-op", options->every_op, "In the text, an entry for each op");
   command->add_flag("--strict", options->strict, "A transfer that nobody asked for is an error");
   command->footer(
       "Examples:\n  placewright place model.pw\n  placewright place --devices cpu,sim:2 --symbol B=32 model.pw\n"
-      "  placewright place --devices cpu,sim --json model.pw\n  placewright place --machine laptop.machine model.pw");
+      "  placewright place --devices cpu,sim --json model.pw\n  placewright place --machine laptop.machine model.pw\n"
+      "  placewright place --machine laptop.machine --format html -o plan.html model.pw");
   command->callback([options, &action] { action = [options] { return place(*options); }; });
 }
 

@@ -8,11 +8,10 @@
 
 #include "placewright/ir/graph.h"
 #include "placewright/ir/host_tensor.h"
+#include "placewright/ir/machine.h"
 #include "placewright/passes/placement.h"
 
 namespace placewright {
-
-struct Machine;  // ir/machine.h
 
 // Where each op would run, why, and what would be copied. `symbols` binds symbolic sizes. In the session's strict mode
 // a transfer that nobody asked for is an Error.
@@ -21,6 +20,18 @@ PlacementPlan plan_graph(const Graph& graph, const std::map<std::string, int64_t
 // The same for a machine that may be another one: no device is opened. Error unless one of its devices is the host.
 PlacementPlan plan_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
                          bool strict = false);
+
+// A plan, and the graphs that it speaks of.
+struct GraphPlacement {
+  Graph planned;                           // plan.ops has the numbers of its ops
+  std::vector<PlannedTransfer> transfers;  // between those ops, before later passes dropped or shared some
+  Graph compiled;                          // behind all passes: plan.transfers is its ledger
+  PlacementPlan plan;
+  Machine machine;
+};
+GraphPlacement place_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols = {});
+GraphPlacement place_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
+                           bool strict = false);
 
 struct GraphRun {
   std::vector<HostTensor> results;

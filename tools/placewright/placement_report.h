@@ -1,0 +1,85 @@
+// What `place` prints, gathered once for all of its formats: the plan, the graph that it is of, what is cut, the memory
+// of each device over the step, and a simulated time line.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "placewright/run_graph.h"
+
+namespace placewright::tools {
+
+// A value that is copied because ops that read it run elsewhere.
+struct CutEdge {
+  Value value;  // of the planned graph
+  DeviceId from, to;
+  int64_t bytes = 0;
+  bool at_load = false;
+  double seconds = 0;
+  std::vector<int32_t> readers;  // ops of the planned graph
+};
+
+struct MemoryHolder {
+  std::string what;
+  std::string kind;  // of its storage
+  int64_t bytes = 0;
+  SourceSite site;
+};
+
+// Bytes in use from one launch to the next point's.
+struct MemoryPoint {
+  int32_t launch = 0;  // number in the compiled graph
+  int64_t bytes = 0;
+};
+
+struct DeviceMemory {
+  DeviceId device;
+  int64_t capacity_bytes = 0;  // 0: unknown
+  int64_t peak_bytes = 0;
+  int32_t peak_launch = 0;
+  int64_t arena_bytes = 0;
+  std::vector<MemoryHolder> holders;  // at the peak, largest first
+  std::vector<MemoryPoint> points;
+};
+
+// One op on a device, or one copy on a link.
+struct TimeSpan {
+  int32_t track = 0;
+  int32_t op = -1;
+  int32_t cut = -1;  // number in `cuts`
+  double begin = 0, end = 0;
+};
+
+struct Timeline {
+  std::vector<std::string> tracks;  // devices, then links "cpu:0 -> sim:0"
+  std::vector<TimeSpan> spans;      // by begin
+  double seconds = 0;               // when the last one ends
+};
+
+struct PlacementReport {
+  GraphPlacement placed;
+  std::string model, machine;         // files; no machine: the one that this runs on
+  std::vector<std::string> modules;   // of each op: its module path; of inputs, what their name says
+  std::vector<CutEdge> cuts;          // between ops of the planned graph
+  std::vector<DeviceMemory> memory;   // sorted by device
+  std::vector<std::string> launches;  // of the compiled graph, for people
+  Timeline timeline;                  // no spans without costs
+  std::string unplanned_memory;       // why `memory` is empty
+
+  const Function& function() const { return placed.planned.main(); }
+  const Origin& origin(const OpPlacement& op) const { return placed.planned.origins[op.origin]; }
+};
+
+PlacementReport make_placement_report(GraphPlacement placed, std::string model, std::string machine);
+
+// Each device is a FIFO that runs its ops in the graph's order, and so is each link in each direction; a copy begins
+// when its value is made. What happens at load has happened before.
+Timeline simulate(const PlacementReport& report);
+
+// The formats. Text is at most 100 columns wide; docs/placement-report.md describes the JSON.
+std::string placement_text(const PlacementReport& report, bool every_op, bool colour);
+std::string placement_json(const PlacementReport& report, bool compact = false);
+std::string placement_dot(const PlacementReport& report);
+std::string placement_page(const PlacementReport& report);
+
+}  // namespace placewright::tools
