@@ -33,6 +33,7 @@ class Planner {
     if (context_.machine)
       for (const AbsentDevice& absent : context_.machine->absent)
         plan_.absent.push_back(fmt::format("{}: {}; {}", absent.kind, absent.cause, absent.fix));
+    plan_.solved = solver_.solved();
     check_options();
     return std::move(plan_);
   }

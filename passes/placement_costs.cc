@@ -57,6 +57,9 @@ void PlacementSolver::choose_by_cost() {
     }
     decide(roots[g], {devices_[solution.labels[g]], PlacementCause::cheapest, -1, false, std::move(rejected)});
   }
+  solved_ = std::make_shared<SolvedPlacement>(SolvedPlacement{std::move(problem), devices_, std::move(group_of),
+                                                              std::move(sources), std::move(solution.labels),
+                                                              solution.energy});
 }
 
 // What keeps ops that stay together off a device: the first of them that it cannot run.

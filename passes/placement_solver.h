@@ -12,7 +12,6 @@
 namespace placewright {
 
 struct FlipPrice;
-struct PlacementProblem;
 
 struct Decision {
   DeviceId device;
@@ -31,6 +30,7 @@ class PlacementSolver {
 
   const std::vector<DeviceId>& devices() const { return devices_; }
   const DeviceId& host() const { return host_; }
+  const std::shared_ptr<const SolvedPlacement>& solved() const { return solved_; }  // null on one device
   // Seconds of one op on a device; composites that it refuses count as what they decompose to. 0 without a model.
   double op_seconds(int32_t op, const DeviceId& device) const;
   std::string describe(int32_t op) const;  // "dot_general (train.cc:31)", "x (train.cc:12)"
@@ -69,6 +69,7 @@ class PlacementSolver {
   std::vector<std::optional<Decision>> decisions_;  // of each root
   std::vector<int32_t> decided_op_;                 // of each root: the op that was decided itself
   std::vector<std::vector<int32_t>> readers_;
+  std::shared_ptr<const SolvedPlacement> solved_;
 };
 
 }  // namespace placewright

@@ -55,6 +55,54 @@ TEST(PlacementProblem, TwoDevicesAreExact) {
   }
 }
 
+// The proof is checked by its own definition: what flows into a group flows out, within what its costs and moves allow.
+void expect_proof(const PlacementProblem& problem, const Certificate& proof) {
+  constexpr int64_t most = PlacementProblem::unrunnable;
+  std::vector<int64_t> net(problem.costs.size(), 0);
+  ASSERT_EQ(proof.flows.size(), problem.values.size());
+  for (size_t v = 0; v < problem.values.size(); ++v) {
+    const PlacementProblem::Value& value = problem.values[v];
+    int64_t out = 0, back = 0, to_others = most, from_others = most;
+    ASSERT_EQ(proof.flows[v].size(), value.consumers.size());
+    for (size_t i = 0; i < value.consumers.size(); ++i) {
+      int64_t flow = proof.flows[v][i];
+      (flow > 0 ? out : back) += std::abs(flow);
+      net[value.producer] += flow;
+      net[value.consumers[i]] -= flow;
+    }
+    for (int other = 0; other < problem.labels; ++other)
+      if (other != proof.around) {
+        to_others = std::min(to_others, value.moves[proof.around * problem.labels + other]);
+        from_others = std::min(from_others, value.moves[other * problem.labels + proof.around]);
+      }
+    EXPECT_LE(out, to_others);
+    EXPECT_LE(back, from_others);
+  }
+  int64_t sum = 0;
+  for (int g = 0; g < problem.groups(); ++g) {
+    int64_t elsewhere = most, here = problem.costs[g][proof.around];
+    for (int other = 0; other < problem.labels; ++other)
+      if (other != proof.around) elsewhere = std::min(elsewhere, problem.costs[g][other]);
+    EXPECT_LE(net[g], elsewhere);
+    EXPECT_LE(-net[g], here);
+    sum += std::min(elsewhere, here + net[g]);
+  }
+  EXPECT_EQ(sum, proof.bound);
+}
+
+TEST(PlacementProblem, AFlowProvesTwoDevicesOptimalAndBoundsMore) {
+  std::mt19937 random(17);
+  for (int i = 0; i < 600; ++i) {
+    int labels = 2 + i % 3;
+    PlacementProblem problem = random_problem(random, labels, 1 + i % 7);
+    Certificate proof = certify(problem);
+    expect_proof(problem, proof);
+    int64_t best = cheapest(problem);
+    ASSERT_LE(proof.bound, best);
+    ASSERT_TRUE(labels > 2 || proof.bound == best);
+  }
+}
+
 TEST(PlacementProblem, ThreeDevicesAreNearlyAlwaysOptimal) {
   std::mt19937 random(7);
   int problems = full_counts() ? 20000 : 1000, optimal = 0;

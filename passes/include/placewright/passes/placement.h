@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "placewright/passes/pass.h"
+#include "placewright/passes/placement_problem.h"
 
 namespace placewright {
 
@@ -77,6 +79,16 @@ struct PinConflict {
   std::string message;  // one line: what, bytes, how often, both source lines and the fix
 };
 
+// What was left to choose by cost, as numbers, and the answer.
+struct SolvedPlacement {
+  PlacementProblem problem;
+  std::vector<DeviceId> devices;  // of each label
+  std::vector<int> group_of;      // of each op; one more group, the last, is the host, which reads the results
+  std::vector<Value> sources;     // of each of problem.values
+  Labels labels;                  // of each group
+  int64_t energy = 0;             // nanoseconds
+};
+
 struct PlacementPlan {
   std::vector<OpPlacement> ops;  // one for each op of the entry function
   std::vector<PlannedTransfer> transfers;
@@ -87,6 +99,7 @@ struct PlacementPlan {
   double seconds = 0;               // of one step; 0 without a cost model
   int64_t bytes_per_step = 0;
   int64_t bytes_at_load = 0;
+  std::shared_ptr<const SolvedPlacement> solved;  // null on one device
 };
 
 // Error: a pin names a device that is absent or cannot run the op; colocated pins differ; in strict mode, any conflict

@@ -48,4 +48,18 @@ struct Solution {
 // gains; each accepted only if the energy falls.
 Solution solve_placement(const PlacementProblem& problem);
 
+// A proof that no placement costs less than `bound`: a flow in the network whose source side stands for the label
+// `around` and whose sink side for all others, each at the least that any of them costs. A group takes at most its
+// cheapest other cost from the source and gives at most its cost on `around` to the sink; a value's copies carry at
+// most the cheapest move out of `around` to its readers, and at most the cheapest move into it from them. With two
+// labels the bound is the optimum. scripts/check_certificate.py checks it in linear time.
+struct Certificate {
+  int around = 0;
+  int64_t bound = 0;                        // all that leaves the source
+  std::vector<std::vector<int64_t>> flows;  // [value][consumer]: from the producer's group to the consumer's, net
+};
+
+// The best of such proofs; each `around` is one minimum cut.
+Certificate certify(const PlacementProblem& problem);
+
 }  // namespace placewright
