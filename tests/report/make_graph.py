@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""Writes a training step of a stack of layers as a graph in text form: make_graph.py OPS > FILE.pw
+"""Writes a training step of a stack of layers as a graph in text form: make_graph.py OPS [DEVICE DEVICE] > FILE.pw
+
+With devices, the user has put the first half of the layers on one and the second half on the other.
 
 Modules, roles, parameters with their updates, and a source line for every op, as captured programs have them.
 """
@@ -37,7 +39,7 @@ def dot(lhs, rhs):
     return f"dot_general(%{{}}, %{{}}) {{{{lhs_contracting=[{lhs}], rhs_contracting=[{rhs}]}}}}"
 
 
-def make(ops, batch=256, width=512):
+def make(ops, devices=(), batch=256, width=512):
     w = Writer()
     x_type, w_type = f"f32[{batch},{width}]", f"f32[{width},{width}]"
     layers = max(1, ops // 26)
@@ -51,7 +53,8 @@ def make(ops, batch=256, width=512):
         squares = w.add(f"mul(%{x}, %{x})", x_type, o("norm", 11))
         scaled = w.add(f"tanh(%{squares})", x_type, o("norm", 12))
         normed = w.add(f"add(%{x}, %{scaled})", x_type, o("norm", 13))
-        hidden = w.add(dot(1, 0).format(normed, up), x_type, o("up", 21))
+        pin = f' pin({devices[2 * i // layers]} from "train.py":{17 + 2 * i // layers})' if devices else ""
+        hidden = w.add(dot(1, 0).format(normed, up), x_type + pin, o("up", 21))
         active = w.add(f"tanh(%{hidden})", x_type, o("activation", 24))
         gate = w.add(f"sigmoid(%{hidden})", x_type, o("activation", 25))
         gated = w.add(f"mul(%{active}, %{gate})", x_type, o("activation", 26))
@@ -81,4 +84,4 @@ def make(ops, batch=256, width=512):
 
 
 if __name__ == "__main__":
-    sys.stdout.write(make(int(sys.argv[1])))
+    sys.stdout.write(make(int(sys.argv[1]), sys.argv[2:]))

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "placement_document.h"
 #include "placement_report.h"
 
 namespace placewright::tools {
@@ -98,7 +99,9 @@ Json devices_json(const PlacementReport& report) {
   return rows;
 }
 
-Json plan_json(const PlacementReport& report) {
+}  // namespace
+
+Json placement_document(const PlacementReport& report) {
   const PlacementPlan& plan = report.placed.plan;
   Json document{{"format", "placewright placement report"},
                 {"version", 1},
@@ -150,10 +153,6 @@ Json plan_json(const PlacementReport& report) {
   return document;
 }
 
-}  // namespace
-
-std::string placement_json(const PlacementReport& report, bool compact) {
-  return plan_json(report).dump(compact ? -1 : 2);
-}
+std::string placement_json(const PlacementReport& report) { return placement_document(report).dump(2); }
 
 }  // namespace placewright::tools

@@ -78,7 +78,7 @@ Timeline simulate(const PlacementReport& report);
 
 // The formats. Text is at most 100 columns wide; docs/placement-report.md describes the JSON.
 std::string placement_text(const PlacementReport& report, bool every_op, bool colour);
-std::string placement_json(const PlacementReport& report, bool compact = false);
+std::string placement_json(const PlacementReport& report);
 std::string placement_dot(const PlacementReport& report);
 std::string placement_page(const PlacementReport& report);
 

@@ -26,7 +26,7 @@ function layout(node) {
 function make_layers(node) {
   const children = node.children, size = children.length;
   const befores = children.map(() => []), afters = children.map(() => []);
-  for (const key of node.links.keys()) {
+  for (const key of node.links ? node.links.keys() : []) {
     const a = Math.floor(key / size), b = key % size;
     if (children[a].first >= children[b].first) continue;
     befores[b].push(a);
@@ -172,7 +172,7 @@ function collect_lines(shown) {
 
 // Roles and modules are opened from the outside while there is room to read them.
 function open_to_read(root) {
-  for (const most of [90, 60, 40, 25, 12, 0]) {
+  for (const most of [90, 70, 50, 36, 24, 12, 0]) {
     open_every(root, false);
     open_some(root, most);
     layout(root);
@@ -183,13 +183,14 @@ function open_some(root, most) {
   const queue = [root];
   let count = root.children.length;
   root.open = true;
-  for (let i = 0; i < queue.length; ++i)
-    for (const child of queue[i].children) {
-      if (child.op >= 0 || count + child.children.length - 1 > most) continue;
-      count += child.children.length - 1;
-      child.open = true;
-      queue.push(child);
-    }
+  for (let i = 0; i < queue.length; ++i) {  // of a box all or none
+    const boxes = queue[i].children.filter((child) => child.op < 0);
+    const more = boxes.reduce((sum, box) => sum + box.children.length - 1, 0);
+    if (count + more > most) continue;
+    count += more;
+    for (const box of boxes) box.open = true;
+    queue.push(...boxes);
+  }
 }
 function open_every(node, open) {
   if (node.op >= 0) return;

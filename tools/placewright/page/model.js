@@ -1,7 +1,31 @@
 // The report as it was embedded, and the tree that the graph is drawn from: roles, modules, runs of ops, ops.
-const report = JSON.parse(document.getElementById('report').textContent);
+const report = unpacked(JSON.parse(document.getElementById('report').textContent));
 const ops = report.ops;
 const devices = report.devices.map((device) => device.device);
+
+// The page holds the JSON report with each string once, and ops and spans as rows.
+function unpacked(packed) {
+  const {strings, ops: {keys, rows}, timeline} = packed;
+  const texts = new Set(['what', 'kind', 'origin', 'module', 'role', 'site', 'frames', 'type', 'devices', 'cause', 'reason']);
+  const text = (value) => (value === null ? null : Array.isArray(value) ? value.map((item) => strings[item]) : strings[value]);
+  packed.ops = rows.map((row) => {
+    const op = {};
+    keys.forEach((key, i) => { op[key] = texts.has(key) ? text(row[i]) : row[i]; });
+    const list = op.rejected;
+    op.rejected = [];
+    for (let i = 0; i < list.length; i += 5)
+      op.rejected.push({device: strings[list[i]], kind: strings[list[i + 1]], cause: strings[list[i + 2]], site: text(list[i + 3]), seconds: list[i + 4]});
+    return op;
+  });
+  const spans = timeline.spans;
+  timeline.spans = [];
+  for (let i = 0; i < spans.length; i += 4) {
+    const span = {track: spans[i], begin: spans[i + 2] * 1e-9, end: spans[i + 3] * 1e-9};
+    if (spans[i + 1] >= 0) span.op = spans[i + 1]; else span.cut = -1 - spans[i + 1];
+    timeline.spans.push(span);
+  }
+  return packed;
+}
 
 // The host in slate, the others in turn; each as line, fill and text.
 const palette = [
@@ -38,7 +62,7 @@ const most_in_a_box = 80, run_length = 40;
 
 function make_node(parent, label) {
   return {parent, label, children: [], op: -1, open: false, first: Infinity, count: 0, seconds: 0, bytes: 0, on: new Map(),
-    depth: parent ? parent.depth + 1 : 0, links: new Map(), x: 0, y: 0, w: 0, h: 0, shown: -1};
+    depth: parent ? parent.depth + 1 : 0, links: null, x: 0, y: 0, w: 0, h: 0, shown: -1};
 }
 
 function make_tree() {
@@ -148,6 +172,7 @@ for (const [from, to] of edges) {
     b = b.parent;
   }
   if (a === b) continue;
+  a.parent.links = a.parent.links || new Map();
   const key = a.index * a.parent.children.length + b.index;
   a.parent.links.set(key, (a.parent.links.get(key) || 0) + 1);
 }

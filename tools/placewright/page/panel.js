@@ -19,7 +19,8 @@ function op_link(number, note) {
   const op = ops[number], mark = element('i');
   mark.style.background = colour_of(op.devices[0])[0];
   return element('li', {}, element('button', {onclick: () => select_op(number, true)},
-    element('span', {class: 'badge', title: op.devices[0], style: 'margin:0'}, mark), element('b', {}, op.what), element('span', {}, note || op.site || '')));
+    element('span', {class: 'badge', title: op.devices[0], style: 'margin:0'}, mark), element('b', {}, op.what),
+    element('em', {}, op.module && !op.what.startsWith(op.module) ? op.module : ''), element('span', {}, note || op.site || '')));
 }
 
 function op_list(title, numbers, note) {
@@ -41,7 +42,7 @@ function rejected_list(op) {
   return [element('h3', {}, 'Why not elsewhere'), element('ul', {class: 'rejected'}, ...op.rejected.map((rejected) => element('li', {},
     rejected.seconds > 0 ? element('span', {class: 'cost'}, `+${duration_text(rejected.seconds)}`) : null,
     badge(rejected.device), element('span', {class: 'kind'}, rejected.kind),
-    element('div', {}, rejected.cause, ' '), rejected.site ? site_text(rejected.site) : null)))];
+    element('div', {}, rejected.cause === op.reason ? 'For the reason above. ' : `${rejected.cause} `), rejected.site ? site_text(rejected.site) : null)))];
 }
 
 function cut_list(number) {

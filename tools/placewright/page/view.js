@@ -31,6 +31,11 @@ function curve(a, b) {
   return [x0, y0, x0 + bend, y0, x1 - bend, y1, x1, y1];
 }
 
+function curve_point(c, t) {
+  const s = 1 - t, a = s * s * s, b = 3 * s * s * t, d = 3 * s * t * t, e = t * t * t;
+  return [a * c[0] + b * c[2] + d * c[4] + e * c[6], a * c[1] + b * c[3] + d * c[5] + e * c[7]];
+}
+
 function redraw() {
   if (view.pending) return;
   view.pending = true;
@@ -137,7 +142,7 @@ function draw_open_box(context, node) {
 function draw_titles(context, boxes) {
   const {scale} = view, taken = [];
   for (const node of boxes) {
-    if (!node.parent || node.w * scale < 64 || node.h * scale < 44) continue;
+    if (!node.parent || node.w * scale < 64 || node.h * scale < 44 || (scale < 0.6 && node.h * scale < 72)) continue;
     const size = Math.max(13, 11.5 / scale), h = size * 1.5;
     context.font = `600 ${size}px ${text_font}`;
     context.textBaseline = 'middle';
@@ -234,18 +239,29 @@ function draw_cut_labels(context) {
   const size = Math.max(11, Math.min(11 / scale, 20)), taken = [];
   context.font = `600 ${size}px ${text_font}`;
   context.textBaseline = 'middle';
+  const nodes = view.shown.filter((node) => !node.open && in_view(node.ax, node.ay, node.ax + node.w, node.ay + node.h)).slice(0, 600);
+  const meet = (a, b) => a[0] < b[2] && a[2] > b[0] && a[1] < b[3] && a[3] > b[1];
   const labelled = view.cut_lines.filter((line) => visible_curve(line.curve)).sort((a, b) => b.bytes - a.bytes).slice(0, 150);
   for (const line of labelled) {
-    const c = line.curve, x = (c[0] + 3 * c[2] + 3 * c[4] + c[6]) / 8, y = (c[1] + 3 * c[3] + 3 * c[5] + c[7]) / 8;
     const text = bytes_text(line.bytes), w = context.measureText(text).width + size, h = size * 1.5;
-    const box = [x - w / 2, y - h / 2, x + w / 2, y + h / 2];
-    if (taken.some((t) => box[0] < t[2] && box[2] > t[0] && box[1] < t[3] && box[3] > t[1])) continue;
+    let box = null, spare = null;
+    for (const t of [0.5, 0.38, 0.62, 0.26, 0.74, 0.14, 0.86]) {
+      const [x, y] = curve_point(line.curve, t), tried = [x - w / 2, y - h / 2, x + w / 2, y + h / 2];
+      if (taken.some((other) => meet(tried, other))) continue;
+      if (!nodes.some((node) => meet(tried, [node.ax, node.ay, node.ax + node.w, node.ay + node.h]))) {
+        box = tried;
+        break;
+      }
+      spare = spare || tried;
+    }
+    if (!box && scale >= 0.7) box = spare;  // over a node, where there is room to read both
+    if (!box) continue;
     taken.push(box);
     rounded(context, box[0], box[1], w, h, h / 2);
     context.fillStyle = '#b3264f';
     context.fill();
     context.fillStyle = '#ffffff';
-    context.fillText(text, box[0] + size / 2, y + 0.5);
+    context.fillText(text, box[0] + size / 2, (box[1] + box[3]) / 2 + 0.5);
   }
 }
 
@@ -303,11 +319,8 @@ function cut_at_point(px, py) {
   const x = (px - view.x) / view.scale, y = (py - view.y) / view.scale;
   let best = null, least = 7 / view.scale;
   for (const line of view.cut_lines) {
-    const c = line.curve;
     for (let i = 0; i <= 24; ++i) {
-      const t = i / 24, s = 1 - t;
-      const cx = s * s * s * c[0] + 3 * s * s * t * c[2] + 3 * s * t * t * c[4] + t * t * t * c[6];
-      const cy = s * s * s * c[1] + 3 * s * s * t * c[3] + 3 * s * t * t * c[5] + t * t * t * c[7];
+      const [cx, cy] = curve_point(line.curve, i / 24);
       const far = Math.hypot(cx - x, cy - y);
       if (far < least) {
         least = far;
