@@ -65,7 +65,8 @@ class Page(unittest.TestCase):
 
     def test_opens_and_shows_the_plan(self):
         self.open(self.small)
-        self.assertEqual(self.text("#model"), self.browser.evaluate("placewright.report.model"))
+        self.assertEqual(self.text("#model"), "small.pw")
+        self.assertEqual(self.browser.evaluate("placewright.report.model"), self.small.replace(".html", ".pw"))
         self.assertIn("sim:1", self.text("#legend"))
         colours = self.browser.evaluate(
             "(() => { const c = document.getElementById('canvas'), d = c.getContext('2d').getImageData(0, 0, c.width, "

@@ -80,6 +80,14 @@ Json timeline_json(const Timeline& timeline) {
   return document;
 }
 
+Json proof_json(const std::optional<PlacementProof>& proof) {
+  if (!proof) return {};
+  return {{"is_optimal", proof->is_optimal},
+          {"chosen_seconds", proof->chosen_seconds},
+          {"bound_seconds", proof->bound_seconds},
+          {"gap", proof->gap()}};
+}
+
 Json devices_json(const PlacementReport& report) {
   Json rows = Json::array();
   for (const DeviceSpec& spec : report.placed.machine.devices) {
@@ -109,6 +117,7 @@ Json placement_document(const PlacementReport& report) {
                 {"machine", report.machine.empty() ? Json() : Json(report.machine)},
                 {"objective", plan.objective},
                 {"seconds", plan.seconds},
+                {"proof", proof_json(report.proof)},
                 {"bytes_per_step", plan.bytes_per_step},
                 {"bytes_at_load", plan.bytes_at_load},
                 {"devices", devices_json(report)},

@@ -98,10 +98,17 @@ std::vector<DeviceMemory> find_memory(const GraphPlacement& placed) {
   return memory;
 }
 
+std::optional<PlacementProof> find_proof(const PlacementPlan& plan) {
+  if (!plan.solved) return {};
+  const int64_t bound = certify(plan.solved->problem).bound;
+  return PlacementProof{static_cast<double>(plan.solved->energy) * 1e-9, static_cast<double>(bound) * 1e-9,
+                        bound == plan.solved->energy};
+}
+
 }  // namespace
 
 PlacementReport make_placement_report(GraphPlacement placed, std::string model, std::string machine) {
-  PlacementReport report{std::move(placed), std::move(model), std::move(machine), {}, {}, {}, {}, {}, {}};
+  PlacementReport report{std::move(placed), std::move(model), std::move(machine), {}, {}, {}, {}, {}, {}, {}};
   const GraphPlacement& made = report.placed;
   for (const Op& op : report.function().ops) report.modules.push_back(module_of(made.planned, op));
   report.cuts = find_cuts(made);
@@ -113,6 +120,7 @@ PlacementReport make_placement_report(GraphPlacement placed, std::string model, 
     report.unplanned_memory = error.what();
   }
   report.timeline = simulate(report);
+  report.proof = find_proof(made.plan);
   return report;
 }
 

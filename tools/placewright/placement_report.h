@@ -2,6 +2,7 @@
 // of each device over the step, and a simulated time line.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,15 +57,25 @@ struct Timeline {
   double seconds = 0;               // when the last one ends
 };
 
+// How good the placement of what was left to choose by cost is: op times and copies that depend on it, and what no
+// placement can undercut.
+struct PlacementProof {
+  double chosen_seconds = 0;
+  double bound_seconds = 0;
+  bool is_optimal = false;
+  double gap() const { return bound_seconds > 0 ? chosen_seconds / bound_seconds - 1 : 0; }
+};
+
 struct PlacementReport {
   GraphPlacement placed;
-  std::string model, machine;         // files; no machine: the one that this runs on
-  std::vector<std::string> modules;   // of each op: its module path; of inputs, what their name says
-  std::vector<CutEdge> cuts;          // between ops of the planned graph
-  std::vector<DeviceMemory> memory;   // sorted by device
-  std::vector<std::string> launches;  // of the compiled graph, for people
-  Timeline timeline;                  // no spans without costs
-  std::string unplanned_memory;       // why `memory` is empty
+  std::string model, machine;           // files; no machine: the one that this runs on
+  std::vector<std::string> modules;     // of each op: its module path; of inputs, what their name says
+  std::vector<CutEdge> cuts;            // between ops of the planned graph
+  std::vector<DeviceMemory> memory;     // sorted by device
+  std::vector<std::string> launches;    // of the compiled graph, for people
+  Timeline timeline;                    // no spans without costs
+  std::optional<PlacementProof> proof;  // nothing where there was no choice
+  std::string unplanned_memory;         // why `memory` is empty
 
   const Function& function() const { return placed.planned.main(); }
   const Origin& origin(const OpPlacement& op) const { return placed.planned.origins[op.origin]; }

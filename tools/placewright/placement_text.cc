@@ -91,10 +91,20 @@ class TextReport {
       line(fmt::format("A step takes {} ({}).", duration_text(plan_.seconds), plan_.objective));
     else
       line(fmt::format("Objective: {}.", plan_.objective));
+    if (report_.proof && report_.proof->chosen_seconds > 0) line(proof_text(*report_.proof));
     if (report_.timeline.seconds > 0)
       line(fmt::format("Simulated, devices and links side by side: {}.", duration_text(report_.timeline.seconds)));
     line(fmt::format("Copied between devices: {} in every step, {} once, at load.", bytes_text(plan_.bytes_per_step),
                      bytes_text(plan_.bytes_at_load)));
+  }
+
+  static std::string proof_text(const PlacementProof& proof) {
+    const std::string chosen = duration_text(proof.chosen_seconds);
+    if (proof.is_optimal)
+      return fmt::format("Optimal: the flow of a minimum cut proves that what was left open cannot take less than {}.",
+                         chosen);
+    return fmt::format("Within {:.2g}% of optimal: what was left open takes {}, and cannot take less than {}.",
+                       proof.gap() * 100, chosen, duration_text(proof.bound_seconds));
   }
 
   const DeviceMemory* memory_of(const DeviceId& id) const {

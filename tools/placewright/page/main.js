@@ -1,12 +1,16 @@
 // Puts the page together.
 function show_header() {
-  document.getElementById('model').textContent = report.model;
+  const file = (path) => path.split('/').pop(), title = document.getElementById('model');
+  title.textContent = file(report.model);
+  title.title = report.model;
   document.getElementById('subtitle').textContent =
-    `${count_text(ops.length, 'op')} on ${report.machine || 'the machine that made this page'}`;
+    `${count_text(ops.length, 'op')} on ${report.machine ? file(report.machine) : 'the machine that made this page'}`;
+  document.getElementById('subtitle').title = report.machine || '';
   const per_step = report.transfers.filter((transfer) => transfer.when === 'step').length;
   const facts = [
     ['A step, estimated', report.seconds > 0 ? duration_text(report.seconds) : null],
     ['Side by side, simulated', report.timeline.seconds > 0 ? duration_text(report.timeline.seconds) : null],
+    ['Proof', report.proof && report.proof.chosen_seconds > 0 ? (report.proof.is_optimal ? 'optimal' : `within ${Number((report.proof.gap * 100).toPrecision(2))}%`) : null],
     ['Copied each step', `${bytes_text(report.bytes_per_step)}${per_step ? ` in ${per_step}` : ''}`],
     ['Copied at load', bytes_text(report.bytes_at_load)],
   ];

@@ -66,7 +66,7 @@ function make_node(parent, label) {
 }
 
 function make_tree() {
-  const root = make_node(null, report.model);
+  const root = make_node(null, report.model.split('/').pop());
   const roles = new Set(ops.filter((op) => !is_input(op)).map((op) => op.role));
   const child_of = new Map();
   const enter = (parent, label) => {

@@ -1,6 +1,10 @@
 // What is selected, in words; and the search.
 const details = document.getElementById('details');
 
+function show_details(...children) {
+  details.replaceChildren(...children.filter(Boolean));
+}
+
 function badge(device) {
   const mark = element('i');
   mark.style.background = colour_of(device)[0];
@@ -56,7 +60,7 @@ function cut_list(number) {
 
 function show_op(number) {
   const op = ops[number];
-  details.replaceChildren(
+  show_details(
     element('h2', {}, op.what),
     element('div', {class: 'where'}, badge(op.devices.join(', ')), site_text(op.site), op.seconds > 0 ? element('span', {}, duration_text(op.seconds)) : null),
     element('h3', {}, `Why on ${op.devices[0]}`),
@@ -86,8 +90,8 @@ function show_box(node) {
     if (is_read_here && !is_made_here) incoming += cut.bytes;
     if (is_made_here && cut.readers.some((reader) => !set.has(reader))) outgoing += cut.bytes;
   }
-  details.replaceChildren(
-    element('h2', {}, path_of(node) || report.model),
+  show_details(
+    element('h2', {}, path_of(node) || node.label),
     element('p', {class: 'where'}, count_text(node.count, 'op')),
     node.parent ? element('button', {class: 'action', onclick: () => toggle_and_show(node)}, node.open ? 'Close' : 'Open') : null,
     element('h3', {}, 'Devices'),
@@ -99,7 +103,7 @@ function show_box(node) {
 }
 
 function show_cut_line(line) {
-  details.replaceChildren(
+  show_details(
     element('h2', {}, `${bytes_text(line.bytes)} between devices`),
     element('p', {class: 'where'}, `${node_name(line.a)} → ${node_name(line.b)}`),
     ...line.cuts.slice(0, 40).flatMap((number) => {
@@ -115,13 +119,22 @@ function node_name(node) {
   return node.op >= 0 ? ops[node.op].what : node.label;
 }
 
+function proof_text() {
+  const proof = report.proof;
+  if (!proof || !proof.chosen_seconds) return '';
+  const chosen = duration_text(proof.chosen_seconds);
+  return proof.is_optimal ? `The flow of a minimum cut proves that what pins left open cannot take less than ${chosen}.`
+    : `What pins left open takes ${chosen} and cannot take less than ${duration_text(proof.bound_seconds)}.`;
+}
+
 function show_overview() {
   const by_device = report.devices.filter((device) => device.ops > 0);
   const costly = ops.map((op) => op.op).filter((number) => ops[number].seconds > 0).sort((a, b) => ops[b].seconds - ops[a].seconds).slice(0, 8);
   const dearest = [...report.cuts].filter((cut) => cut.when === 'step').sort((a, b) => b.bytes - a.bytes).slice(0, 8);
-  details.replaceChildren(
+  show_details(
     element('h2', {}, 'Plan'),
-    element('p', {}, report.seconds > 0 ? `Objective: ${report.objective}.` : `Objective: ${report.objective}.`),
+    element('p', {}, `Objective: ${report.objective}.`),
+    proof_text() ? element('p', {class: 'reason'}, proof_text()) : null,
     element('h3', {}, 'Devices'),
     element('ul', {class: 'rejected'}, ...by_device.map((device) => element('li', {}, badge(device.device), element('span', {class: 'kind'}, device.name),
       element('div', {class: 'where'}, count_text(device.ops, 'op') + (device.seconds > 0 ? `, busy ${duration_text(device.seconds)}` : ''))))),

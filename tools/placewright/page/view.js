@@ -293,7 +293,8 @@ function draw() {
   const strength = view.scale < 0.25 ? Math.max(7, Math.min(45, 60000 / Math.max(1, view.lines.length))) : 100;
   stroke_lines(context, view.lines, `rgb(168 178 190 / ${strength}%)`, view.scale < 0.25 ? 0.6 / view.scale : thin);
   context.globalAlpha = 1;
-  stroke_lines(context, view.cut_lines, 'rgb(179 38 79 / 75%)', Math.max(2, Math.min(1.6 / view.scale, 30)));
+  const cut_strength = view.scale < 0.25 ? Math.max(12, Math.min(75, 20000 / Math.max(1, view.cut_lines.length))) : 75;
+  stroke_lines(context, view.cut_lines, `rgb(179 38 79 / ${cut_strength}%)`, Math.max(2, Math.min((cut_strength < 40 ? 0.8 : 1.6) / view.scale, 30)));
   for (const node of visible) {
     if (node.open) continue;
     context.globalAlpha = shade(node);
