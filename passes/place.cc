@@ -8,6 +8,7 @@
 #include "placewright/ir/machine.h"
 #include "placewright/ir/profile.h"
 #include "placewright/passes/placement.h"
+#include "placewright/passes/plan_file.h"
 
 namespace placewright {
 namespace {
@@ -19,6 +20,7 @@ class Planner {
 
   PlacementPlan run() {
     decisions_ = solver_.solve();
+    keys_ = op_keys(graph_);
     bool has_costs = context_.machine && solver_.devices().size() > 1;
     for (size_t i = 0; i < decisions_.size(); ++i) {
       places_.push_back(Where{{decisions_[i].device}, {}, {}});
@@ -53,6 +55,14 @@ class Planner {
     const Decision& decision = decisions_[op];
     OpPlacement placement{
         op, function_.ops[op].origin, what(op), site_of(op), places_[op], decision.cause, reason(op), {}, 0};
+    placement.key = keys_[op];
+    for (const Type& type : function_.ops[op].results) {
+      TensorType bare = type.tensor();
+      bare.where = {};
+      placement.type += (placement.type.empty() ? "" : ", ") + Type(bare).to_string();
+    }
+    placement.by_plan_file = decision.by_plan_file;
+    if (decision.cause == PlacementCause::pinned) placement.pinned_at = pinned_at(op);
     for (const DeviceId& device : solver_.devices())
       if (device != decision.device) placement.rejected.push_back(rejection(op, device));
     if (!context_.machine || is_given(decision.cause)) return placement;
@@ -71,8 +81,7 @@ class Planner {
   RejectedDevice rejection(int32_t op, const DeviceId& device) const {
     const Decision& decision = decisions_[op];
     if (decision.cause == PlacementCause::pinned) {
-      const Op& made = function_.ops[op];
-      return {device, RejectionKind::pinned, reason(op), made.pin ? made.pin->site : site_of(op), 0};
+      return {device, RejectionKind::pinned, reason(op), pinned_at(op), 0};
     }
     if (std::string cause = solver_.refusal(op, device); !cause.empty())
       return {device, RejectionKind::no_kernel, cause, site_of(op), 0};
@@ -110,14 +119,20 @@ class Planner {
         return "no other device can run it";
       case PlacementCause::cheapest:
         return "cheapest with its neighbours, transfers included";
+      case PlacementCause::planned:
+        return "stands there in the plan file, at " + decision.site.to_string();
     }
     return "";
   }
 
+  SourceSite pinned_at(int32_t op) const {
+    if (decisions_[op].by_plan_file) return decisions_[op].site;
+    return function_.ops[op].pin ? function_.ops[op].pin->site : site_of(op);
+  }
+
   std::string pin_site(int32_t op) const {
-    const Op& made = function_.ops[op];
-    if (made.pin) return " at " + made.pin->site.to_string();
-    return graph_.origins[made.origin].has_site() ? " at " + graph_.origins[made.origin].site() : "";
+    SourceSite site = pinned_at(op);
+    return site.file.empty() ? "" : " at " + site.to_string();
   }
 
   int64_t bytes(Value value) const { return function_.tensor(value).bytes(); }
@@ -187,6 +202,7 @@ class Planner {
   const PassContext& context_;
   PlacementSolver solver_;
   std::vector<Decision> decisions_;
+  std::vector<std::string> keys_;
   std::vector<Where> places_;
   PlacementPlan plan_;
 };
@@ -213,6 +229,8 @@ std::string_view name(PlacementCause cause) {
       return "only device";
     case PlacementCause::cheapest:
       return "cheapest";
+    case PlacementCause::planned:
+      return "planned";
   }
   return "";
 }

@@ -52,6 +52,12 @@ PlacementSolver::PlacementSolver(const Graph& graph, const PassContext& context)
 std::vector<Decision> PlacementSolver::solve() {
   colocate_states();
   fix_pins();
+  if (context_.plan) {
+    const std::vector<std::string> keys = op_keys(graph_);
+    require_plan_of(*context_.plan, keys);
+    fix_pins_of_plan(keys);
+    follow_plan(keys);
+  }
   if (devices_.size() > 1) {
     fix_only_devices();
     while (spread_forward() || spread_backward()) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "placewright/passes/placement.h"
+#include "placewright/passes/plan_file.h"
 
 namespace placewright {
 
@@ -19,6 +20,8 @@ struct Decision {
   int32_t because = -1;  // the op whose device decided, where there is one
   bool firm = false;     // follows from a pin: it spreads to neighbours, and a copy against it is a conflict of pins
   std::map<DeviceId, RejectedDevice> rejected;
+  SourceSite site = {};  // of the line in the plan file
+  bool by_plan_file = false;
 };
 
 std::string duration_text(double seconds);  // "12.3 us"
@@ -42,6 +45,11 @@ class PlacementSolver {
   int32_t root(int32_t op);
   void colocate_states();
   void fix_pins();
+  void fix_pins_of_plan(const std::vector<std::string>& keys);
+  void follow_plan(const std::vector<std::string>& keys);
+  void require_device_of_row(const PlanFile::Row& row) const;
+  SourceSite site_in_plan(int line) const;
+  std::string pin_site(int32_t op) const;
   void fix_only_devices();
   bool spread_forward();
   bool spread_backward();

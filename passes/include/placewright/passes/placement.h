@@ -21,6 +21,7 @@ enum class PlacementCause : uint8_t {
   argument_home,     // arguments are given in host memory
   only_device,       // no other device can run it
   cheapest,          // by estimated cost, transfers included
+  planned,           // the plan file that is followed has it there
 };
 std::string_view name(PlacementCause cause);
 
@@ -53,7 +54,11 @@ struct OpPlacement {
   PlacementCause cause = PlacementCause::only_device;
   std::string reason;  // for people: names the value and the line that decided
   std::vector<RejectedDevice> rejected;
-  double seconds = 0;  // estimated on its device; 0 without a cost model
+  double seconds = 0;         // estimated on its device; 0 without a cost model
+  std::string key = {};       // names the op in plan files (passes/plan_file.h)
+  std::string type = {};      // of its results
+  SourceSite pinned_at = {};  // of the pin, in the program or in the plan file
+  bool by_plan_file = false;  // the plan file that was followed says so
 };
 
 // One copy between devices. A value is copied at most once to each device.
