@@ -8,6 +8,7 @@
 #include "placewright/codegen/compile_program.h"
 #include "placewright/ir/machine.h"
 #include "placewright/passes/pass.h"
+#include "placewright/passes/plan_file.h"
 #include "placewright/runtime/byte_cache.h"
 #include "program_bytes.h"
 
@@ -27,12 +28,12 @@ std::string cache_key(const Graph& captured, const PassContext& context, const C
     settled.layout = layout;
     symbols.push_back(fmt::format("{} {}", state, Type(settled).to_string()));
   }
-  return fmt::format("{}\n{}\n{} {} {} {} {} {} {}\n{} check_bounds={} strict={} max_bytes={} fold={} [{}]\n{}\n{}",
+  return fmt::format("{}\n{}\n{} {} {} {} {} {} {}\n{} check_bounds={} strict={} max_bytes={} fold={} [{}]\n{}\n{}\n{}",
                      compiler_version, code_generator_stamp(), target.triple, target.features, target.vector_bits,
                      target.vector_registers, target.l1_bytes, target.l2_bytes, target.l3_bytes,
                      options.host.to_string(), options.emit.check_bounds, wanted.strict, wanted.max_bytes_per_step,
                      wanted.fold_limit_bytes, fmt::join(symbols, ","), print_machine(*context.machine),
-                     print_graph(captured));
+                     print_graph(captured), context.plan ? print_plan_file(*context.plan, false) : "");
 }
 
 }  // namespace
@@ -82,6 +83,7 @@ FoundProgram find_or_compile(const Graph& captured, const PassContext& context, 
 PassContext LoadedGraph::pass_context() const {
   PassContext context = session_->pass_context();
   context.options.state_layouts = state_layouts_;
+  context.plan = followed_.get();
   return context;
 }
 
@@ -104,10 +106,12 @@ const PlacementPlan& LoadedGraph::placement() const {
   return *plan_;
 }
 
-std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_ptr<Session> session) {
+std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, std::shared_ptr<Session> session,
+                                               std::shared_ptr<const PlanFile> plan) {
   auto begin = std::chrono::steady_clock::now();
   std::shared_ptr<LoadedGraph> loaded(new LoadedGraph);
   loaded->session_ = session;
+  loaded->followed_ = std::move(plan);
   loaded->host_ = session->devices().host().get();
   loaded->captured_ = std::move(captured.graph);
   for (const NodePtr& input : captured.inputs) {

@@ -30,8 +30,6 @@ PlanFile make_plan_file(const Specialisation& made) {
   return made_by_this(make_plan_file(made.placement(), made.placed(), std::move(header)), made.placement());
 }
 
-PlanFile read_plan_file(const std::string& path) {
-  return parse_plan_file(read_text_file(path), path);
-}
+PlanFile read_plan_file(const std::string& path) { return parse_plan_file(read_text_file(path), path); }
 
 }  // namespace placewright

@@ -81,13 +81,15 @@ PlacementPlan plan_graph(const Graph& graph, const Machine& machine, const std::
   return place_graph(graph, machine, symbols, strict).plan;
 }
 
-GraphPlacement place_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols) {
+GraphPlacement place_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols, const PlanFile* plan) {
   std::shared_ptr<Session> session = Session::current();
-  return place_in(graph, context_of(*session, symbols));
+  PassContext context = context_of(*session, symbols);
+  context.plan = plan;
+  return place_in(graph, context);
 }
 
 GraphPlacement place_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
-                           bool strict) {
+                           bool strict, const Profile* profile, const PlanFile* plan) {
   if (std::none_of(machine.devices.begin(), machine.devices.end(),
                    [](const DeviceSpec& spec) { return spec.host_memory; }))
     throw Error("the machine has no device of host memory: one of its devices must say `host`");
@@ -98,6 +100,8 @@ GraphPlacement place_graph(const Graph& graph, const Machine& machine, const std
     context.targets[spec.id] = models.back().get();
   }
   context.machine = &machine;
+  context.profile = profile;
+  context.plan = plan;
   context.options.symbols = symbols;
   context.options.strict = strict;
   return place_in(graph, context);

@@ -20,8 +20,9 @@ std::string text(const std::vector<DeviceId>& devices) {
 
 std::string at(const SourceSite& site) { return site.file.empty() ? "" : " at " + site.to_string(); }
 
-std::string microseconds(int64_t nanoseconds) {
-  return fmt::format("{:.1f} us", static_cast<double>(nanoseconds) * 1e-3);
+std::string duration(int64_t nanoseconds) {
+  return nanoseconds < 10000 ? fmt::format("{} ns", nanoseconds)
+                             : fmt::format("{:.1f} us", static_cast<double>(nanoseconds) * 1e-3);
 }
 
 class DriftFinder {
@@ -169,7 +170,7 @@ class DriftFinder {
   void time(const std::string& what, const SourceSite& site, int64_t was, int64_t now, const std::string& cause,
             bool is_step) {
     bool matters = is_step ? exceeds(was, now) : step_drifts() && exceeds(was, now);
-    add(matters ? DriftClass::time : DriftClass::cosmetic, what, site, microseconds(was), microseconds(now), cause,
+    add(matters ? DriftClass::time : DriftClass::cosmetic, what, site, duration(was), duration(now), cause,
         is_step ? INT64_MAX : std::abs(now - was));
   }
 

@@ -41,6 +41,7 @@ PlanFile::Row make_row(const OpPlacement& op, const PlanFile* followed) {
   if (!says_all(op.cause)) row.reason = op.reason;
   if (op.by_plan_file && op.cause == PlacementCause::pinned) {
     row.cause = "pin";
+    row.line = op.pinned_at.line;
     row.pinned = {};
   } else if (op.by_plan_file && followed) {
     if (const PlanFile::Row* old = followed->find(op.key)) {
@@ -109,6 +110,7 @@ PlanFile make_plan_file(const PlacementPlan& plan, const Graph& compiled, PlanHe
   for (const PlannedTransfer& transfer : plan.transfers)
     file.transfers.push_back({key_of(compiled, compiled.main().op(transfer.value)), transfer.from, transfer.to,
                               transfer.bytes, transfer.at_load, transfer.why, transfer.site});
+  if (followed) file.name = followed->name;
   file.index();
   return file;
 }

@@ -20,6 +20,7 @@ enum ExitCode : int {
   failure = 1,    // a file, an input or the machine is at fault: one line on standard error says how
   usage = 2,      // the command line is wrong
   finding = 3,    // it ran, and what was asked about is not so: doctor found a fault, results differ
+  drift = 4,      // a plan is not what its file says, or exceeds a limit: place --check, diff
   internal = 70,  // a bug in Placewright
 };
 
@@ -31,6 +32,7 @@ void add_inspect(CLI::App& app, Action& action);
 void add_opt(CLI::App& app, Action& action);
 void add_cache(CLI::App& app, Action& action);
 void add_place(CLI::App& app, Action& action);
+void add_diff(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);

@@ -21,10 +21,11 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 success, 1 a file, an input or the machine is at fault, 2 wrong command line, 3 a finding,\n"
-      "70 a bug in Placewright. NO_COLOR switches colours off. 'placewright COMMAND --help' has examples.");
+      "4 a plan drifted, 70 a bug in Placewright. NO_COLOR switches colours off. 'placewright COMMAND --help' has examples.");
   Action action;
   add_inspect(app, action);
   add_place(app, action);
+  add_diff(app, action);
   add_opt(app, action);
   add_run(app, action);
   add_doctor(app, action);

@@ -14,8 +14,8 @@ namespace placewright {
 std::string_view compiler_version();
 std::string_view compiler_hash();  // of the sources that decide
 
-// `captured`: the graph that was placed; `followed`: the plan file that it was placed by, or null. The proof is left out
-// where a plan file decided.
+// `captured`: the graph that was placed; `followed`: the plan file that it was placed by, or null. The proof is left
+// out where a plan file decided.
 PlanFile make_plan_file(const GraphPlacement& placed, const Graph& captured, const Profile* profile,
                         const std::map<std::string, int64_t>& symbols, const PlanFile* followed = nullptr);
 // What a compiled function's placement is.

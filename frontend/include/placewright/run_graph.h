@@ -13,6 +13,9 @@
 
 namespace placewright {
 
+struct PlanFile;  // passes/plan_file.h
+struct Profile;   // ir/profile.h
+
 // Where each op would run, why, and what would be copied. `symbols` binds symbolic sizes. In the session's strict mode
 // a transfer that nobody asked for is an Error.
 PlacementPlan plan_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols = {});
@@ -29,9 +32,11 @@ struct GraphPlacement {
   PlacementPlan plan;
   Machine machine;
 };
-GraphPlacement place_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols = {});
+// `plan`: a plan file that placement follows, or null.
+GraphPlacement place_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols = {},
+                           const PlanFile* plan = nullptr);
 GraphPlacement place_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
-                           bool strict = false);
+                           bool strict = false, const Profile* profile = nullptr, const PlanFile* plan = nullptr);
 
 struct GraphRun {
   std::vector<HostTensor> results;
