@@ -5,9 +5,9 @@
 #include <fmt/format.h>
 
 #include "load_graph.h"
-#include "placewright/codegen/cpu_target.h"
-#include "placewright/codegen/cpu_target_model.h"
+#include "placewright/codegen/machine_target_model.h"
 #include "placewright/ir/machine.h"
+#include "placewright/ir/profile.h"
 #include "placewright/passes/pass.h"
 
 namespace placewright {
@@ -77,8 +77,8 @@ PlacementPlan plan_graph(const Graph& graph, const std::map<std::string, int64_t
 }
 
 PlacementPlan plan_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
-                         bool strict) {
-  return place_graph(graph, machine, symbols, strict).plan;
+                         bool strict, const Profile* profile) {
+  return place_graph(graph, machine, symbols, strict, profile).plan;
 }
 
 GraphPlacement place_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols, const PlanFile* plan) {
@@ -90,13 +90,13 @@ GraphPlacement place_graph(const Graph& graph, const std::map<std::string, int64
 
 GraphPlacement place_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
                            bool strict, const Profile* profile, const PlanFile* plan) {
-  if (std::none_of(machine.devices.begin(), machine.devices.end(),
-                   [](const DeviceSpec& spec) { return spec.host_memory; }))
-    throw Error("the machine has no device of host memory: one of its devices must say `host`");
+  verify_machine(machine, "the machine");
+  if (profile) verify_profile(*profile, machine);
   PassContext context;
   std::vector<std::unique_ptr<TargetModel>> models;
+  auto facts = std::make_shared<OpFactsTable>();
   for (const DeviceSpec& spec : machine.devices) {
-    models.push_back(make_cpu_target_model(host_cpu_target(), spec));
+    models.push_back(make_machine_target_model(spec, profile, facts));
     context.targets[spec.id] = models.back().get();
   }
   context.machine = &machine;

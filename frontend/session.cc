@@ -108,8 +108,9 @@ Session::Opened& Session::opened() {
   made->devices = open_devices(options_, links);
   made->machine = made->devices.machine(std::move(links));
   made->states = std::make_shared<StateStore>(made->devices.host());
+  auto facts = std::make_shared<OpFactsTable>();
   for (const DeviceSpec& spec : made->machine.devices)
-    made->models[spec.id] = make_cpu_target_model(host_cpu_target(), spec);
+    made->models[spec.id] = make_cpu_target_model(host_cpu_target(), spec, nullptr, facts);
   if (options_.use_cache) try {
       made->cache = std::make_unique<ByteCache>(
           options_.cache_directory.empty() ? default_cache_folder() : std::filesystem::path(options_.cache_directory));

@@ -138,22 +138,29 @@ double PlacementSolver::op_seconds(int32_t op, const DeviceId& device) const {
   if (at == context_.targets.end() || made.entry->is_structural() || made.entry->traits.view) return 0;
   if (!made.entry->realised_as<Decompose>() || at->second->refuses(graph_, function_, made).empty())
     return at->second->cost(graph_, function_, {op});
-  // As what it decomposes to, in a graph of its own.
-  Graph scratch;
+  const Graph& whole = parts(op);
+  double sum = 0;
+  for (size_t i = 0; i < whole.main().ops.size(); ++i)
+    if (!whole.main().ops[i].entry->is_structural() && !whole.main().ops[i].entry->traits.view)
+      sum += at->second->cost(whole, whole.main(), {static_cast<int32_t>(i)});
+  return sum;
+}
+
+// What a composite decomposes to, in a graph of its own.
+const Graph& PlacementSolver::parts(int32_t op) const {
+  auto [at, is_new] = parts_.try_emplace(op);
+  if (!is_new) return at->second;
+  Graph& scratch = at->second;
   FunctionBuilder builder(scratch, add_function(scratch, "scratch"));
   std::vector<Value> operands;
-  for (Value operand : made.operands)
+  for (Value operand : function_.ops[op].operands)
     operands.push_back(builder.input("operand" + std::to_string(operands.size()), InputKind::argument,
                                      Type(function_.tensor(operand).dtype, function_.tensor(operand).shape)));
-  Op copy = made;
+  Op copy = function_.ops[op];
   copy.origin = 0;
   builder.function().results = expand_composite(builder, copy, operands);
   scratch = decompose(std::move(scratch), {});
-  double sum = 0;
-  for (size_t i = 0; i < scratch.main().ops.size(); ++i)
-    if (!scratch.main().ops[i].entry->is_structural() && !scratch.main().ops[i].entry->traits.view)
-      sum += at->second->cost(scratch, scratch.main(), {static_cast<int32_t>(i)});
-  return sum;
+  return scratch;
 }
 
 }  // namespace placewright

@@ -111,9 +111,18 @@ SourceSite PlacementSolver::site(int32_t op) const {
 std::string PlacementSolver::refusal(int32_t op, const DeviceId& device) const {
   const Op& made = function_.ops[op];
   auto at = context_.targets.find(device);
-  if (at == context_.targets.end() || made.entry->is_structural() || made.entry->realised_as<Decompose>()) return {};
+  if (at == context_.targets.end() || made.entry->is_structural()) return {};
   if (made.entry->realised_as<Host>()) return device == host_ ? "" : "runs on the host only";
-  return at->second->refuses(graph_, function_, made);
+  std::string cause = at->second->refuses(graph_, function_, made);
+  if (cause.empty() || !made.entry->realised_as<Decompose>()) return cause;
+  const Graph& whole = parts(op);
+  for (const Op& part : whole.main().ops) {
+    if (part.entry->is_structural()) continue;
+    cause = part.entry->realised_as<Host>() && device != host_ ? "runs on the host only"
+                                                               : at->second->refuses(whole, whole.main(), part);
+    if (!cause.empty()) return cause;
+  }
+  return {};
 }
 
 void PlacementSolver::require_device(const Op& op, const DeviceId& device, const std::string& site) const {

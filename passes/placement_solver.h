@@ -66,6 +66,7 @@ class PlacementSolver {
 
   bool decided(int32_t op) { return decisions_[root(op)].has_value(); }
   void decide(int32_t op, Decision decision);
+  const Graph& parts(int32_t op) const;
   void require_device(const Op& op, const DeviceId& device, const std::string& site) const;
 
   const Graph& graph_;
@@ -78,6 +79,7 @@ class PlacementSolver {
   std::vector<int32_t> decided_op_;                 // of each root: the op that was decided itself
   std::vector<std::vector<int32_t>> readers_;
   std::shared_ptr<const SolvedPlacement> solved_;
+  mutable std::map<int32_t, Graph> parts_;  // of composites, made when they are asked for
 };
 
 }  // namespace placewright

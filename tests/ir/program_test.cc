@@ -195,7 +195,7 @@ absent "cuda" code "no-driver" cause "no driver" fix "install one"
   EXPECT_EQ(error_of([&] { machine.find({"cuda", 0}); }),
             "no device cuda:0 here; there are: cpu:0 sim:1; no driver (no-driver): install one");
   EXPECT_THAT(error_of([] { parse_machine("device cpu:0 \"\" target \"\" memory 1 bandwidth -2"); }),
-              HasSubstr("bandwidth is -2, expected a number >= 0"));
+              HasSubstr("bandwidth is -2, expected a finite number >= 0"));
 }
 
 TEST(Machine, DamagedFilesAreOneLine) {
@@ -247,7 +247,7 @@ kernel cpu:0 "key 1" 3.5e-06
   EXPECT_EQ(profile.op_seconds(cpu, "contraction", DType::f64, 10), std::nullopt);
   EXPECT_DOUBLE_EQ(*profile.link_seconds(cpu, {"sim", 0}, 8192), 16e-6);
   EXPECT_EQ(*profile.kernel_seconds(cpu, "key 1"), 3.5e-6);
-  EXPECT_THAT(error_of([] { parse_profile("profile \"\" op cpu:0 \"a\" f32 { 2:1 1:1 }"); }),
+  EXPECT_THAT(error_of([] { parse_profile("profile \"\" op cpu:0 \"reduction\" f32 { 2:1 1:1 }"); }),
               HasSubstr("points stand in order of their sizes"));
 }
 

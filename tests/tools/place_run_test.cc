@@ -69,6 +69,7 @@ TEST(Place, PlansForTheMachineOfAFile) {
   const std::string here =
       R"(device cpu:0 "laptop" target "x86-64-v3" host memory 8589934592 bandwidth 30000000000 threads 4 launch 1e-07 {
   rate "contraction" f32 100000000000
+  rate "movement" f32 30000000000
   rate "elementwise" f32 10000000000
 }
 )";
@@ -105,7 +106,7 @@ link tpu:1 -> cpu:0 latency 1e-06 bandwidth 50000000000
   expect_refused(here.substr(0, here.size() / 2), "m.machine:");
   std::string slow = here;
   slow.replace(slow.find("10000000000\n}"), 11, "-1");
-  expect_refused(slow, "m.machine:3:26: operations per second is -1, expected a number >= 0");
+  expect_refused(slow, "m.machine:3:26: operations per second is -1, expected a finite number > 0");
   EXPECT_EQ(run_tool({"place", "--machine", "m", "--devices", "cpu", "linear.pw"}).exit_code, 2);
   EXPECT_THAT(run_tool({"place", "--machine", folder / "none", "linear.pw"}).errors, HasSubstr("No such file"));
 }

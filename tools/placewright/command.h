@@ -12,6 +12,11 @@ namespace CLI {
 class App;
 }
 
+namespace placewright {
+struct Machine;  // ir/machine.h
+struct Profile;  // ir/profile.h
+}  // namespace placewright
+
 namespace placewright::tools {
 
 // The exit codes of every subcommand.
@@ -35,10 +40,17 @@ void add_place(CLI::App& app, Action& action);
 void add_diff(CLI::App& app, Action& action);
 void add_run(CLI::App& app, Action& action);
 void add_doctor(CLI::App& app, Action& action);
+void add_machine(CLI::App& app, Action& action);
 void add_bench(CLI::App& app, Action& action);
 
 // "B=32", ... as sizes by name.
 std::map<std::string, int64_t> parse_symbols(const std::vector<std::string>& texts);
+
+// What --machine says: the name of a shipped machine, or a file. Error unless the machine is whole (verify_machine).
+Machine read_machine(const std::string& name);
+std::vector<std::string> shipped_machines();  // names, in order
+// What --profile says; Error if it is another machine's.
+Profile read_profile(const std::string& file, const Machine& machine);
 
 // Emphasis for a terminal; plain elsewhere and when NO_COLOR is set.
 std::string bold(std::string_view text);

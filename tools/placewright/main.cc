@@ -29,6 +29,7 @@ int run(int argc, char** argv) {
   add_opt(app, action);
   add_run(app, action);
   add_doctor(app, action);
+  add_machine(app, action);
   add_cache(app, action);
   add_bench(app, action);
   try {

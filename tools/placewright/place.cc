@@ -1,6 +1,7 @@
 // placewright place: where every op of a graph would run, why, and what would be copied.
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -9,6 +10,7 @@
 #include "placement_report.h"
 #include "placewright/base/file.h"
 #include "placewright/ir/machine.h"
+#include "placewright/ir/profile.h"
 #include "placewright/run_graph.h"
 #include "placewright/session.h"
 #include "plan_actions.h"
@@ -17,7 +19,7 @@ namespace placewright::tools {
 namespace {
 
 struct Options {
-  std::string file, devices = "cpu", machine;
+  std::string file, devices = "cpu", machine, profile;
   std::vector<std::string> symbols;
   std::string format, output;
   bool every_op = false, strict = false;
@@ -45,13 +47,14 @@ std::string text_of(const PlacementReport& report, const Options& options) {
 
 // Where the ops would run; what the plan file `followed` says of them holds.
 GraphPlacement place(const Options& options, const Graph& graph, const std::map<std::string, int64_t>& symbols,
-                     const PlanFile* followed) {
+                     const PlanFile* followed, std::optional<Profile>& profile) {
   if (options.machine.empty()) {
     configure(SessionOptions{.devices = options.devices, .strict = options.strict, .use_cache = false});
     return place_graph(graph, symbols, followed);
   }
-  Machine machine = parse_machine(read_text_file(options.machine), options.machine);
-  return place_graph(graph, machine, symbols, options.strict, nullptr, followed);
+  Machine machine = read_machine(options.machine);
+  if (!options.profile.empty()) profile = read_profile(options.profile, machine);
+  return place_graph(graph, machine, symbols, options.strict, profile ? &*profile : nullptr, followed);
 }
 
 // Every file's text is made before the first one is written.
@@ -90,8 +93,10 @@ int place(const Options& options) {
   Graph graph = parse_graph(read_text_file(options.file), options.file);
   std::map<std::string, int64_t> symbols = parse_symbols(options.symbols);
   std::optional<PlanFile> given = read_given_plan(options.plans), followed = plan_to_follow(options.plans, given);
-  GraphPlacement placed = place(options, graph, symbols, followed ? &*followed : nullptr);
-  PlanFile made = make_plan_file(placed, graph, nullptr, symbols, followed ? &*followed : nullptr);
+  std::optional<Profile> profile;
+  GraphPlacement placed = place(options, graph, symbols, followed ? &*followed : nullptr, profile);
+  PlanFile made =
+      make_plan_file(placed, graph, profile ? &*profile : nullptr, symbols, followed ? &*followed : nullptr);
   made.header.model = std::filesystem::path(options.file).filename();
   if (!options.plans.check.empty()) return check_plan(options.plans, *given, made, placed, options.file);
   write_and_print(options, std::move(placed), made, followed);
@@ -106,9 +111,12 @@ void add_place(CLI::App& app, Action& action) {
   command->add_option("FILE.pw", options->file, "A graph in text form")->required();
   auto* devices = command->add_option("--devices", options->devices, "Kinds of devices, each with how many");
   devices->capture_default_str();
-  command->add_option("--machine", options->machine, "Plan for the machine that this file describes, wherever you are")
+  auto* machine = command->add_option("--machine", options->machine,
+                                      "Plan for a machine that need not be here: a shipped one, or a machine file");
+  machine->type_name("NAME|FILE")->excludes(devices);
+  command->add_option("--profile", options->profile, "What was measured on that machine, instead of estimates")
       ->type_name("FILE")
-      ->excludes(devices);
+      ->needs(machine);
   command->add_option("--symbol", options->symbols, "The size of a symbolic dimension; may be repeated")
       ->allow_extra_args(false)
       ->type_name("NAME=SIZE");
@@ -123,8 +131,8 @@ void add_place(CLI::App& app, Action& action) {
   command->add_flag("--strict", options->strict, "A transfer that nobody asked for is an error");
   command->footer(
       "Examples:\n  placewright place model.pw\n  placewright place --devices cpu,sim:2 --symbol B=32 model.pw\n"
-      "  placewright place --devices cpu,sim --json model.pw\n  placewright place --machine laptop.machine model.pw\n"
-      "  placewright place --machine laptop.machine --format html -o plan.html model.pw");
+      "  placewright place --devices cpu,sim --json model.pw\n  placewright place --machine h200 model.pw\n"
+      "  placewright place --machine h200 --format html -o plan.html model.pw");
   add_plan_actions(*command, options->plans);
   command->callback([options, &action] {
     const std::string& format = options->plans.drift.format = options->format;

@@ -20,9 +20,11 @@ struct Profile;   // ir/profile.h
 // a transfer that nobody asked for is an Error.
 PlacementPlan plan_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols = {});
 
-// The same for a machine that may be another one: no device is opened. Error unless one of its devices is the host.
+// The same for a machine that may be another one: no device is opened, and no code generator is asked. What its devices
+// run, the machine says; `profile` (or null) holds what was measured on it. A pure function: the same graph, machine
+// and profile give the same plan everywhere. Error unless the machine is whole and the profile is its own.
 PlacementPlan plan_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
-                         bool strict = false);
+                         bool strict = false, const Profile* profile = nullptr);
 
 // A plan, and the graphs that it speaks of.
 struct GraphPlacement {
