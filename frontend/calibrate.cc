@@ -10,6 +10,7 @@
 #include "calibration_cases.h"
 #include "placewright/codegen/apply_schedule.h"
 #include "placewright/codegen/emitter.h"
+#include "placewright/codegen/machine_target_model.h"
 #include "placewright/codegen/strategy.h"
 #include "placewright/runtime/byte_cache.h"
 #include "placewright/runtime/device.h"
@@ -114,9 +115,17 @@ class DeviceMeter {
   int stream_;
 };
 
+// Three digits: a clock knows no more, and people read the files.
+double rounded(double value) {
+  if (value <= 0) return value;
+  double unit = std::pow(10, std::floor(std::log10(value)) - 2);
+  return unit < 1 ? std::round(value / unit) / std::round(1 / unit) : std::round(value / unit) * unit;
+}
+
 // Longer kernels take longer, whatever the clock said.
 void straighten(std::vector<CostPoint>& points) {
   std::sort(points.begin(), points.end(), [](const CostPoint& a, const CostPoint& b) { return a.size < b.size; });
+  for (CostPoint& point : points) point.seconds = rounded(point.seconds);
   for (size_t i = points.size() - 1; i-- > 0;) points[i].seconds = std::min(points[i].seconds, points[i + 1].seconds);
 }
 
@@ -144,7 +153,7 @@ class Calibration {
     DeviceMeter meter(device, session_.devices().host());
     std::shared_ptr<const LoadedImage> loaded = device->load(image);
     double launch = meter.kernel_seconds(*loaded, static_cast<int>(cases_.size()), smallest);
-    profile_.launches.push_back({spec.id, launch});
+    profile_.launches.push_back({spec.id, rounded(launch)});
     for (size_t i = 0; i < cases_.size(); ++i) {
       const CalibrationCase& each = cases_[i];
       double seconds = meter.kernel_seconds(*loaded, static_cast<int>(i), each.kernel);
@@ -231,7 +240,7 @@ Machine apply_profile(Machine machine, const Profile& profile) {
         if (thought > 0 && (factor == 0 || cost.dtype == rate.dtype))
           factor = cost.points.back().size / cost.points.back().seconds / thought;
       }
-      if (factor > 0) rate.per_second *= factor;
+      if (factor > 0) rate.per_second = rounded(rate.per_second * factor);
     }
     if (double measured = device.rate("movement", DType::f32)) device.memory_bandwidth = measured;
   }
@@ -241,9 +250,22 @@ Machine apply_profile(Machine machine, const Profile& profile) {
       const CostPoint &first = cost.points.front(), &last = cost.points.back();
       link.latency_seconds = first.seconds;
       if (last.seconds > first.seconds)
-        link.bytes_per_second = (last.size - first.size) / (last.seconds - first.seconds);
+        link.bytes_per_second = rounded((last.size - first.size) / (last.seconds - first.seconds));
     }
   return machine;
+}
+
+StepTime predict_step(const Specialisation& step, const Machine& machine, const Profile* profile) {
+  PassContext context;
+  std::vector<std::unique_ptr<TargetModel>> models;
+  auto facts = std::make_shared<OpFactsTable>();
+  for (const DeviceSpec& spec : machine.devices) {
+    models.push_back(make_machine_target_model(spec, profile, facts));
+    context.targets[spec.id] = models.back().get();
+  }
+  context.machine = &machine;
+  context.profile = profile;
+  return estimate_step(step.placed(), step.placement(), context);
 }
 
 std::optional<Profile> try_load_calibration(const Machine& machine) {

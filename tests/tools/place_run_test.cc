@@ -69,7 +69,6 @@ TEST(Place, PlansForTheMachineOfAFile) {
   const std::string here =
       R"(device cpu:0 "laptop" target "x86-64-v3" host memory 8589934592 bandwidth 30000000000 threads 4 launch 1e-07 {
   rate "contraction" f32 100000000000
-  rate "movement" f32 30000000000
   rate "elementwise" f32 10000000000
 }
 )";

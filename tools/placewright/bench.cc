@@ -19,6 +19,7 @@
 #include "peer_process.h"
 #include "placewright/base/error.h"
 #include "placewright/base/file.h"
+#include "placewright/calibrate.h"
 #include "placewright/session.h"
 
 namespace placewright::tools {
@@ -30,7 +31,7 @@ struct Options {
   std::vector<std::string> programs;
   int threads = 1;
   int rounds = 15;
-  bool peers = false, no_peers = false;
+  bool peers = false, no_peers = false, predict = false;
   std::string json;
 };
 
@@ -194,6 +195,37 @@ std::string cpu_name() {
   return "unknown";
 }
 
+// Beside what a step takes, what planning thinks that it takes.
+int predict(const Options& options, const std::vector<std::string>& programs) {
+  const Profile profile = calibrate();
+  fmt::print("{}\n",
+             bold(fmt::format("{:<22} {:>12} {:>12} {:>8}", "program", "measured us", "predicted us", "error")));
+  std::vector<double> errors;
+  Json rows = Json::array();
+  for (const std::string& name : programs) {
+    std::unique_ptr<BenchProgram> program = make_program(name);
+    int64_t steps = steps_for(our_round(*program, 1, nullptr));
+    for (int i = 0; i < 2; ++i) steps = steps_for(our_round(*program, steps, nullptr));
+    Samples samples;
+    for (int round = 0; round < options.rounds; ++round) our_round(*program, steps, &samples);
+    double measured = samples.median();
+    StepTime time = predict_step(program->compiled(), machine(), &profile);
+    double predicted = time.seconds() * 1e6;
+    errors.push_back(std::abs(predicted - measured) / measured);
+    fmt::print("{:<22} {:>12.3f} {:>12.3f} {:>+7.1f}%\n", name, measured, predicted,
+               100 * (predicted - measured) / measured);
+    Json row{{"program", name}, {"measured_microseconds", measured}, {"predicted_microseconds", predicted}};
+    for (const LaunchTime& launch : time.launches)
+      row["launches"].push_back({{"what", launch.what}, {"microseconds", launch.seconds * 1e6}});
+    rows.push_back(std::move(row));
+  }
+  std::sort(errors.begin(), errors.end());
+  fmt::print("median error {:.1f}%\n", 100 * errors[errors.size() / 2]);
+  if (!options.json.empty())
+    write_file_atomically(options.json, Json{{"predictions", rows}, {"threads", options.threads}}.dump(2) + "\n");
+  return success;
+}
+
 void print_result(const Result& result, int threads, double peak) {
   double rate = result.flops / result.microseconds * 1e6;
   for (const std::optional<Result::Peer>& peer : compared_peers(result)) {
@@ -234,6 +266,7 @@ int bench(const Options& options) {
     for (std::string& expanded : expand_program(name)) programs.push_back(std::move(expanded));
   configure(SessionOptions{.threads = options.threads});
 
+  if (options.predict) return predict(options, programs);
   double peak = measure_fma_peak(), bandwidth = measure_bandwidth();
   fmt::print("{}: one thread {:.1f} GFLOP/s in f32 FMA, {:.1f} GB/s\n", cpu_name(), peak / 1e9, bandwidth / 1e9);
   std::vector<std::unique_ptr<PeerProcess>> peers = start_peers(options);
@@ -274,6 +307,8 @@ void add_bench(CLI::App& app, Action& action) {
   command->add_option("--rounds", options->rounds, "Interleaved rounds; the median counts")->check(CLI::Range(1, 1000));
   auto* with = command->add_flag("--peers", options->peers, "An error if the peers are not set up");
   command->add_flag("--no-peers", options->no_peers, "Ours alone")->excludes(with);
+  command->add_flag("--predict", options->predict,
+                    "Calibrate, and hold what planning predicts against what steps take");
   command->add_option("--json", options->json, "Write the results to a file")->type_name("FILE");
   command->footer(
       "Results are compared first; exit code 3 if they differ.\nExamples:\n  placewright bench --no-peers a gemm\n"
