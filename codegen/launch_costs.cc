@@ -20,7 +20,8 @@ std::string LaunchCosts::refuses(const Graph& graph, const Function& function, c
   if (op.entry->realised_as<Decompose>())
     return fmt::format("{} is a composite: {} runs its parts", op.name(), spec_.id.to_string());
   if (op.entry->traits.view || op.entry->is_structural() || op.entry->realised_as<Host>()) return "";
-  for (const StageWork& work : facts_->find(graph, function, op)->stages)
+  std::shared_ptr<const OpFacts> facts = facts_->find(graph, function, op);
+  for (const StageWork& work : facts->stages)
     for (DType dtype : work.needed)
       if (spec_.rate(work.op_class, dtype) <= 0)
         return fmt::format("no kernel for {} of {}", work.op_class, name(dtype));
@@ -32,8 +33,10 @@ double LaunchCosts::seconds(const Graph& graph, const Function& function, const 
     if (auto measured = profile_->kernel_seconds(spec_.id, facts_->key(graph, function, function.ops[group[0]])))
       return *measured;
   double sum = launch_seconds_;
-  for (int32_t op : group)
-    for (const StageWork& work : facts_->find(graph, function, function.ops[op])->stages) sum += seconds(work);
+  for (int32_t op : group) {
+    std::shared_ptr<const OpFacts> facts = facts_->find(graph, function, function.ops[op]);
+    for (const StageWork& work : facts->stages) sum += seconds(work);
+  }
   return sum;
 }
 

@@ -1,6 +1,7 @@
 #include "placewright/calibrate.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <filesystem>
@@ -115,6 +116,8 @@ class DeviceMeter {
   int stream_;
 };
 
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
 // Three digits: a clock knows no more, and people read the files.
 double rounded(double value) {
   if (value <= 0) return value;
@@ -140,6 +143,7 @@ class Calibration {
     kernels.push_back(smallest_kernel());
     KernelImage image = compile(kernels);
     profile_.machine = session_.devices().host()->spec().name;
+    profile_.call_seconds = rounded(measure_call());
     for (const DeviceSpec& spec : machine_.devices)
       if (!copy_measured(spec)) measure(spec, image, kernels.back());
     for (const Link& link : machine_.links)
@@ -148,6 +152,20 @@ class Calibration {
   }
 
  private:
+  // A compiled function whose one kernel takes next to nothing.
+  static double measure_call() {
+    CompiledFunction twice = placewright::compile([](const Tensor& x) { return x + x; });
+    Tensor x(HostTensor::from<float>({1}, {1}));
+    double best = 1;
+    for (int round = 0; round < most_rounds; ++round) {
+      constexpr int calls = 1000;
+      double begin = now();
+      for (int i = 0; i < calls; ++i) twice(x);
+      best = std::min(best, (now() - begin) / calls);
+    }
+    return best;
+  }
+
   void measure(const DeviceSpec& spec, const KernelImage& image, const StructuredKernel& smallest) {
     const std::shared_ptr<Device>& device = session_.devices().find(spec.id);
     DeviceMeter meter(device, session_.devices().host());

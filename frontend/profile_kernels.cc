@@ -3,6 +3,7 @@
 
 #include "load_graph.h"
 #include "placewright/calibrate.h"
+#include "placewright/codegen/compile_program.h"
 #include "placewright/codegen/launch_costs.h"
 #include "placewright/codegen/lower.h"
 #include "placewright/ir/op_table.h"
@@ -86,8 +87,8 @@ class KernelProfile {
     for (const Op& member : body.ops) {
       if (!can_lower(*member.entry) || member.entry->traits.view) continue;
       double estimate = 0;
-      for (const StageWork& work : facts_->find(graph, body, member)->stages)
-        estimate += costs_.at(device).seconds(work);
+      std::shared_ptr<const OpFacts> facts = facts_->find(graph, body, member);
+      for (const StageWork& work : facts->stages) estimate += costs_.at(device).seconds(work);
       members.emplace_back(facts_->key(graph, body, member), estimate);
       thought += estimate;
     }
@@ -129,10 +130,13 @@ void profile_kernels(Profile& profile, const Graph& graph, const std::map<std::s
   std::shared_ptr<Session> session = Session::current();
   PassContext context = session->pass_context();
   context.options.symbols = symbols;
-  capture::FoundProgram found = capture::find_or_compile(graph, context, *session);
-  if (!found.placed) throw Error("kernels are profiled without the cache of compiled programs: switch use_cache off");
-  const Graph& placed = *found.placed;
-  const Block& step = found.kept.compiled.program.blocks[static_cast<size_t>(found.kept.compiled.program.step)];
+  const Graph placed = capture::place_captured(graph, context).graph;
+  CompileProgramOptions options;
+  options.target = host_cpu_target();
+  options.host = session->devices().host()->id();
+  options.threads = session->devices().host()->spec().threads;
+  CompiledProgram compiled = compile_program(placed, options);
+  const Block& step = compiled.program.blocks[static_cast<size_t>(compiled.program.step)];
   std::vector<const Instruction*> timed;  // those that the profiler records, in order
   for (const Instruction& instruction : step.instructions)
     if (!std::holds_alternative<Wait>(instruction)) timed.push_back(&instruction);
@@ -154,7 +158,7 @@ void profile_kernels(Profile& profile, const Graph& graph, const std::map<std::s
     ++at;
   }
   std::vector<double> seconds =
-      measure_launches(found.kept.compiled, run_pass(find_pass("specialise"), graph, context).main(), *session);
+      measure_launches(compiled, run_pass(find_pass("specialise"), graph, context).main(), *session);
   KernelProfile kernels(profile, session->machine());
   for (size_t i = 0; i < ops.size() && i < seconds.size(); ++i)
     if (ops[i]) kernels.add(placed, *ops[i], seconds[i]);

@@ -142,6 +142,7 @@ std::optional<double> Profile::kernel_seconds(const DeviceId& device, std::strin
 
 std::string print_profile(const Profile& profile) {
   std::string text = fmt::format("profile {}\n", quote(profile.machine));
+  if (profile.call_seconds > 0) text += fmt::format("call {}\n", profile.call_seconds);
   for (const Profile::LaunchCost& cost : profile.launches)
     text += fmt::format("launch {} {}\n", cost.device.to_string(), cost.seconds);
   for (const Profile::OpCost& cost : profile.ops)
@@ -160,7 +161,9 @@ Profile parse_profile(std::string_view text, std::string_view name) {
   lexer.expect("profile");
   profile.machine = lexer.string("the machine's name");
   while (!lexer.at_end()) {
-    if (lexer.accept("launch"))
+    if (profile.call_seconds == 0 && lexer.accept("call"))
+      profile.call_seconds = read_positive(lexer, "seconds");
+    else if (lexer.accept("launch"))
       profile.launches.push_back(read_launch(lexer, profile));
     else if (lexer.accept("op"))
       profile.ops.push_back(read_op(lexer, profile));
@@ -169,7 +172,7 @@ Profile parse_profile(std::string_view text, std::string_view name) {
     else if (lexer.accept("kernel"))
       profile.kernels.push_back(read_kernel(lexer, profile));
     else
-      lexer.fail("launch, op, link or kernel");
+      lexer.fail("call, launch, op, link or kernel");
   }
   return profile;
 }

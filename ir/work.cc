@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <set>
+#include <tuple>
 
 namespace placewright {
 namespace {
@@ -109,17 +111,22 @@ class Counter {
     return body[node];
   }
 
+  // The dtype that most of the arithmetic is in; without any, the widest that is moved.
   void count_dtypes(StageWork& work) const {
-    std::set<DType> floating;
-    const DType* widest = nullptr;
-    for (const Access& access : stage_.accesses) {
-      const DType& dtype = kernel_.buffers[access.buffer].dtype;
+    std::map<DType, double> weights;
+    for (const ScalarNode& node : stage_.body) weights[node.dtype] += points_ * node_weight(node.op);
+    for (const ScalarNode& node : stage_.epilogue) weights[node.dtype] += outer_ * node_weight(node.op);
+    if (stage_.has_reduction())
+      for (DType dtype : stage_.reduction.dtypes) weights[dtype] += points_;
+    std::set<DType> touched, floating;
+    for (const Access& access : stage_.accesses) touched.insert(kernel_.buffers[access.buffer].dtype);
+    auto order = [&](DType dtype) { return std::tuple(weights[dtype], is_floating(dtype), info(dtype).bits); };
+    for (const auto& [dtype, weight] : std::map(weights))
+      if (weight > 0) touched.insert(dtype);
+    for (DType dtype : touched) {
       if (is_floating(dtype)) floating.insert(dtype);
-      if (!widest ||
-          std::pair(is_floating(dtype), info(dtype).bits) > std::pair(is_floating(*widest), info(*widest).bits))
-        widest = &dtype;
+      if (!touched.contains(work.dtype) || order(dtype) > order(work.dtype)) work.dtype = dtype;
     }
-    if (widest) work.dtype = *widest;
     work.needed.assign(floating.begin(), floating.end());
     if (work.needed.empty()) work.needed = {work.dtype};
   }

@@ -1,11 +1,13 @@
 #include "placewright/passes/step_time.h"
 
 #include "placewright/ir/op_table.h"
+#include "placewright/ir/profile.h"
 
 namespace placewright {
 
 StepTime estimate_step(const Graph& compiled, const PlacementPlan& plan, const PassContext& context) {
   StepTime time;
+  if (context.profile) time.call_seconds = context.profile->call_seconds;
   const Function& function = compiled.main();
   for (int32_t number = 0; number < static_cast<int32_t>(function.ops.size()); ++number) {
     const Op& op = function.ops[number];

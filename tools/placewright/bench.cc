@@ -215,8 +215,13 @@ int predict(const Options& options, const std::vector<std::string>& programs) {
     fmt::print("{:<22} {:>12.3f} {:>12.3f} {:>+7.1f}%\n", name, measured, predicted,
                100 * (predicted - measured) / measured);
     Json row{{"program", name}, {"measured_microseconds", measured}, {"predicted_microseconds", predicted}};
-    for (const LaunchTime& launch : time.launches)
-      row["launches"].push_back({{"what", launch.what}, {"microseconds", launch.seconds * 1e6}});
+    Profile with_kernels = profile;
+    profile_kernels(with_kernels, program->compiled().captured(), {});
+    StepTime known = predict_step(program->compiled(), machine(), &with_kernels);
+    for (size_t i = 0; i < time.launches.size(); ++i)
+      row["launches"].push_back({{"what", time.launches[i].what},
+                                 {"measured_microseconds", known.launches[i].seconds * 1e6},
+                                 {"predicted_microseconds", time.launches[i].seconds * 1e6}});
     rows.push_back(std::move(row));
   }
   std::sort(errors.begin(), errors.end());

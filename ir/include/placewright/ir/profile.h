@@ -50,7 +50,8 @@ struct Profile {
     double seconds = 0;
     friend bool operator==(const KernelCost&, const KernelCost&) = default;
   };
-  std::string machine;  // what it was measured on, for people
+  std::string machine;      // what it was measured on, for people
+  double call_seconds = 0;  // what a call takes beside its launches and copies; 0: not measured
   std::vector<LaunchCost> launches;
   std::vector<OpCost> ops;
   std::vector<LinkCost> links;

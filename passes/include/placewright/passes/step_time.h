@@ -20,7 +20,8 @@ struct StepTime {
   std::vector<LaunchTime> launches;  // in their order
   double launch_seconds = 0;         // their sum
   double transfer_seconds = 0;       // of the copies of each step
-  double seconds() const { return launch_seconds + transfer_seconds; }
+  double call_seconds = 0;           // of the call itself, if it was measured
+  double seconds() const { return launch_seconds + transfer_seconds + call_seconds; }
 };
 
 // One after the other. `compiled` and the ledger of `plan` are what a compile made; the context holds the target
