@@ -20,10 +20,12 @@ std::string machine_text(const std::string& bytes_per_second = "50000000000") {
   return R"(device cpu:0 "near" target "near" host memory 8589934592 bandwidth 30000000000 threads 4 launch 1e-07 {
   rate "contraction" f32 10000000000
   rate "elementwise" f32 10000000000
+  rate "movement" f32 10000000000
 }
 device sim:0 "far" target "far" memory 8589934592 bandwidth 3000000000000 threads 1 launch 1e-08 {
   rate "contraction" f32 100000000000000
   rate "elementwise" f32 10000000000000
+  rate "movement" f32 10000000000000
 }
 link cpu:0 -> sim:0 latency 1e-08 bandwidth )" +
          bytes_per_second + "\nlink sim:0 -> cpu:0 latency 1e-08 bandwidth " + bytes_per_second + "\n";
@@ -183,11 +185,13 @@ TEST_F(Plan, WhatCannotHoldIsOneLineAndWritesNothing) {
   refused("--check", "plan.lock:1:1");
   expect_one_line(place({"--plan", folder_ / "none.lock"}), "No such file");
   // Another model's.
-  ASSERT_EQ(run_tool({"place", "counter.pw", "--machine", machine_, "-o", lock_}).exit_code, 0);
+  std::ofstream(folder_ / "other.pw") << "graph v1\n\nfunction \"main\"(%0) {\n  %0 = input() {kind=\"argument\", "
+                                         "name=\"y\"} : f32[4]\n  %1 = neg(%0) : f32[4]\n  return %1\n}\n";
+  ASSERT_EQ(run_tool({"place", folder_ / "other.pw", "--machine", machine_, "-o", lock_}).exit_code, 0);
   const std::string other = read_text_file(lock_);
-  refused("--plan", "the plan is another model's (counter.pw)");
-  refused("--check", "the plan is another model's (counter.pw)");
-  expect_one_line(place({"--check", lock_, "--accept"}), "the plan is another model's (counter.pw)");
+  refused("--plan", "the plan is another model's (other.pw)");
+  refused("--check", "the plan is another model's (other.pw)");
+  expect_one_line(place({"--check", lock_, "--accept"}), "the plan is another model's (other.pw)");
   EXPECT_EQ(read_text_file(lock_), other);
 }
 
