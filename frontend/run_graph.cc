@@ -1,6 +1,8 @@
 #include "placewright/run_graph.h"
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -63,11 +65,38 @@ PassContext context_of(Session& session, std::map<std::string, int64_t> symbols)
   return context;
 }
 
-GraphPlacement place_in(const Graph& graph, const PassContext& context) {
+// A machine that may be another one, with what passes must know of its devices.
+struct ForeignDevices {
+  ForeignDevices(const Machine& given, const Profile* measured) : machine(given) {
+    if (measured) context.profile = &profile.emplace(*measured);
+    auto facts = std::make_shared<OpFactsTable>();
+    for (const DeviceSpec& spec : machine.devices) {
+      models.push_back(make_machine_target_model(spec, context.profile, facts));
+      context.targets[spec.id] = models.back().get();
+    }
+    context.machine = &machine;
+  }
+  ForeignDevices(const ForeignDevices&) = delete;
+  Machine machine;
+  std::optional<Profile> profile;
+  std::vector<std::unique_ptr<TargetModel>> models;
+  PassContext context;
+};
+
+// `owner` keeps what the context points to.
+GraphPlacement place_in(const Graph& graph, const PassContext& context, std::shared_ptr<const void> owner) {
   capture::Planned planned;
   capture::Placed placed = capture::place_captured(graph, context, &planned);
-  return {std::move(planned.graph), std::move(planned.transfers), std::move(placed.graph), std::move(placed.plan),
-          *context.machine};
+  PassContext lenient = context;
+  lenient.plan = nullptr;
+  lenient.options.strict = false;
+  lenient.options.max_bytes_per_step = -1;
+  auto replan = [lenient = std::move(lenient), owner = std::move(owner)](const Graph& changed) {
+    return plan_placement(changed, lenient);
+  };
+  return {std::move(planned.graph), std::move(planned.transfers),
+          std::move(placed.graph),  std::move(placed.plan),
+          *context.machine,         std::move(replan)};
 }
 
 }  // namespace
@@ -85,26 +114,18 @@ GraphPlacement place_graph(const Graph& graph, const std::map<std::string, int64
   std::shared_ptr<Session> session = Session::current();
   PassContext context = context_of(*session, symbols);
   context.plan = plan;
-  return place_in(graph, context);
+  return place_in(graph, context, session);
 }
 
 GraphPlacement place_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
                            bool strict, const Profile* profile, const PlanFile* plan) {
   verify_machine(machine, "the machine");
   if (profile) verify_profile(*profile, machine);
-  PassContext context;
-  std::vector<std::unique_ptr<TargetModel>> models;
-  auto facts = std::make_shared<OpFactsTable>();
-  for (const DeviceSpec& spec : machine.devices) {
-    models.push_back(make_machine_target_model(spec, profile, facts));
-    context.targets[spec.id] = models.back().get();
-  }
-  context.machine = &machine;
-  context.profile = profile;
-  context.plan = plan;
-  context.options.symbols = symbols;
-  context.options.strict = strict;
-  return place_in(graph, context);
+  auto devices = std::make_shared<ForeignDevices>(machine, profile);
+  devices->context.plan = plan;
+  devices->context.options.symbols = symbols;
+  devices->context.options.strict = strict;
+  return place_in(graph, devices->context, devices);
 }
 
 GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs) {

@@ -139,7 +139,7 @@ class Page(unittest.TestCase):
 
     def test_charts_and_tables(self):
         self.open(self.small)
-        for tab, sign in (("memory", "At the peak of"), ("transfers", "model.py:"), ("hints", "keep the data")):
+        for tab, sign in (("memory", "At the peak of"), ("transfers", "model.py:"), ("prices", "pin at train.py:17"), ("hints", "drop the pin")):
             self.browser.evaluate(f"document.getElementById('tab-{tab}').click()")
             self.browser.settle()
             self.assertIn(sign, self.text("#pane"))

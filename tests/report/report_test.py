@@ -90,6 +90,13 @@ class Report(unittest.TestCase):
             self.assertEqual(launches, sorted(set(launches)))
             self.assertLessEqual(launches[-1], len(report["launches"]))
         self.check_timeline(report)
+        pins = {(rejected["site"], op["devices"][0]) for op in ops for rejected in op["rejected"]
+                if rejected["kind"] == "pinned"}
+        self.assertEqual({(pin["site"], pin["device"]) for pin in report["pins"]}, pins)
+        self.assertEqual([hint["seconds"] for hint in report["hints"]],
+                         sorted((hint["seconds"] for hint in report["hints"]), reverse=True))
+        for island in report["islands"]:
+            self.assertEqual({ops[number]["devices"][0] for number in island["ops"]}, {island["device"]})
         if report["proof"]:
             self.assertLessEqual(report["proof"]["bound_seconds"], report["proof"]["chosen_seconds"])
 
@@ -158,6 +165,21 @@ class Report(unittest.TestCase):
                              .replace("f32[2048,2048] #4", f'f32[2048,2048] pin({op["devices"][0]} from "a.py":2) #4'),
                              "--machine", THREE)
         self.assertAlmostEqual(forced["seconds"] - report["seconds"], rejected["seconds"], delta=2e-9)
+
+    def test_prices_of_pins_and_hints_are_true(self):
+        pinned = CAUSES.replace("PIN", ' pin(cpu:0 from "net.py":33)')
+        report, free = self.report(pinned, "--machine", THREE), self.report(CAUSES.replace("PIN", ""), "--machine", THREE)
+        (pin,) = report["pins"]
+        self.assertEqual((pin["site"], pin["device"], pin["ops"]), ("net.py:33", "cpu:0", 1))
+        self.assertGreater(pin["seconds"], 0)
+        self.assertAlmostEqual(pin["seconds"], report["seconds"] - free["seconds"], delta=2e-9)
+        self.assertEqual((report["hints"][0]["seconds"], report["hints"][0]["text"][:36]),
+                         (pin["seconds"], "drop the pin to cpu:0 at net.py:33 ("))
+        # Data that is kept where it is read: the saving that the hint promises is what such a graph takes less.
+        hint = next(hint for hint in free["hints"] if hint["text"].startswith("x is copied"))
+        on = re.search(r"copied to (\S+)", hint["text"]).group(1)
+        kept = CAUSES.replace("PIN", "").replace('name="x"} : f32[2048,2048]', f'name="x"}} : f32[2048,2048] pin({on} from "a.py":1)')
+        self.assertAlmostEqual(hint["seconds"], free["seconds"] - self.report(kept, "--machine", THREE)["seconds"], delta=2e-9)
 
     def test_text_is_narrow_and_plain_in_files(self):
         for arguments in ((), ("--every-op",)):

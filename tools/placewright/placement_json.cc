@@ -126,7 +126,9 @@ Json placement_document(const PlacementReport& report) {
                 {"cuts", Json::array()},
                 {"transfers", Json::array()},
                 {"conflicts", Json::array()},
-                {"hints", plan.hints},
+                {"pins", Json::array()},
+                {"hints", Json::array()},
+                {"islands", Json::array()},
                 {"memory", Json::array()},
                 {"launches", report.launches},
                 {"timeline", timeline_json(report.timeline)}};
@@ -158,6 +160,20 @@ Json placement_document(const PlacementReport& report) {
                                      {"value_site", to_json(conflict.value_site)},
                                      {"reader_site", to_json(conflict.reader_site)},
                                      {"message", conflict.message}});
+  for (const PinPrice& pin : report.pins)
+    document["pins"].push_back({{"site", to_json(pin.site)},
+                                {"device", pin.device.to_string()},
+                                {"ops", pin.ops},
+                                {"seconds", pin.seconds ? Json(*pin.seconds) : Json()}});
+  for (const PlacementHint& hint : report.hints)
+    document["hints"].push_back({{"text", hint.text}, {"seconds", hint.seconds}});
+  for (const PlacementIsland& island : report.islands) {
+    Json elsewhere = Json::array();
+    for (const auto& [device, seconds] : island.elsewhere)
+      elsewhere.push_back({{"device", device.to_string()}, {"seconds", seconds}});
+    document["islands"].push_back(
+        {{"device", island.device.to_string()}, {"ops", island.ops}, {"elsewhere", std::move(elsewhere)}});
+  }
   for (const DeviceMemory& memory : report.memory) document["memory"].push_back(memory_json(memory));
   return document;
 }

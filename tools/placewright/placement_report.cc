@@ -108,7 +108,10 @@ std::optional<PlacementProof> find_proof(const PlacementPlan& plan) {
 }  // namespace
 
 PlacementReport make_placement_report(GraphPlacement placed, std::string model, std::string machine) {
-  PlacementReport report{std::move(placed), std::move(model), std::move(machine), {}, {}, {}, {}, {}, {}, {}};
+  PlacementReport report;
+  report.placed = std::move(placed);
+  report.model = std::move(model);
+  report.machine = std::move(machine);
   const GraphPlacement& made = report.placed;
   for (const Op& op : report.function().ops) report.modules.push_back(module_of(made.planned, op));
   report.cuts = find_cuts(made);
@@ -121,6 +124,8 @@ PlacementReport make_placement_report(GraphPlacement placed, std::string model, 
   }
   report.timeline = simulate(report);
   report.proof = find_proof(made.plan);
+  find_hints(report);
+  find_islands(report);
   return report;
 }
 

@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "placewright/run_graph.h"
@@ -66,16 +67,39 @@ struct PlacementProof {
   double gap() const { return bound_seconds > 0 ? chosen_seconds / bound_seconds - 1 : 0; }
 };
 
+// What the user's word costs: a step with all pins, less one without those of this line.
+struct PinPrice {
+  SourceSite site;
+  DeviceId device;
+  size_t ops = 0;
+  std::optional<double> seconds;  // nothing: without them there is no placement
+};
+
+struct PlacementHint {
+  std::string text;
+  double seconds = 0;  // that a step would take less
+};
+
+// Ops on one device that values connect, and what a step would take longer with all of them that are free elsewhere.
+struct PlacementIsland {
+  DeviceId device;
+  std::vector<int32_t> ops;
+  std::vector<std::pair<DeviceId, double>> elsewhere;
+};
+
 struct PlacementReport {
   GraphPlacement placed;
-  std::string model, machine;           // files; no machine: the one that this runs on
-  std::vector<std::string> modules;     // of each op: its module path; of inputs, what their name says
-  std::vector<CutEdge> cuts;            // between ops of the planned graph
-  std::vector<DeviceMemory> memory;     // sorted by device
-  std::vector<std::string> launches;    // of the compiled graph, for people
-  Timeline timeline;                    // no spans without costs
-  std::optional<PlacementProof> proof;  // nothing where there was no choice
-  std::string unplanned_memory;         // why `memory` is empty
+  std::string model, machine;            // files; no machine: the one that this runs on
+  std::vector<std::string> modules;      // of each op: its module path; of inputs, what their name says
+  std::vector<CutEdge> cuts;             // between ops of the planned graph
+  std::vector<DeviceMemory> memory;      // sorted by device
+  std::vector<std::string> launches;     // of the compiled graph, for people
+  Timeline timeline;                     // no spans without costs
+  std::optional<PlacementProof> proof;   // nothing where there was no choice
+  std::vector<PinPrice> pins;            // dearest first
+  std::vector<PlacementHint> hints;      // largest saving first
+  std::vector<PlacementIsland> islands;  // largest first; those whose ops have no choice are left out
+  std::string unplanned_memory;          // why `memory` is empty
 
   const Function& function() const { return placed.planned.main(); }
   const Origin& origin(const OpPlacement& op) const { return placed.planned.origins[op.origin]; }
@@ -86,6 +110,10 @@ PlacementReport make_placement_report(GraphPlacement placed, std::string model, 
 // Each device is a FIFO that runs its ops in the graph's order, and so is each link in each direction; a copy begins
 // when its value is made. What happens at load has happened before.
 Timeline simulate(const PlacementReport& report);
+
+// What re-solves say: prices of pins and hints; islands.
+void find_hints(PlacementReport& report);
+void find_islands(PlacementReport& report);
 
 // The formats. Text is at most 100 columns wide; docs/placement-report.md describes the JSON.
 std::string placement_text(const PlacementReport& report, bool every_op, bool colour);

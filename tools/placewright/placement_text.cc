@@ -33,11 +33,23 @@ class TextReport {
     cuts();
     ledger();
     memory();
-    list("Hints", plan_.hints);
+    pins();
+    islands();
+    hints();
     list("Absent", plan_.absent);
-    std::vector<std::string> conflicts;
-    for (const PinConflict& conflict : plan_.conflicts) conflicts.push_back(conflict.message);
-    list("Conflicts of pins", conflicts);
+    std::vector<std::pair<std::string, int>> conflicts;  // layers of a stack have the same ones
+    for (const PinConflict& conflict : plan_.conflicts) {
+      auto at = std::find_if(conflicts.begin(), conflicts.end(),
+                             [&](const auto& known) { return known.first == conflict.message; });
+      if (at == conflicts.end())
+        conflicts.emplace_back(conflict.message, 1);
+      else
+        ++at->second;
+    }
+    std::vector<std::string> rows;
+    for (const auto& [message, count] : conflicts)
+      rows.push_back(count == 1 ? message : fmt::format("{} times: {}", count, message));
+    list("Conflicts of pins", rows);
     return std::move(text_);
   }
 
@@ -318,6 +330,48 @@ class TextReport {
     for (int64_t bytes : largest)
       text += bars[memory.peak_bytes > 0 ? (bytes * 8 + memory.peak_bytes - 1) / memory.peak_bytes : 0];
     return text;
+  }
+
+  void pins() {
+    if (report_.pins.empty()) return;
+    heading("Prices of pins");
+    for (const PinPrice& pin : report_.pins) {
+      std::string price = "without it there is no placement";
+      if (pin.seconds)
+        price = *pin.seconds > 0   ? fmt::format("a step takes {} longer for it", duration_text(*pin.seconds))
+                : *pin.seconds < 0 ? fmt::format("a step takes {} less for it", duration_text(-*pin.seconds))
+                                   : "free";
+      line(fmt::format("{} at {}, {}: {}", device(pin.device), pin.site.to_string(), plural(pin.ops, "op"), price), 2,
+           4);
+    }
+  }
+
+  // Ops alone are told of where they stand; an island of one is such an op.
+  void islands() {
+    constexpr size_t most = 6;
+    size_t told = 0;
+    for (const PlacementIsland& island : report_.islands) {
+      if (island.ops.size() < 2 || told == most) break;
+      if (told++ == 0) heading("Islands: what a step would take longer with all of one elsewhere");
+      std::string costs;
+      for (const auto& [id, seconds] : island.elsewhere)
+        costs += fmt::format("{}{} on {}", costs.empty() ? "" : ", ", duration_text(seconds), device(id));
+      line(fmt::format("{}, {} from {} to {}: {}", device(island.device), plural(island.ops.size(), "op"),
+                       shown_op(island.ops.front()), shown_op(island.ops.back()), costs),
+           2, 4);
+    }
+  }
+
+  std::string shown_op(int32_t number) const {
+    const OpPlacement& op = plan_.ops[number];
+    return op.site.file.empty() ? op.what : fmt::format("{} ({})", op.what, op.site.to_string());
+  }
+
+  void hints() {
+    std::vector<std::string> rows;
+    for (const PlacementHint& hint : report_.hints)
+      rows.push_back(hint.seconds > 0 ? fmt::format("{} less: {}", duration_text(hint.seconds), hint.text) : hint.text);
+    list("Hints", rows);
   }
 
   void memory() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -33,6 +34,9 @@ struct GraphPlacement {
   Graph compiled;                          // behind all passes: plan.transfers is its ledger
   PlacementPlan plan;
   Machine machine;
+  // The plan of another version of `planned` (a pin less, an input elsewhere) for the same devices, conflicts or not.
+  // Its ledger is a forecast.
+  std::function<PlacementPlan(const Graph&)> replan;
 };
 // `plan`: a plan file that placement follows, or null.
 GraphPlacement place_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols = {},

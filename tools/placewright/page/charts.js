@@ -233,17 +233,40 @@ function show_transfers() {
   pane.replaceChildren(table([['When', 'nowrap'], ['Value', ''], ['From, to', 'nowrap'], ['Bytes', 'number'], ['Time', 'number'], ['Why', ''], ['Source', 'nowrap']], rows));
 }
 
+// Layers of a stack have the same ones.
+function counted(texts) {
+  const counts = new Map();
+  for (const text of texts) counts.set(text, (counts.get(text) || 0) + 1);
+  return [...counts].map(([text, count]) => (count === 1 ? text : `${count} times: ${text}`));
+}
+
+const notes = [...report.hints.map((hint) => (hint.seconds > 0 ? `${duration_text(hint.seconds)} less: ${hint.text}` : hint.text)),
+  ...counted(report.conflicts.map((conflict) => conflict.message)), ...report.absent.map((text) => `Not here: ${text}`)];
+
 function show_notes() {
-  const notes = [...report.hints, ...report.conflicts.map((conflict) => conflict.message),
-    ...report.absent.map((text) => `Not here: ${text}`)];
   pane.replaceChildren(notes.length ? element('ol', {}, ...notes.map((note) => element('li', {}, note)))
-                                    : element('p', {class: 'message'}, 'Nothing would save a copy.'));
+                                    : element('p', {class: 'message'}, 'No change that was tried makes a step shorter.'));
+}
+
+function price_text(seconds) {
+  if (seconds === null) return 'no placement without it';
+  return seconds === 0 ? 'free' : `${seconds > 0 ? '+' : '−'}${duration_text(Math.abs(seconds))}`;
+}
+
+function show_prices() {
+  const pins = report.pins.map((pin) => [price_text(pin.seconds), `pin at ${pin.site}`, badge(pin.device), count_text(pin.ops, 'op'), site_text(pin.site)]);
+  const islands = report.islands.flatMap((island) => island.elsewhere.map(({device, seconds}) => [price_text(seconds),
+    element('span', {}, 'all of an island on ', badge(device)), badge(island.device), count_text(island.ops.length, 'op'),
+    element('button', {class: 'plain', onclick: () => select_op(island.ops[0], true)}, `${ops[island.ops[0]].what} … ${ops[island.ops[island.ops.length - 1]].what}`)]));
+  if (!pins.length && !islands.length) return pane.replaceChildren(element('p', {class: 'message'}, 'There are no pins, and nothing was left to choose.'));
+  pane.replaceChildren(table([['A step', 'number'], ['For', ''], ['Now on', 'nowrap'], ['Ops', 'number'], ['Where', '']], [...pins, ...islands]));
 }
 
 const tabs = [
   ['timeline', 'Time line', show_timeline], ['memory', 'Memory', show_memory],
   ['transfers', `Transfers (${report.transfers.length})`, show_transfers],
-  ['hints', `Hints and notes (${report.hints.length + report.conflicts.length + report.absent.length})`, show_notes],
+  ['prices', `Pins and islands (${report.pins.length + report.islands.length})`, show_prices],
+  ['hints', `Hints and notes (${notes.length})`, show_notes],
 ];
 let shown_tab = report.timeline.spans.length ? 'timeline' : 'memory';
 
