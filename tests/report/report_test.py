@@ -144,6 +144,16 @@ class Report(unittest.TestCase):
         self.assertIn("net.py:33", rejected["cause"])
         self.assertEqual(op["devices"], ["sim:1"])
 
+    def test_no_kernel_for_a_dtype(self):
+        report = self.report(CAUSES.replace("PIN", "").replace("f32", "f64"), "--machine", THREE)
+        op, rejected = self.rejection(report, "tanh", "sim:0")
+        self.assertEqual((op["cause"], op["devices"]), ("only device", ["cpu:0"]))
+        self.assertEqual((rejected["kind"], rejected["cause"], rejected["site"]),
+                         ("no kernel", "no kernel for elementwise of f64", "net.py:11"))
+        # What keeps a parameter off a device is the op that makes its new value.
+        _, rejected = self.rejection(report, "net.weight", "sim:1")
+        self.assertEqual(rejected["site"], "train.py:20")
+
     def test_colocated(self):
         report = self.report(CAUSES.replace("PIN", ""), "--machine", THREE)
         op, rejected = self.rejection(report, "sub", "cpu:0")
