@@ -136,7 +136,7 @@ void find_islands(PlacementReport& report) {
     PlacementIsland row{solved.devices[island.label], {}, {}};
     for (int group : island.groups) row.ops.insert(row.ops.end(), ops[group].begin(), ops[group].end());
     std::sort(row.ops.begin(), row.ops.end());
-    if (row.ops.empty()) continue;
+    if (row.ops.size() < 2) continue;  // an op alone says itself what it would cost elsewhere
     for (int label = 0; label < problem.labels; ++label) {
       if (label == island.label) continue;
       const bool runs = std::any_of(island.groups.begin(), island.groups.end(), [&](int group) {

@@ -346,12 +346,11 @@ class TextReport {
     }
   }
 
-  // Ops alone are told of where they stand; an island of one is such an op.
   void islands() {
     constexpr size_t most = 6;
     size_t told = 0;
     for (const PlacementIsland& island : report_.islands) {
-      if (island.ops.size() < 2 || told == most) break;
+      if (told == most) break;
       if (told++ == 0) heading("Islands: what a step would take longer with all of one elsewhere");
       std::string costs;
       for (const auto& [id, seconds] : island.elsewhere)

@@ -259,7 +259,7 @@ function show_prices() {
     element('span', {}, 'all of an island on ', badge(device)), badge(island.device), count_text(island.ops.length, 'op'),
     element('button', {class: 'plain', onclick: () => select_op(island.ops[0], true)}, `${ops[island.ops[0]].what} … ${ops[island.ops[island.ops.length - 1]].what}`)]));
   if (!pins.length && !islands.length) return pane.replaceChildren(element('p', {class: 'message'}, 'There are no pins, and nothing was left to choose.'));
-  pane.replaceChildren(table([['A step', 'number'], ['For', ''], ['Now on', 'nowrap'], ['Ops', 'number'], ['Where', '']], [...pins, ...islands]));
+  pane.replaceChildren(table([['A step', 'nowrap'], ['For', ''], ['Now on', 'nowrap'], ['Ops', 'number'], ['Where', '']], [...pins, ...islands]));
 }
 
 const tabs = [

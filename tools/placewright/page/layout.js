@@ -183,13 +183,15 @@ function open_some(root, most) {
   const queue = [root];
   let count = root.children.length;
   root.open = true;
-  for (let i = 0; i < queue.length; ++i) {  // of a box all or none
+  for (let i = 0; i < queue.length; ++i) {  // of a box all or none; roles one by one
     const boxes = queue[i].children.filter((child) => child.op < 0);
-    const more = boxes.reduce((sum, box) => sum + box.children.length - 1, 0);
-    if (count + more > most) continue;
-    count += more;
-    for (const box of boxes) box.open = true;
-    queue.push(...boxes);
+    for (const some of queue[i] === root ? boxes.map((box) => [box]) : [boxes]) {
+      const more = some.reduce((sum, box) => sum + box.children.length - 1, 0);
+      if (count + more > most) continue;
+      count += more;
+      for (const box of some) box.open = true;
+      queue.push(...some);
+    }
   }
 }
 function open_every(node, open) {

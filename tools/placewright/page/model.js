@@ -103,12 +103,24 @@ function tidy(node) {
       only.parent = node;
       node.children[i] = child = only;
     }
-    if (/^\d+$/.test(child.label)) child.label = `${node.label.split('.').pop()}.${child.label}`;
     tidy(child);
+    if (child.op < 0 && /^\d+$/.test(child.label)) child.label = named(node, child);
   }
   if (node.children.length <= most_in_a_box) return;
   const boxes = node.children.filter((child) => child.op < 0), leaves = node.children.filter((child) => child.op >= 0);
   node.children = [...make_runs(node, boxes, box_run_label), ...make_runs(node, leaves, leaf_run_label)];
+}
+
+// A layer's number says little: it stands behind its list's name, or before what the layer mostly does.
+function named(parent, child) {
+  const is_listed = parent.parent && !['forward', 'backward', 'update'].includes(parent.label);
+  if (is_listed) return `${parent.label.split('.').pop()}.${child.label}`;
+  let costliest = null;
+  (function look(node) {
+    if (node.op >= 0 && !is_input(ops[node.op]) && (!costliest || ops[node.op].seconds > costliest.seconds)) costliest = ops[node.op];
+    node.children.forEach(look);
+  })(child);
+  return costliest ? `${child.label} ${costliest.kind}` : child.label;
 }
 
 function make_runs(node, children, label) {
@@ -124,7 +136,8 @@ function make_runs(node, children, label) {
   return runs;
 }
 function box_run_label(boxes) {
-  return `${boxes[0].label} to ${boxes[boxes.length - 1].label.split('.').pop()}`;
+  const last = boxes[boxes.length - 1].label;
+  return `${boxes[0].label} to ${/\.\d+$/.test(last) ? last.split('.').pop() : last}`;
 }
 function leaf_run_label(leaves) {
   const sites = new Set(leaves.map((leaf) => ops[leaf.op].site).filter(Boolean));

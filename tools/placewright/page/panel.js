@@ -191,7 +191,7 @@ function show_found() {
     return element('li', {role: 'option', id: `found-${i}`, 'aria-selected': i === chosen, onpointerdown: (event) => {
       event.preventDefault();
       choose(i);
-    }}, badge(op.devices[0]), element('b', {}, op.what), element('span', {}, [op.module, op.site].filter(Boolean).join('  ')));
+    }}, badge(op.devices[0]), element('b', {}, op.what), element('span', {}, [op.module, is_input(op) ? '' : op.role, op.site].filter(Boolean).join('  ')));
   });
   if (!found.length) rows.push(element('li', {class: 'note'}, 'No op has all of these words.'));
   if (found.length > most) rows.push(element('li', {class: 'note'}, `and ${count_text(found.length - most, 'more op')}`));
