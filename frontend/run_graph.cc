@@ -128,7 +128,7 @@ GraphPlacement place_graph(const Graph& graph, const Machine& machine, const std
   return place_in(graph, devices->context, devices);
 }
 
-GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs) {
+GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs, const PlanFile* plan) {
   const Function& function = graph.main();
   std::map<std::string, int64_t> symbols;
   std::vector<HostTensor> arguments;
@@ -162,6 +162,7 @@ GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& 
 
   std::shared_ptr<Session> session = Session::current();
   PassContext context = context_of(*session, std::move(symbols));
+  context.plan = plan;
   GraphRun run;
   capture::FoundProgram found = capture::find_or_compile(graph, context, *session);
   run.plan = found.plan ? *found.plan : capture::place_captured(graph, context).plan;

@@ -2,6 +2,7 @@
 #include <cctype>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include "placewright/base/error.h"
 #include "placewright/base/file.h"
 #include "placewright/npy.h"
+#include "placewright/plan_files.h"
 #include "placewright/run_graph.h"
 #include "placewright/session.h"
 
@@ -17,7 +19,7 @@ namespace placewright::tools {
 namespace {
 
 struct Options {
-  std::string file, devices = "cpu", output;
+  std::string file, devices = "cpu", output, plan;
   std::vector<std::string> inputs;
   int threads = 0;
   bool strict = false;
@@ -47,7 +49,9 @@ std::map<std::string, HostTensor> read_inputs(const Options& options) {
 int run(const Options& options) {
   Graph graph = parse_graph(read_text_file(options.file), options.file);
   configure(SessionOptions{.devices = options.devices, .threads = options.threads, .strict = options.strict});
-  GraphRun done = run_graph(graph, read_inputs(options));
+  std::optional<PlanFile> plan;
+  if (!options.plan.empty()) plan = read_plan_file(options.plan);
+  GraphRun done = run_graph(graph, read_inputs(options), plan ? &*plan : nullptr);
 
   std::map<std::string, const HostTensor*> files;
   for (size_t i = 0; i < done.results.size(); ++i) files[fmt::format("result{}.npy", i)] = &done.results[i];
@@ -78,6 +82,7 @@ void add_run(CLI::App& app, Action& action) {
       ->type_name("DIR");
   command->add_option("--devices", options->devices, "Kinds of devices, each with how many")->capture_default_str();
   command->add_option("--threads", options->threads, "Threads of the CPU; 0: all")->check(CLI::Range(0, 1024));
+  command->add_option("--plan", options->plan, "Run each op where a plan file says")->type_name("FILE");
   command->add_flag("--strict", options->strict, "A transfer that nobody asked for is an error");
   command->footer(
       "Examples:\n  placewright run model.pw --input x=x.npy --input fc.weight=w.npy --input fc.bias=b.npy "
