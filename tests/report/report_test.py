@@ -137,6 +137,17 @@ class Report(unittest.TestCase):
         self.report(make_graph.make(60, ["cpu:0", "sim:1"]), "--devices", "cpu,sim:2")
         self.report('graph v1\n\nfunction "main"() {\n  return\n}\n', "--machine", THREE)
 
+    def test_real_training_steps_on_shipped_machines(self):
+        graphs = os.path.join(ROOT, "examples", "graphs")
+        for name in sorted(os.listdir(graphs)):
+            if name.endswith(".pw"):
+                with open(os.path.join(graphs, name)) as file:
+                    model = file.read()
+                for machine in ("h200", "rtx4090x8-pcie"):
+                    self.report(model, "--machine", machine)
+                text = self.place(model, "--machine", "h100")
+                self.assertEqual([line for line in text.splitlines() if len(line) > 100], [])
+
     def test_pinned(self):
         report = self.report(CAUSES.replace("PIN", ' pin(sim:1 from "net.py":33)'), "--machine", THREE)
         op, rejected = self.rejection(report, "exp", "sim:0")

@@ -211,6 +211,10 @@ function draw_op(context, node) {
   }
   rounded(context, x, y, w, h, is_input(op) ? h / 2 : 5);
   context.fill();
+  if (view.scale < 0.42) {  // no text to read: the device's colour is all that is seen
+    context.fillStyle = line + '66';
+    context.fill();
+  }
   context.strokeStyle = line;
   context.lineWidth = 1;
   context.stroke();
