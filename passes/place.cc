@@ -36,6 +36,7 @@ class Planner {
       for (const AbsentDevice& absent : context_.machine->absent)
         plan_.absent.push_back(fmt::format("{}: {}; {}", absent.kind, absent.cause, absent.fix));
     plan_.solved = solver_.solved();
+    if (plan_.solved && plan_.solved->is_limited) plan_.objective += ", within the devices' memories";
     check_options();
     return std::move(plan_);
   }

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "memory_fit.h"
 #include "movement.h"
 #include "placement_reasons.h"
 #include "placement_solver.h"
@@ -37,7 +38,7 @@ void PlacementSolver::choose_by_cost() {
   }
   std::vector<Value> sources;
   PlacementProblem problem = make_problem(group_of, static_cast<int>(roots.size()), sources);
-  Solution solution = solve_placement(problem);
+  FittedPlacement solution = place_within_memory(graph_, context_, problem, group_of, devices_);
   std::vector<std::vector<int>> values_of = values_of_groups(problem);
   std::vector<std::vector<int32_t>> members(roots.size());
   for (size_t i = 0; i < function_.ops.size(); ++i) members[group_of[i]].push_back(static_cast<int32_t>(i));
@@ -52,6 +53,10 @@ void PlacementSolver::choose_by_cost() {
         continue;
       }
       FlipPrice price = price_flip(problem, values_of, solution.labels, static_cast<int>(g), label);
+      if (price.total() < 0 && solution.is_limited) {
+        rejected[device] = no_room(members[g], device, solution.peaks[label], solution.caps[label]);
+        continue;
+      }
       Value dearest = price.dearest < 0 ? Value{} : sources[price.dearest];
       rejected[device] = dearer(price, dearest, device, site(roots[g]));
     }
@@ -59,7 +64,18 @@ void PlacementSolver::choose_by_cost() {
   }
   solved_ = std::make_shared<SolvedPlacement>(SolvedPlacement{std::move(problem), devices_, std::move(group_of),
                                                               std::move(sources), std::move(solution.labels),
-                                                              solution.energy});
+                                                              solution.energy, solution.bound, solution.is_limited});
+}
+
+RejectedDevice PlacementSolver::no_room(const std::vector<int32_t>& group, const DeviceId& device, int64_t peak,
+                                        int64_t cap) const {
+  int64_t needed = 0;
+  for (int32_t op : group)
+    for (const Type& type : function_.ops[op].results) needed += type.tensor().bytes();
+  return {device, RejectionKind::memory,
+          fmt::format("holds {} bytes, where {} of {} are free at the fullest moment", needed,
+                      std::max<int64_t>(0, cap - peak), cap),
+          site(group.front()), 0};
 }
 
 // What keeps ops that stay together off a device: the first of them that it cannot run.
@@ -123,6 +139,8 @@ PlacementProblem PlacementSolver::make_problem(const std::vector<int>& group_of,
     consumers.erase(group_of[value.op]);
     if (consumers.empty() || fixed[value.op] || replicable[value.op]) continue;
     PlacementProblem::Value made{group_of[value.op], {consumers.begin(), consumers.end()}, {}};
+    made.bytes = function_.tensor(value).bytes();
+    made.is_given = function_.op(value).is("input");
     for (const DeviceId& from : devices_)
       for (const DeviceId& to : devices_)
         made.moves.push_back(nanoseconds(transfer_seconds(context_, from, to, function_.tensor(value).bytes())));

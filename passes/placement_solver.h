@@ -60,6 +60,7 @@ class PlacementSolver {
   // `sources`: the graph's value of each of the problem's.
   PlacementProblem make_problem(const std::vector<int>& group_of, int groups, std::vector<Value>& sources);
 
+  RejectedDevice no_room(const std::vector<int32_t>& group, const DeviceId& device, int64_t peak, int64_t cap) const;
   RejectedDevice refusal_of_group(const std::vector<int32_t>& group, const DeviceId& device) const;
   // `dearest`: the value that `price` names.
   RejectedDevice dearer(const FlipPrice& price, Value dearest, const DeviceId& device, const SourceSite& site) const;

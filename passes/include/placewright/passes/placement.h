@@ -92,6 +92,8 @@ struct SolvedPlacement {
   std::vector<Value> sources;     // of each of problem.values
   Labels labels;                  // of each group
   int64_t energy = 0;             // nanoseconds
+  int64_t bound = 0;              // proven: no placement within the devices' memories takes less
+  bool is_limited = false;        // by the devices' memories: with more, another placement would take less
 };
 
 struct PlacementPlan {
