@@ -123,6 +123,27 @@ void find_hints(PlacementReport& report) {
   report.hints = maker.hints(report.pins);
 }
 
+void find_radius(PlacementReport& report) {
+  constexpr size_t most_deciding = 8;
+  if (!report.placed.plan.solved) return;
+  const SolvedPlacement& solved = *report.placed.plan.solved;
+  std::optional<Radius> found = error_radius(solved.problem, solved.labels);
+  if (!found || found->rival.empty()) return;
+  PlacementRadius radius{found->relative(), found->is_proven, {}, {}};
+  // Of a group, the op that takes longest.
+  std::vector<int32_t> costliest(solved.labels.size(), -1);
+  const std::vector<OpPlacement>& ops = report.placed.plan.ops;
+  for (size_t i = 0; i < solved.group_of.size(); ++i) {
+    int32_t& known = costliest[solved.group_of[i]];
+    if (known < 0 || ops[i].seconds > ops[known].seconds) known = static_cast<int32_t>(i);
+  }
+  for (int group : found->groups)
+    if (costliest[group] >= 0 && radius.ops.size() < most_deciding) radius.ops.push_back(costliest[group]);
+  for (int value : found->values)
+    if (radius.copied.size() < most_deciding) radius.copied.push_back(solved.sources[value].op);
+  report.radius = std::move(radius);
+}
+
 void find_islands(PlacementReport& report) {
   constexpr size_t most = 50;
   if (!report.placed.plan.solved) return;

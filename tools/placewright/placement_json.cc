@@ -88,6 +88,14 @@ Json proof_json(const std::optional<PlacementProof>& proof) {
           {"gap", proof->gap()}};
 }
 
+Json radius_json(const std::optional<PlacementRadius>& radius) {
+  if (!radius) return {};
+  return {{"relative", radius->relative},
+          {"is_proven", radius->is_proven},
+          {"ops", radius->ops},
+          {"copied", radius->copied}};
+}
+
 Json devices_json(const PlacementReport& report) {
   Json rows = Json::array();
   for (const DeviceSpec& spec : report.placed.machine.devices) {
@@ -118,6 +126,7 @@ Json placement_document(const PlacementReport& report) {
                 {"objective", plan.objective},
                 {"seconds", plan.seconds},
                 {"proof", proof_json(report.proof)},
+                {"radius", radius_json(report.radius)},
                 {"bytes_per_step", plan.bytes_per_step},
                 {"bytes_at_load", plan.bytes_at_load},
                 {"devices", devices_json(report)},

@@ -126,6 +126,7 @@ PlacementReport make_placement_report(GraphPlacement placed, std::string model, 
   report.proof = find_proof(made.plan);
   find_hints(report);
   find_islands(report);
+  find_radius(report);
   return report;
 }
 

@@ -67,6 +67,14 @@ struct PlacementProof {
   double gap() const { return bound_seconds > 0 ? chosen_seconds / bound_seconds - 1 : 0; }
 };
 
+// How far every cost may err, all at once, before another placement is better; and whose costs decide that.
+struct PlacementRadius {
+  double relative = 0;
+  bool is_proven = false;       // that the placement is optimal inside
+  std::vector<int32_t> ops;     // to be measured best, dearest first
+  std::vector<int32_t> copied;  // ops whose values' copies decide too
+};
+
 // What the user's word costs: a step with all pins, less one without those of this line.
 struct PinPrice {
   SourceSite site;
@@ -99,7 +107,8 @@ struct PlacementReport {
   std::vector<PinPrice> pins;            // dearest first
   std::vector<PlacementHint> hints;      // largest saving first
   std::vector<PlacementIsland> islands;  // largest first; those whose ops have no choice are left out
-  std::string unplanned_memory;          // why `memory` is empty
+  std::optional<PlacementRadius> radius;
+  std::string unplanned_memory;  // why `memory` is empty
 
   const Function& function() const { return placed.planned.main(); }
   const Origin& origin(const OpPlacement& op) const { return placed.planned.origins[op.origin]; }
@@ -114,6 +123,7 @@ Timeline simulate(const PlacementReport& report);
 // What re-solves say: prices of pins and hints; islands.
 void find_hints(PlacementReport& report);
 void find_islands(PlacementReport& report);
+void find_radius(PlacementReport& report);
 
 // The formats. Text is at most 100 columns wide; docs/placement-report.md describes the JSON.
 std::string placement_text(const PlacementReport& report, bool every_op, bool colour);

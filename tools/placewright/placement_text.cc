@@ -104,6 +104,7 @@ class TextReport {
     else
       line(fmt::format("Objective: {}.", plan_.objective));
     if (report_.proof && report_.proof->chosen_seconds > 0) line(proof_text(*report_.proof));
+    if (report_.radius) line(radius_text(*report_.radius));
     if (report_.timeline.seconds > 0)
       line(fmt::format("Simulated, devices and links side by side: {}.", duration_text(report_.timeline.seconds)));
     line(fmt::format("Copied between devices: {} in every step, {} once, at load.", bytes_text(plan_.bytes_per_step),
@@ -117,6 +118,15 @@ class TextReport {
                          chosen);
     return fmt::format("Within {:.2g}% of optimal: what was left open takes {}, and cannot take less than {}.",
                        proof.gap() * 100, chosen, duration_text(proof.bound_seconds));
+  }
+
+  std::string radius_text(const PlacementRadius& radius) const {
+    std::string text =
+        fmt::format("{} while no cost errs by more than {:.2g}%",
+                    radius.is_proven ? "It stays optimal" : "No better placement is known", radius.relative * 100);
+    for (size_t i = 0; i < std::min<size_t>(radius.ops.size(), 3); ++i)
+      text += fmt::format("{}{}", i == 0 ? "; what decides is the time of " : ", ", shown_op(radius.ops[i]));
+    return text + ".";
   }
 
   const DeviceMemory* memory_of(const DeviceId& id) const {

@@ -127,6 +127,11 @@ function proof_text() {
     : `What pins left open takes ${chosen} and cannot take less than ${duration_text(proof.bound_seconds)}.`;
 }
 
+function radius_text() {
+  if (!report.radius) return '';
+  return `${report.radius.is_proven ? 'It stays optimal' : 'No better placement is known'} while no cost errs by more than ${Number((report.radius.relative * 100).toPrecision(2))}%.`;
+}
+
 function show_overview() {
   const by_device = report.devices.filter((device) => device.ops > 0);
   const costly = ops.map((op) => op.op).filter((number) => ops[number].seconds > 0).sort((a, b) => ops[b].seconds - ops[a].seconds).slice(0, 8);
@@ -135,12 +140,14 @@ function show_overview() {
     element('h2', {}, 'Plan'),
     element('p', {}, `Objective: ${report.objective}.`),
     proof_text() ? element('p', {class: 'reason'}, proof_text()) : null,
+    radius_text() ? element('p', {class: 'reason'}, radius_text()) : null,
     element('h3', {}, 'Devices'),
     element('ul', {class: 'rejected'}, ...by_device.map((device) => element('li', {}, badge(device.device), element('span', {class: 'kind'}, device.name),
       element('div', {class: 'where'}, count_text(device.ops, 'op') + (device.seconds > 0 ? `, busy ${duration_text(device.seconds)}` : ''))))),
     ...(dearest.length ? [element('h3', {}, 'Largest copies of a step'), element('ul', {class: 'links'}, ...dearest.map((cut) =>
       op_link(cut.op, `${bytes_text(cut.bytes)} to ${cut.to}`)))] : []),
     ...op_list('Takes longest', costly, (number) => duration_text(ops[number].seconds)),
+    ...op_list('Whose costs decide', report.radius ? report.radius.ops : [], (number) => duration_text(ops[number].seconds)),
     element('h3', {}, 'Keys'),
     pairs([['/', 'search'], ['arrows', 'walk along values and to neighbours'], ['Enter', 'open or close a module'], ['+  −  0', 'zoom, show all'], ['Esc', 'this page']]));
 }
