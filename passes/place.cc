@@ -16,7 +16,11 @@ namespace {
 class Planner {
  public:
   Planner(const Graph& graph, const PassContext& context)
-      : graph_(graph), function_(graph.main()), context_(context), solver_(graph, context) {}
+      : graph_(graph), function_(graph.main()), context_(context), solver_(graph, context) {
+    first_reader_.resize(function_.ops.size(), -1);
+    for (size_t i = function_.ops.size(); i-- > 0;)
+      for (Value operand : function_.ops[i].operands) first_reader_[operand.op] = static_cast<int32_t>(i);
+  }
 
   PlacementPlan run() {
     decisions_ = solver_.solve();
@@ -45,6 +49,12 @@ class Planner {
   SourceSite site_of(int32_t op) const {
     const Origin& origin = graph_.origins[function_.ops[op].origin];
     return origin.frames.empty() ? SourceSite{} : origin.frames.front();
+  }
+
+  // Inputs have no line of their own: the first op that reads them has.
+  SourceSite site_near(int32_t op) const {
+    if (SourceSite own = site_of(op); !own.file.empty()) return own;
+    return first_reader_[op] < 0 ? SourceSite{} : site_of(first_reader_[op]);
   }
 
   std::string what(int32_t op) const {
@@ -86,7 +96,7 @@ class Planner {
     }
     if (std::string cause = solver_.refusal(op, device); !cause.empty())
       return {device, RejectionKind::no_kernel, cause, site_of(op), 0};
-    RejectedDevice why{device, RejectionKind::follows, reason(op), site_of(op), 0};
+    RejectedDevice why{device, RejectionKind::follows, reason(op), site_near(op), 0};
     if (decision.because >= 0 && !site_of(decision.because).file.empty()) why.site = site_of(decision.because);
     auto decided = decision.rejected.find(device);
     if (decision.cause == PlacementCause::colocated) {
@@ -96,7 +106,10 @@ class Planner {
       why.seconds = decided->second.seconds;
       return why;
     }
-    return decided == decision.rejected.end() ? why : decided->second;
+    if (decided == decision.rejected.end()) return why;
+    RejectedDevice found = decided->second;
+    if (found.site.file.empty()) found.site = site_near(op);
+    return found;
   }
 
   std::string reason(int32_t op) const {
@@ -202,6 +215,7 @@ class Planner {
   const Function& function_;
   const PassContext& context_;
   PlacementSolver solver_;
+  std::vector<int32_t> first_reader_;  // of each op; -1: none
   std::vector<Decision> decisions_;
   std::vector<std::string> keys_;
   std::vector<Where> places_;

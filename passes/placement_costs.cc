@@ -69,12 +69,16 @@ void PlacementSolver::choose_by_cost() {
 
 RejectedDevice PlacementSolver::no_room(const std::vector<int32_t>& group, const DeviceId& device, int64_t peak,
                                         int64_t cap) const {
+  std::set<Value> held;  // with what it reads
+  for (int32_t op : group) {
+    for (size_t r = 0; r < function_.ops[op].results.size(); ++r) held.insert({op, static_cast<int32_t>(r)});
+    held.insert(function_.ops[op].operands.begin(), function_.ops[op].operands.end());
+  }
   int64_t needed = 0;
-  for (int32_t op : group)
-    for (const Type& type : function_.ops[op].results) needed += type.tensor().bytes();
+  for (Value value : held) needed += function_.tensor(value).bytes();
   return {device, RejectionKind::memory,
-          fmt::format("holds {} bytes, where {} of {} are free at the fullest moment", needed,
-                      std::max<int64_t>(0, cap - peak), cap),
+          fmt::format("needs {} bytes with what it reads; of {}, {} are free at the fullest moment", needed, cap,
+                      std::max<int64_t>(0, cap - peak)),
           site(group.front()), 0};
 }
 

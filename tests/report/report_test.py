@@ -165,6 +165,19 @@ class Report(unittest.TestCase):
         _, rejected = self.rejection(report, "net.weight", "sim:1")
         self.assertEqual(rejected["site"], "train.py:20")
 
+    def test_memory(self):
+        with open(THREE) as file:
+            small = self.write("small.machine", file.read().replace("memory 25769803776", "memory 40000000"))
+        report = self.report(CAUSES.replace("PIN", ""), "--machine", small)
+        for what, site in (("tanh", "net.py:11"), ("net.weight", "net.py:10")):
+            op, rejected = self.rejection(report, what, "sim:0")
+            self.assertEqual((op["devices"], rejected["kind"], rejected["site"]), (["cpu:0"], "memory", site))
+        _, rejected = self.rejection(report, "dot_general", "sim:1")
+        self.assertEqual((rejected["kind"], rejected["cause"][:30]), ("memory", "needs 50331648 bytes with what"))
+        self.assertIn("within the devices' memories", report["objective"])
+        for memory in report["memory"]:
+            self.assertLessEqual(memory["peak_bytes"], memory["capacity_bytes"])
+
     def test_colocated(self):
         report = self.report(CAUSES.replace("PIN", ""), "--machine", THREE)
         op, rejected = self.rejection(report, "sub", "cpu:0")

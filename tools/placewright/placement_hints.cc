@@ -127,6 +127,7 @@ void find_radius(PlacementReport& report) {
   constexpr size_t most_deciding = 8;
   if (!report.placed.plan.solved) return;
   const SolvedPlacement& solved = *report.placed.plan.solved;
+  if (solved.is_limited) return;  // its rivals may not fit
   std::optional<Radius> found = error_radius(solved.problem, solved.labels);
   if (!found || found->rival.empty()) return;
   PlacementRadius radius{found->relative(), found->is_proven, {}, {}};

@@ -100,7 +100,8 @@ std::vector<DeviceMemory> find_memory(const GraphPlacement& placed) {
 
 std::optional<PlacementProof> find_proof(const PlacementPlan& plan) {
   if (!plan.solved) return {};
-  const int64_t bound = certify(plan.solved->problem).bound;
+  // Where memory limits the choice, the bound of the solver that knows the limits.
+  const int64_t bound = plan.solved->is_limited ? plan.solved->bound : certify(plan.solved->problem).bound;
   return PlacementProof{static_cast<double>(plan.solved->energy) * 1e-9, static_cast<double>(bound) * 1e-9,
                         bound == plan.solved->energy};
 }

@@ -116,11 +116,12 @@ class TextReport {
     if (proof.is_optimal)
       return fmt::format("Optimal: the flow of a minimum cut proves that what was left open cannot take less than {}.",
                          chosen);
-    return fmt::format("Within {:.2g}% of optimal: what was left open takes {}, and cannot take less than {}.",
+    return fmt::format("Within {:.3g}% of optimal: what was left open takes {}, and cannot take less than {}.",
                        proof.gap() * 100, chosen, duration_text(proof.bound_seconds));
   }
 
   std::string radius_text(const PlacementRadius& radius) const {
+    if (radius.relative == 0) return "Other placements cost as much: any error of a cost may make one of them better.";
     std::string text =
         fmt::format("{} while no cost errs by more than {:.2g}%",
                     radius.is_proven ? "It stays optimal" : "No better placement is known", radius.relative * 100);

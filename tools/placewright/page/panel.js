@@ -129,6 +129,7 @@ function proof_text() {
 
 function radius_text() {
   if (!report.radius) return '';
+  if (report.radius.relative === 0) return 'Other placements cost as much.';
   return `${report.radius.is_proven ? 'It stays optimal' : 'No better placement is known'} while no cost errs by more than ${Number((report.radius.relative * 100).toPrecision(2))}%.`;
 }
 
