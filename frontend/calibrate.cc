@@ -286,9 +286,9 @@ StepTime predict_step(const Specialisation& step, const Machine& machine, const 
   return estimate_step(step.placed(), step.placement(), context);
 }
 
-std::optional<Profile> try_load_calibration(const Machine& machine) {
+std::optional<Profile> try_load_calibration(const Machine& machine, const std::string& cache_folder) {
   try {
-    std::filesystem::path folder = default_cache_folder();
+    std::filesystem::path folder = cache_folder.empty() ? default_cache_folder() : std::filesystem::path(cache_folder);
     if (!std::filesystem::is_directory(folder)) return std::nullopt;
     std::optional<std::vector<uint8_t>> bytes = ByteCache(folder).load(calibration_key(machine));
     if (!bytes) return std::nullopt;

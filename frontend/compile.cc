@@ -7,6 +7,7 @@
 #include "load_graph.h"
 #include "placewright/codegen/compile_program.h"
 #include "placewright/ir/machine.h"
+#include "placewright/ir/profile.h"
 #include "placewright/passes/pass.h"
 #include "placewright/passes/plan_file.h"
 #include "placewright/runtime/byte_cache.h"
@@ -32,7 +33,8 @@ std::string cache_key(const Graph& captured, const PassContext& context, const C
                      compiler_version, code_generator_stamp(), target.triple, target.features, target.vector_bits,
                      target.vector_registers, target.l1_bytes, target.l2_bytes, target.l3_bytes,
                      options.host.to_string(), options.emit.check_bounds, wanted.strict, wanted.max_bytes_per_step,
-                     wanted.fold_limit_bytes, fmt::join(symbols, ","), print_machine(*context.machine),
+                     wanted.fold_limit_bytes, fmt::join(symbols, ","),
+                     print_machine(*context.machine) + (context.profile ? print_profile(*context.profile) : ""),
                      print_graph(captured), context.plan ? print_plan_file(*context.plan, false) : "");
 }
 

@@ -124,6 +124,27 @@ class KernelProfile {
   std::map<std::pair<DeviceId, std::string>, std::pair<double, double>> found_;
 };
 
+// The op of each instruction of the step that a profiler records; null for copies.
+std::vector<const Op*> ops_of_records(const Graph& placed, const Block& step) {
+  std::vector<const Instruction*> recorded;
+  for (const Instruction& instruction : step.instructions)
+    if (!std::holds_alternative<Wait>(instruction)) recorded.push_back(&instruction);
+  std::vector<const Op*> ops;
+  for (const Op& op : placed.main().ops) {
+    if (!op.is("fused") && !op.is("relayout") && !can_lower(*op.entry)) continue;
+    while (ops.size() < recorded.size() && !std::holds_alternative<Launch>(*recorded[ops.size()]))
+      ops.push_back(nullptr);
+    if (ops.size() == recorded.size()) break;
+    const Launch& launch = std::get<Launch>(*recorded[ops.size()]);
+    KernelCost cost = count_cost(lower_launch(placed, placed.main(), op));
+    bool is_its_own = launch.flops == cost.flops && launch.bytes == cost.bytes;
+    if (op.entry->traits.view && !is_its_own) continue;  // the operand's memory under other sizes
+    PW_CHECK(is_its_own, launch.origin);
+    ops.push_back(&op);
+  }
+  return ops;
+}
+
 }  // namespace
 
 void profile_kernels(Profile& profile, const Graph& graph, const std::map<std::string, int64_t>& symbols) {
@@ -136,29 +157,10 @@ void profile_kernels(Profile& profile, const Graph& graph, const std::map<std::s
   options.host = session->devices().host()->id();
   options.threads = session->devices().host()->spec().threads;
   CompiledProgram compiled = compile_program(placed, options);
-  const Block& step = compiled.program.blocks[static_cast<size_t>(compiled.program.step)];
-  std::vector<const Instruction*> timed;  // those that the profiler records, in order
-  for (const Instruction& instruction : step.instructions)
-    if (!std::holds_alternative<Wait>(instruction)) timed.push_back(&instruction);
-  std::vector<const Op*> ops;  // of each instruction that is a launch
-  size_t at = 0;
-  for (const Op& op : placed.main().ops) {
-    bool is_launch = op.is("fused") || op.is("relayout") || can_lower(*op.entry);
-    if (!is_launch) continue;
-    while (at < timed.size() && !std::holds_alternative<Launch>(*timed[at])) {
-      ops.push_back(nullptr);
-      ++at;
-    }
-    if (at == timed.size()) break;
-    KernelCost cost = count_cost(lower_launch(placed, placed.main(), op));
-    const Launch& launch = std::get<Launch>(*timed[at]);
-    if (op.entry->traits.view && (launch.flops != cost.flops || launch.bytes != cost.bytes)) continue;  // an alias
-    PW_CHECK(launch.flops == cost.flops && launch.bytes == cost.bytes, launch.origin);
-    ops.push_back(&op);
-    ++at;
-  }
-  std::vector<double> seconds =
-      measure_launches(compiled, run_pass(find_pass("specialise"), graph, context).main(), *session);
+  std::vector<const Op*> ops =
+      ops_of_records(placed, compiled.program.blocks[static_cast<size_t>(compiled.program.step)]);
+  const Graph bound = run_pass(find_pass("specialise"), graph, context);
+  std::vector<double> seconds = measure_launches(std::move(compiled), bound.main(), *session);
   KernelProfile kernels(profile, session->machine());
   for (size_t i = 0; i < ops.size() && i < seconds.size(); ++i)
     if (ops[i]) kernels.add(placed, *ops[i], seconds[i]);

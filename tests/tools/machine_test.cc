@@ -14,6 +14,7 @@
 #include "mutator.h"
 #include "placewright/base/error.h"
 #include "placewright/base/file.h"
+#include "placewright/codegen/op_facts.h"
 #include "placewright/ir/profile.h"
 #include "placewright/ir/work.h"
 #include "placewright/run_graph.h"
@@ -98,9 +99,63 @@ TEST(Machine, CalibrationFindsWhatIsThereAndIsKept) {
     ASSERT_TRUE(small && large) << op_class.name;
     EXPECT_LT(*small, *large) << op_class.name;
   }
-  ToolRun cache = run_tool({"cache", "list"});
-  EXPECT_THAT(cache.output, HasSubstr("calibration"));
+  EXPECT_THAT(run_tool({"cache", "list"}).output, HasSubstr("calibration"));
+
+  // Later plans on this machine are those of the files.
+  ToolRun here = run_tool({"place", "--devices", "cpu,sim:3", "--symbol", "B=32", "--json", "linear.pw"});
+  ToolRun there = run_tool({"place", "--machine", folder / "m.machine", "--profile", folder / "m.profile", "--symbol",
+                            "B=32", "--json", "linear.pw"});
+  ASSERT_EQ(here.exit_code + there.exit_code, 0) << here.errors << there.errors;
+  EXPECT_EQ(nlohmann::json::parse(here.output)["ops"], nlohmann::json::parse(there.output)["ops"]);
   unsetenv("PLACEWRIGHT_CACHE");
+}
+
+TEST(Machine, KernelsOfAModelAreMeasured) {
+  TemporaryFolder folder;
+  setenv("PLACEWRIGHT_CACHE", (folder / "cache").c_str(), 1);
+  ToolRun run = run_tool({"machine", "--calibrate", "--model", "linear.pw", "--symbol", "B=32", "-o",
+                          folder / "m.machine", "--profile", folder / "m.profile"});
+  unsetenv("PLACEWRIGHT_CACHE");
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  Profile profile = parse_profile(read_text_file(folder / "m.profile"));
+  ASSERT_GE(profile.kernels.size(), 2u);  // the launch, and its ops by their shares
+  for (const Profile::KernelCost& cost : profile.kernels) EXPECT_LT(cost.seconds, 0.1);
+  ToolRun place = run_tool(
+      {"place", "--machine", folder / "m.machine", "--profile", folder / "m.profile", "--symbol", "B=32", "linear.pw"});
+  EXPECT_EQ(place.exit_code, 0) << place.errors;
+}
+
+// One measured kernel makes the accelerator dearer than the host by 2 or by 10 percent of a step.
+TEST(Place, MeasuredKernelsMoveOpsForMoreThanThreePercent) {
+  Graph graph = parse_graph(two_dtypes);
+  Machine machine = parse_machine(text_of("h200"));
+  DeviceId gpu{"cuda", 0};
+  int32_t dot = 3;
+  ASSERT_TRUE(graph.main().ops[dot].is("dot_general"));
+  std::string key = OpFactsTable().key(graph, graph.main(), graph.main().ops[dot]);
+  auto plan_with = [&](double seconds) {
+    Profile profile;
+    profile.machine = "h200";
+    profile.kernels = {{gpu, key, seconds}};
+    return plan_graph(graph, machine, {}, false, &profile);
+  };
+  auto device = [&](const PlacementPlan& plan) {
+    for (const OpPlacement& op : plan.ops)
+      if (op.what == "dot_general") return op.where.devices.at(0);
+    return DeviceId{};
+  };
+  PlacementPlan thought = plan_graph(graph, machine, {});
+  ASSERT_EQ(device(thought), gpu);
+  double own = 0;
+  for (const OpPlacement& op : thought.ops)
+    if (op.what == "dot_general") own = op.seconds;
+  double on_host = plan_with(1000).seconds;
+  EXPECT_NE(device(plan_with(1000)), gpu);
+  EXPECT_EQ(device(plan_with(own)), gpu);
+  PlacementPlan kept = plan_with(own + 1.02 * on_host - thought.seconds);
+  EXPECT_EQ(device(kept), gpu);
+  EXPECT_THAT(kept.hints, ::testing::Contains(HasSubstr("less than 3 %, so that they stay")));
+  EXPECT_NE(device(plan_with(own + 1.10 * on_host - thought.seconds)), gpu);
 }
 
 // Whatever the folder and however many processors there are: text and JSON are the same bytes.

@@ -17,7 +17,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Options {
-  std::string devices = "cpu", output, profile, shipped;
+  std::string devices = "cpu", output, profile, shipped, model;
+  std::vector<std::string> symbols;
   int threads = 0;
   bool calibrate = false, json = false, list = false;
 };
@@ -63,6 +64,9 @@ int run(const Options& options) {
     shown = machine();
     if (options.calibrate) {
       Profile profile = calibrate();
+      if (!options.model.empty())
+        profile_kernels(profile, parse_graph(read_text_file(options.model), options.model),
+                        parse_symbols(options.symbols));
       keep_calibration(shown, profile);
       shown = apply_profile(shown, profile);
       if (!options.profile.empty()) write_file_atomically(options.profile, print_profile(profile));
@@ -91,6 +95,12 @@ void add_machine(CLI::App& app, Action& action) {
   command->add_option("--profile", options->profile, "Also write what was measured, for `place --profile`")
       ->type_name("FILE")
       ->needs(calibrate);
+  command->add_option("--model", options->model, "Also run this graph and measure its own kernels")
+      ->type_name("FILE.pw")
+      ->needs(calibrate);
+  command->add_option("--symbol", options->symbols, "The size of a symbolic dimension of it; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("NAME=SIZE");
   command->add_option("--devices", options->devices, "Kinds of devices, each with how many")
       ->capture_default_str()
       ->excludes(shipped);
@@ -102,6 +112,7 @@ void add_machine(CLI::App& app, Action& action) {
   command->footer(
       "Examples:\n  placewright machine -o this.machine\n"
       "  placewright machine --calibrate --profile this.profile -o this.machine\n"
+      "  placewright machine --calibrate --model model.pw --symbol B=32\n"
       "  placewright machine --devices cpu,sim:2 --json\n  placewright machine h200x8");
   command->callback([options, &action] { action = [options] { return run(*options); }; });
 }

@@ -28,8 +28,8 @@ Machine apply_profile(Machine machine, const Profile& profile);
 StepTime predict_step(const Specialisation& step, const Machine& machine, const Profile* profile);
 
 // The profile that calibration of this very machine left behind with this very library, in the cache of compiled
-// kernels; nothing if there is none. `keep_calibration` puts it there.
-std::optional<Profile> try_load_calibration(const Machine& machine);
+// kernels (its folder, or empty: the default one); nothing if there is none. `keep_calibration` puts it there.
+std::optional<Profile> try_load_calibration(const Machine& machine, const std::string& cache_folder = {});
 void keep_calibration(const Machine& machine, const Profile& profile);
 
 }  // namespace placewright
