@@ -122,7 +122,7 @@ class Counter {
     for (const Access& access : stage_.accesses) touched.insert(kernel_.buffers[access.buffer].dtype);
     auto order = [&](DType dtype) { return std::tuple(weights[dtype], is_floating(dtype), info(dtype).bits); };
     for (const auto& [dtype, weight] : std::map(weights))
-      if (weight > 0) touched.insert(dtype);
+      if (weight > 0 && is_floating(dtype)) touched.insert(dtype);  // other integers are steps on the way
     for (DType dtype : touched) {
       if (is_floating(dtype)) floating.insert(dtype);
       if (!touched.contains(work.dtype) || order(dtype) > order(work.dtype)) work.dtype = dtype;

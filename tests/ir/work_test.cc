@@ -80,6 +80,7 @@ TEST(Work, EveryKernelHasAClass) {
       for (const StageWork& work : count_work(lower_op({entry, sample.operands, results, attributes}))) {
         EXPECT_TRUE(is_op_class(work.op_class)) << entry.name;
         EXPECT_FALSE(work.needed.empty()) << entry.name;
+        for (DType dtype : work.needed) EXPECT_TRUE(info(dtype).supported) << entry.name << " " << name(dtype);
         EXPECT_GE(work.operations, 0) << entry.name;
         EXPECT_GE(work.bytes, 0) << entry.name;
       }
