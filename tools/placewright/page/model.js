@@ -61,7 +61,7 @@ function is_input(op) {
 const most_in_a_box = 80, run_length = 40;
 
 function make_node(parent, label) {
-  return {parent, label, children: [], op: -1, open: false, first: Infinity, count: 0, seconds: 0, bytes: 0, on: new Map(),
+  return {parent, label, children: [], op: -1, open: false, computes: false, first: Infinity, count: 0, seconds: 0, bytes: 0, on: new Map(),
     depth: parent ? parent.depth + 1 : 0, links: null, x: 0, y: 0, w: 0, h: 0, shown: -1};
 }
 
@@ -155,6 +155,7 @@ function sum_up(node, depth) {
     node.on.set(op.devices[0], 1);
     // Inputs stand at the head of the graph, wherever they are read.
     node.first = is_input(op) && readers[node.op].length ? readers[node.op][0] - 0.5 : node.op;
+    node.computes = !is_input(op);
     return;
   }
   for (const child of node.children) {
@@ -162,9 +163,11 @@ function sum_up(node, depth) {
     node.count += child.count;
     node.seconds += child.seconds;
     node.bytes += child.bytes;
-    node.first = Math.min(node.first, child.first);
+    node.computes = node.computes || child.computes;
     for (const [device, count] of child.on) node.on.set(device, (node.on.get(device) || 0) + count);
   }
+  // A box begins with what it computes: its parameters are read only then.
+  for (const child of node.children) if (child.computes === node.computes) node.first = Math.min(node.first, child.first);
 }
 
 const tree = make_tree();
