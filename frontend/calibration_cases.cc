@@ -25,9 +25,9 @@ Value input(FunctionBuilder& builder, DType dtype, const Sizes& sizes) {
   return builder.input("x" + std::to_string(builder.function().ops.size()), InputKind::argument, Type(dtype, shape));
 }
 
-StructuredKernel product(DType dtype, int64_t n) {
+StructuredKernel product(DType dtype, const Sizes& mnk) {
   return lower([&](FunctionBuilder& builder) {
-    Value a = input(builder, dtype, {n, n}), b = input(builder, dtype, {n, n});
+    Value a = input(builder, dtype, {mnk[0], mnk[2]}), b = input(builder, dtype, {mnk[2], mnk[1]});
     return builder("dot_general", {a, b}, {{"lhs_contracting", Sizes{1}}, {"rhs_contracting", Sizes{0}}});
   });
 }
@@ -88,8 +88,10 @@ std::vector<CalibrationCase> calibration_cases() {
     PW_CHECK(made.operations > 0, made.op_class);
     cases.push_back(std::move(made));
   };
+  // Small products are small layers': few outputs, and no multiples of a vector.
   for (DType dtype : {DType::f32, DType::f64})
-    for (int64_t n : {8, 24, 64, 192, 448}) add(product(dtype, n), "contraction", dtype);
+    for (const Sizes& mnk : {Sizes{16, 3, 10}, {64, 10, 20}, {64, 64, 64}, {192, 192, 192}, {448, 448, 448}})
+      add(product(dtype, mnk), "contraction", dtype);
   for (auto [channels, side] : {std::pair<int64_t, int64_t>{2, 6}, {4, 12}, {8, 20}, {24, 28}, {64, 28}})
     add(convolution(DType::f32, channels, side), "convolution", DType::f32);
   for (DType dtype : {DType::f32, DType::f64, DType::i64})

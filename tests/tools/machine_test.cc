@@ -62,6 +62,21 @@ TEST(Machine, ShippedOnesAreWholeAndPrintThemselves) {
   }
 }
 
+// The figures stand in one place: the files are what the script writes.
+TEST(Machine, ShippedFilesAreTheScripts) {
+  if (std::system("python3 -c ''") != 0) GTEST_SKIP() << "there is no python3";
+  TemporaryFolder folder;
+  const std::string root = PLACEWRIGHT_TEST_DATA "/../..";
+  ASSERT_EQ(std::system(("python3 " + root + "/scripts/make_machines.py " + folder.path()).c_str()), 0);
+  size_t files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+    ++files;
+    EXPECT_EQ(read_text_file(entry.path()),
+              read_text_file(root + "/tools/machines/" + entry.path().filename().string()));
+  }
+  EXPECT_EQ(files, shipped().size());
+}
+
 TEST(Machine, ThisOneIsTheDoctorsAndJsonSaysTheSame) {
   TemporaryFolder folder;
   ToolRun run = run_tool({"machine", "-o", folder / "this.machine"});
@@ -171,8 +186,11 @@ TEST(Place, PlansAreTheSameEverywhere) {
     for (const TemporaryFolder* folder : {&first, &second})
       for (const cpu_set_t* set : {&all, &one}) {
         std::ofstream(*folder / "model.pw") << two_dtypes;
+        std::ofstream(*folder / "model.profile")
+            << "profile \"m\"\nop cuda:0 \"contraction\" f64 { 1000:1e-06 1e10:1e-04 }\nlaunch cpu:0 1e-7\n";
         ASSERT_EQ(sched_setaffinity(0, sizeof *set, set), 0);
-        ToolRun run = run_tool({"place", "--machine", machine, "--json", "model.pw"}, "", folder->path());
+        ToolRun run = run_tool({"place", "--machine", machine, "--profile", "model.profile", "--json", "model.pw"}, "",
+                               folder->path());
         ASSERT_EQ(sched_setaffinity(0, sizeof all, &all), 0);
         ASSERT_EQ(run.exit_code, 0) << run.errors;
         outputs.push_back(run.output);
