@@ -37,6 +37,8 @@ class MemoryFit {
         devices_(devices),
         states_(problem.costs.size(), 0) {}
 
+  std::vector<int64_t> peaks(const Labels& labels) const { return plan(labels).peaks; }
+
   FittedPlacement run() {
     Solution free = solve_placement(problem_);
     FittedPlacement fitted{free.labels, free.energy, free.energy, false, caps(), {}};
@@ -229,6 +231,12 @@ class MemoryFit {
 FittedPlacement place_within_memory(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
                                     const std::vector<int>& group_of, const std::vector<DeviceId>& devices) {
   return MemoryFit(graph, context, problem, group_of, devices).run();
+}
+
+std::vector<int64_t> memory_peaks(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
+                                  const std::vector<int>& group_of, const std::vector<DeviceId>& devices,
+                                  const Labels& labels) {
+  return MemoryFit(graph, context, problem, group_of, devices).peaks(labels);
 }
 
 }  // namespace placewright

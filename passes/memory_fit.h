@@ -24,4 +24,9 @@ struct FittedPlacement {
 FittedPlacement place_within_memory(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
                                     const std::vector<int>& group_of, const std::vector<DeviceId>& devices);
 
+// The peaks of a placement on each label, by a memory plan of what would be compiled.
+std::vector<int64_t> memory_peaks(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
+                                  const std::vector<int>& group_of, const std::vector<DeviceId>& devices,
+                                  const Labels& labels);
+
 }  // namespace placewright

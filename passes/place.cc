@@ -41,6 +41,11 @@ class Planner {
         plan_.absent.push_back(fmt::format("{}: {}; {}", absent.kind, absent.cause, absent.fix));
     plan_.solved = solver_.solved();
     if (plan_.solved && plan_.solved->is_limited) plan_.objective += ", within the devices' memories";
+    if (plan_.solved && plan_.solved->makespan > 0)
+      plan_.objective =
+          fmt::format("time until the last device is done, by simulation: {}, no placement takes less than {}",
+                      duration_text(static_cast<double>(plan_.solved->makespan) * 1e-9),
+                      duration_text(static_cast<double>(plan_.solved->makespan_bound) * 1e-9));
     check_options();
     return std::move(plan_);
   }

@@ -11,6 +11,7 @@
 #include "movement.h"
 #include "placement_reasons.h"
 #include "placement_solver.h"
+#include "placewright/passes/placement_makespan.h"
 #include "placewright/passes/placement_problem.h"
 #include "rewrite.h"
 
@@ -21,6 +22,14 @@ int64_t nanoseconds(double seconds) {
   double count = std::round(seconds * 1e9);
   return count < static_cast<double>(PlacementProblem::unrunnable) ? static_cast<int64_t>(count)
                                                                    : PlacementProblem::unrunnable;
+}
+
+// Of each group, the position of its last op: what comes first in it is mostly given.
+std::vector<int> program_order(const std::vector<int>& group_of) {
+  std::vector<int> order(static_cast<size_t>(*std::max_element(group_of.begin(), group_of.end())) + 2, 0);
+  for (size_t op = 0; op < group_of.size(); ++op) order[group_of[op]] = static_cast<int>(op);
+  order.back() = static_cast<int>(group_of.size());
+  return order;
 }
 
 }  // namespace
@@ -39,6 +48,13 @@ void PlacementSolver::choose_by_cost() {
   std::vector<Value> sources;
   PlacementProblem problem = make_problem(group_of, static_cast<int>(roots.size()), sources);
   FittedPlacement solution = place_within_memory(graph_, context_, problem, group_of, devices_);
+  PlacementProblem timed;
+  std::optional<MakespanSolution> at_once = choose_by_makespan(problem, group_of, solution, timed);
+  if (at_once) {
+    solution.labels = at_once->labels;
+    solution.energy = energy(problem, solution.labels);
+  }
+  const std::vector<int> order = at_once ? program_order(group_of) : std::vector<int>{};
   std::vector<std::vector<int>> values_of = values_of_groups(problem);
   std::vector<std::vector<int32_t>> members(roots.size());
   for (size_t i = 0; i < function_.ops.size(); ++i) members[group_of[i]].push_back(static_cast<int32_t>(i));
@@ -52,6 +68,10 @@ void PlacementSolver::choose_by_cost() {
         rejected[device] = refusal_of_group(members[g], device);
         continue;
       }
+      if (at_once) {
+        rejected[device] = later(timed, *at_once, static_cast<int>(g), label, order, site(roots[g]));
+        continue;
+      }
       FlipPrice price = price_flip(problem, values_of, solution.labels, static_cast<int>(g), label);
       if (price.total() < 0 && solution.is_limited) {
         rejected[device] = no_room(members[g], device, solution.peaks[label], solution.caps[label]);
@@ -62,9 +82,53 @@ void PlacementSolver::choose_by_cost() {
     }
     decide(roots[g], {devices_[solution.labels[g]], PlacementCause::cheapest, -1, false, std::move(rejected)});
   }
-  solved_ = std::make_shared<SolvedPlacement>(SolvedPlacement{std::move(problem), devices_, std::move(group_of),
-                                                              std::move(sources), std::move(solution.labels),
-                                                              solution.energy, solution.bound, solution.is_limited});
+  solved_ = std::make_shared<SolvedPlacement>(
+      SolvedPlacement{std::move(problem), devices_, std::move(group_of), std::move(sources), std::move(solution.labels),
+                      solution.energy, solution.bound, solution.is_limited, at_once ? at_once->makespan : 0,
+                      at_once ? at_once->bound : 0});
+}
+
+// With two or more accelerators, which work at once: only for a gain that is worth other reasons and more copies.
+// `timed`: the problem with the times of ops whose place is given, too, which the sum need not know.
+std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const PlacementProblem& problem,
+                                                                    const std::vector<int>& group_of,
+                                                                    const FittedPlacement& fitted,
+                                                                    PlacementProblem& timed) {
+  bool has_choice = false;
+  for (size_t i = 0; i < function_.ops.size() && !has_choice; ++i) has_choice = !decided(static_cast<int32_t>(i));
+  if (problem.labels < 3 || !has_choice) return {};
+  timed = problem;
+  for (size_t i = 0; i < function_.ops.size(); ++i)
+    if (auto op = static_cast<int32_t>(i); decided(op)) {
+      int label = fitted.labels[group_of[i]];
+      timed.costs[group_of[i]][label] += nanoseconds(op_seconds(op, devices_[label]));
+    }
+  MakespanOptions options{program_order(group_of), {}, 0};
+  int64_t by_sum = simulate(timed, fitted.labels, options.order).makespan;
+  MakespanSolution found = solve_makespan(timed, fitted.labels, options);
+  constexpr double worth = 1.03;
+  if (static_cast<double>(found.makespan) * worth > static_cast<double>(by_sum)) return {};
+  if (fitted.peaks.empty()) return found;
+  std::vector<int64_t> peaks = memory_peaks(graph_, context_, problem, group_of, devices_, found.labels);
+  for (size_t label = 0; label < peaks.size(); ++label)
+    if (peaks[label] > fitted.caps[label]) return {};
+  return found;
+}
+
+RejectedDevice PlacementSolver::later(const PlacementProblem& problem, const MakespanSolution& chosen, int group,
+                                      int label, const std::vector<int>& order, const SourceSite& site) const {
+  constexpr int few_groups = 256;  // more are not simulated one by one
+  const std::string why = "the devices work at once";
+  if (problem.groups() > few_groups)
+    return {devices_[label], RejectionKind::dearer, why + ", and a step ends earlier with this on the other", site, 0};
+  Labels labels = chosen.labels;
+  labels[group] = label;
+  int64_t growth = simulate(problem, labels, order).makespan - chosen.makespan;
+  double seconds = static_cast<double>(growth) * 1e-9;
+  if (growth <= 0) return {devices_[label], RejectionKind::same_cost, why + ": a step would end no earlier", site, 0};
+  return {devices_[label], RejectionKind::dearer,
+          fmt::format("{}: a step would end {} later if it alone ran there", why, duration_text(seconds)), site,
+          seconds};
 }
 
 RejectedDevice PlacementSolver::no_room(const std::vector<int32_t>& group, const DeviceId& device, int64_t peak,

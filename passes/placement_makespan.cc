@@ -24,7 +24,7 @@ class Search {
     offer(heft(problem_, options_.order), "HEFT");
     for (int label = 0; label < problem_.labels; ++label) offer(all_on(label), "one device");
     int budget = options_.simulations;
-    if (budget == 0) budget = std::clamp(4000000 / (problem_.groups() + 1), 32, 4000);
+    if (budget == 0) budget = std::clamp(200000 / (problem_.groups() + 1), 16, 2000);
     improve(budget);
     best_.bound = makespan_bound(problem_, options_.order);
     PW_CHECK(best_.bound <= best_.makespan, "a step is done before its bound");
@@ -84,6 +84,9 @@ class Search {
         for (int to = 0; to < problem_.labels && !gained; ++to)
           gained = stretch.size() > 1 && best_.simulations < last && try_move(stretch, to);
       }
+      constexpr int few_groups = 256;  // others than those on the path may help, too: they make room on links
+      for (int g = 0; g < problem_.groups() && problem_.groups() <= few_groups && !gained; ++g)
+        for (int to = 0; to < problem_.labels && !gained && best_.simulations < last; ++to) gained = try_move({g}, to);
     }
   }
 

@@ -12,7 +12,9 @@
 
 namespace placewright {
 
+struct FittedPlacement;
 struct FlipPrice;
+struct MakespanSolution;
 
 struct Decision {
   DeviceId device;
@@ -60,6 +62,10 @@ class PlacementSolver {
   // `sources`: the graph's value of each of the problem's.
   PlacementProblem make_problem(const std::vector<int>& group_of, int groups, std::vector<Value>& sources);
 
+  std::optional<MakespanSolution> choose_by_makespan(const PlacementProblem& problem, const std::vector<int>& group_of,
+                                                     const FittedPlacement& fitted, PlacementProblem& timed);
+  RejectedDevice later(const PlacementProblem& problem, const MakespanSolution& chosen, int group, int label,
+                       const std::vector<int>& order, const SourceSite& site) const;
   RejectedDevice no_room(const std::vector<int32_t>& group, const DeviceId& device, int64_t peak, int64_t cap) const;
   RejectedDevice refusal_of_group(const std::vector<int32_t>& group, const DeviceId& device) const;
   // `dearest`: the value that `price` names.

@@ -100,10 +100,10 @@ std::vector<DeviceMemory> find_memory(const GraphPlacement& placed) {
 
 std::optional<PlacementProof> find_proof(const PlacementPlan& plan) {
   if (!plan.solved) return {};
-  // Where memory limits the choice, the bound of the solver that knows the limits.
-  const int64_t bound = plan.solved->is_limited ? plan.solved->bound : certify(plan.solved->problem).bound;
-  return PlacementProof{static_cast<double>(plan.solved->energy) * 1e-9, static_cast<double>(bound) * 1e-9,
-                        bound == plan.solved->energy};
+  const SolvedPlacement& solved = *plan.solved;
+  auto seconds = [](int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; };
+  if (solved.makespan > 0) return PlacementProof{seconds(solved.makespan), seconds(solved.makespan_bound), false};
+  return PlacementProof{seconds(solved.energy), seconds(solved.bound), solved.bound == solved.energy};
 }
 
 }  // namespace
