@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "placewright/base/file.h"
-#include "placewright/session.h"
+#include "session_body.h"
 
 namespace placewright {
 namespace {
@@ -19,14 +19,15 @@ PlanFile made_by_this(PlanFile plan, const PlacementPlan& placement) {
 
 }  // namespace
 
-PlanFile make_plan_file(const GraphPlacement& placed, const Graph& captured, const Profile* profile,
+PlanFile make_plan_file(const GraphPlacement& placed, const Graph& captured,
                         const std::map<std::string, int64_t>& symbols, const PlanFile* followed) {
-  PlanHeader header = make_plan_header(captured, placed.machine, profile, symbols);
+  PlanHeader header = make_plan_header(captured, placed.machine, placed.profile_hash, symbols);
   return made_by_this(make_plan_file(placed.plan, placed.compiled, std::move(header), followed), placed.plan);
 }
 
 PlanFile make_plan_file(const Specialisation& made) {
-  PlanHeader header = make_plan_header(made.captured(), machine(), nullptr, {});
+  const PassContext context = Session::current()->pass_context();
+  PlanHeader header = make_plan_header(made.captured(), *context.machine, profile_hash(context.profile), {});
   return made_by_this(make_plan_file(made.placement(), made.placed(), std::move(header)), made.placement());
 }
 

@@ -11,6 +11,7 @@
 #include "placewright/ir/machine.h"
 #include "placewright/ir/profile.h"
 #include "placewright/passes/pass.h"
+#include "placewright/passes/plan_file.h"
 
 namespace placewright {
 namespace {
@@ -94,9 +95,13 @@ GraphPlacement place_in(const Graph& graph, const PassContext& context, std::sha
   auto replan = [lenient = std::move(lenient), owner = std::move(owner)](const Graph& changed) {
     return plan_placement(changed, lenient);
   };
-  return {std::move(planned.graph), std::move(planned.transfers),
-          std::move(placed.graph),  std::move(placed.plan),
-          *context.machine,         std::move(replan)};
+  return {std::move(planned.graph),
+          std::move(planned.transfers),
+          std::move(placed.graph),
+          std::move(placed.plan),
+          *context.machine,
+          std::move(replan),
+          profile_hash(context.profile)};
 }
 
 // Kernels that were measured move ops only where that saves more than this part of a step: what was thought of the
@@ -144,10 +149,13 @@ GraphPlacement place_graph(const Graph& graph, const Machine& machine, const std
     return place_in(graph, devices->context, devices);
   };
   GraphPlacement placed = place(profile);
-  if (!profile || profile->kernels.empty() || plan || machine.devices.size() < 2) return placed;
+  if (!profile || profile->kernels.empty() || (plan && !plan->has_only_pins()) || machine.devices.size() < 2)
+    return placed;
   Profile curves = *profile;
   curves.kernels.clear();
-  return settled(std::move(placed), place(&curves));
+  placed = settled(std::move(placed), place(&curves));
+  placed.profile_hash = profile_hash(profile);
+  return placed;
 }
 
 GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs, const PlanFile* plan) {

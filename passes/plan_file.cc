@@ -77,19 +77,25 @@ const PlanFile::Row* PlanFile::find(std::string_view key) const {
   return at != by_key.end() && rows[*at].key == key ? &rows[*at] : nullptr;
 }
 
+bool PlanFile::has_only_pins() const {
+  return std::all_of(rows.begin(), rows.end(), [](const Row& row) { return row.is_pin(); });
+}
+
 void PlanFile::index() {
   by_key.resize(rows.size());
   for (size_t i = 0; i < rows.size(); ++i) by_key[i] = static_cast<int>(i);
   std::sort(by_key.begin(), by_key.end(), [&](int a, int b) { return rows[a].key < rows[b].key; });
 }
 
-PlanHeader make_plan_header(const Graph& captured, const Machine& machine, const Profile* profile,
+std::string profile_hash(const Profile* profile) { return profile ? hash_text(print_profile(*profile)) : "none"; }
+
+PlanHeader make_plan_header(const Graph& captured, const Machine& machine, std::string profile_hash,
                             const std::map<std::string, int64_t>& symbols) {
   PlanHeader header;
   header.model = captured.main().name;
   header.model_hash = hash_text(print_graph(captured));
   header.machine_hash = hash_text(print_machine(machine));
-  header.profile_hash = profile ? hash_text(print_profile(*profile)) : "none";
+  header.profile_hash = std::move(profile_hash);
   for (const DeviceSpec& device : machine.devices)
     header.devices.push_back({device.id, device.name, hash_text(print_machine({{device}, {}, {}}))});
   header.links = machine.links;

@@ -53,8 +53,9 @@ std::string text(const PlanFile::Transfer& transfer) {
 }
 
 std::string text(const PlanFile::Proof& proof) {
-  std::string out = fmt::format("\nproof devices {} around {} bound {} energy {}\n", text(proof.devices),
-                                proof.certificate.around, proof.certificate.bound, proof.energy);
+  std::string out =
+      fmt::format("\nproof devices {} around {} bound {} energy {} {}\n", text(proof.devices), proof.certificate.around,
+                  proof.certificate.bound, proof.energy, proof.is_optimal() ? "optimal" : "bounded");
   for (size_t g = 0; g < proof.problem.costs.size(); ++g) {
     out += fmt::format("group {} costs {}", proof.labels[g], fmt::join(proof.problem.costs[g], " "));
     out += g < proof.rows.size() ? fmt::format(" ops {}\n", fmt::join(proof.rows[g], " ")) : " host\n";
@@ -244,6 +245,7 @@ class PlanReader {
     proof.certificate.bound = count("nanoseconds");
     lexer_.expect("energy");
     proof.energy = count("nanoseconds");
+    lexer_.expect(proof.is_optimal() ? "optimal" : "bounded");
     read_groups(proof);
     while (lexer_.accept("value")) read_value(proof);
     lexer_.expect("sum");

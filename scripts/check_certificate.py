@@ -58,7 +58,9 @@ def check(text):
             known.append(words[1])
         elif line.startswith("proof "):
             need(devices is None, "two proofs")
-            _, names, around, bound, claimed = split(words[1:], "devices", "around", "bound", "energy")
+            _, names, around, bound, claimed = split(words[1:-1], "devices", "around", "bound", "energy")
+            need(words[-1] in ("optimal", "bounded"), f"line {number}: neither optimal nor bounded")
+            optimal = words[-1] == "optimal"
             devices = "".join(names).split(",")
             around, bound, claimed = numbers(around + bound + claimed)
             need(len(devices) >= 2 and len(set(devices)) == len(devices), "the proof's devices")
@@ -125,10 +127,10 @@ def check(text):
     need(energy == claimed, f"the placement costs {energy}, the proof says {claimed}")
     need(flow == bound, f"{flow} flows, the proof says {bound}")
     need(flow <= energy, "more flows than the placement costs")
-    need(k > 2 or flow == energy, f"not optimal: {flow} flows, the placement costs {energy}")
-    if flow == energy:
+    need(optimal == (flow == energy), f"{'not' if optimal else 'but'} optimal: {flow} flows, the placement costs {energy}")
+    if optimal:
         return f"optimal: {energy} ns, {len(groups)} groups, {len(values)} values"
-    return f"at most {(energy / flow - 1) * 100 if flow else 100:.2f}% above the optimum: {energy} ns on {k} devices"
+    return f"bounded, at most {(energy / flow - 1) * 100 if flow else 100:.2f}% above the optimum: {energy} ns on {k} devices"
 
 
 def main():

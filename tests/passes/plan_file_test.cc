@@ -47,7 +47,7 @@ PlanFile plan_of(const std::string& text, const TestMachine& machine, const Plan
   PlacementPlan plan = plan_placement(graph, context);
   Graph compiled = run_passes(apply_placement(std::move(graph), plan), context, {}, "insert_transfers");
   settle_ledger(plan, compiled, context);
-  PlanFile file = make_plan_file(plan, compiled, make_plan_header(captured, machine.machine, nullptr, {}), followed);
+  PlanFile file = make_plan_file(plan, compiled, make_plan_header(captured, machine.machine, "none", {}), followed);
   if (!followed) file.name = "now";
   file.header.compiler = "1.2.3";
   file.header.compiler_hash = "abc";

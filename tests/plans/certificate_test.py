@@ -69,9 +69,9 @@ def accepted(text):
 
 
 def claim_holds(text):
-    """Whether the plan's placement costs what the plan says, and no placement costs less than the plan's bound; with two
-    devices, that it is the best. False as well if the numbers make no problem."""
-    proof = re.search(r"^proof devices (\S+) around (-?\d+) bound (-?\d+) energy (-?\d+)$", text, re.M)
+    """Whether the plan's placement costs what the plan says, and no placement costs less than the plan's bound; that it is
+    the best, where it says so. False as well if the numbers make no problem."""
+    proof = re.search(r"^proof devices (\S+) around (-?\d+) bound (-?\d+) energy (-?\d+) (\w+)$", text, re.M)
     devices = proof[1].split(",")
     k, bound, claimed = len(devices), int(proof[3]), int(proof[4])
     on = re.findall(r'^op (?:"[^"]*" ){2}on (\S+)', text, re.M)
@@ -94,7 +94,7 @@ def claim_holds(text):
 
     best = min(energy(labels) for labels in itertools.product(range(k), repeat=len(groups)))
     named = energy([label for label, _, _ in groups])
-    return named == claimed and bound <= best and (k > 2 or named == best == bound)
+    return named == claimed and bound <= best and (named == best == bound) == (proof[5] == "optimal")
 
 
 def mutated(rng, text):

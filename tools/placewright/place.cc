@@ -47,12 +47,13 @@ std::string text_of(const PlacementReport& report, const Options& options) {
 
 // Where the ops would run; what the plan file `followed` says of them holds.
 GraphPlacement place(const Options& options, const Graph& graph, const std::map<std::string, int64_t>& symbols,
-                     const PlanFile* followed, std::optional<Profile>& profile) {
+                     const PlanFile* followed) {
   if (options.machine.empty()) {
     configure(SessionOptions{.devices = options.devices, .strict = options.strict, .use_cache = false});
     return place_graph(graph, symbols, followed);
   }
   Machine machine = read_machine(options.machine);
+  std::optional<Profile> profile;
   if (!options.profile.empty()) profile = read_profile(options.profile, machine);
   return place_graph(graph, machine, symbols, options.strict, profile ? &*profile : nullptr, followed);
 }
@@ -93,10 +94,8 @@ int place(const Options& options) {
   Graph graph = parse_graph(read_text_file(options.file), options.file);
   std::map<std::string, int64_t> symbols = parse_symbols(options.symbols);
   std::optional<PlanFile> given = read_given_plan(options.plans), followed = plan_to_follow(options.plans, given);
-  std::optional<Profile> profile;
-  GraphPlacement placed = place(options, graph, symbols, followed ? &*followed : nullptr, profile);
-  PlanFile made =
-      make_plan_file(placed, graph, profile ? &*profile : nullptr, symbols, followed ? &*followed : nullptr);
+  GraphPlacement placed = place(options, graph, symbols, followed ? &*followed : nullptr);
+  PlanFile made = make_plan_file(placed, graph, symbols, followed ? &*followed : nullptr);
   made.header.model = std::filesystem::path(options.file).filename();
   if (!options.plans.check.empty()) return check_plan(options.plans, *given, made, placed, options.file);
   write_and_print(options, std::move(placed), made, followed);

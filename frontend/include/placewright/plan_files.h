@@ -16,7 +16,7 @@ std::string_view compiler_hash();  // of the sources that decide
 
 // `captured`: the graph that was placed; `followed`: the plan file that it was placed by, or null. The proof is left
 // out where a plan file decided.
-PlanFile make_plan_file(const GraphPlacement& placed, const Graph& captured, const Profile* profile,
+PlanFile make_plan_file(const GraphPlacement& placed, const Graph& captured,
                         const std::map<std::string, int64_t>& symbols, const PlanFile* followed = nullptr);
 // What a compiled function's placement is.
 PlanFile make_plan_file(const Specialisation& specialisation);

@@ -37,6 +37,7 @@ struct GraphPlacement {
   // The plan of another version of `planned` (a pin less, an input elsewhere) for the same devices, conflicts or not.
   // Its ledger is a forecast.
   std::function<PlacementPlan(const Graph&)> replan;
+  std::string profile_hash = "none";  // of what was measured and planned with
 };
 // `plan`: a plan file that placement follows, or null.
 GraphPlacement place_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols = {},

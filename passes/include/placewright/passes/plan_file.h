@@ -70,6 +70,8 @@ struct PlanFile {
     Labels labels;
     int64_t energy = 0;
     Certificate certificate;
+
+    bool is_optimal() const { return certificate.bound == energy; }
   };
 
   std::string name;  // for messages: the file
@@ -83,6 +85,7 @@ struct PlanFile {
   std::optional<Proof> proof;
 
   const Row* find(std::string_view key) const;  // null if there is none
+  bool has_only_pins() const;                   // so that costs decide all else
   void index();                                 // after the rows changed
   std::vector<int> by_key;                      // rows, sorted
 };
@@ -91,7 +94,8 @@ struct PlanFile {
 // `followed`, rows that stand where it says keep the cause that they have there.
 PlanFile make_plan_file(const PlacementPlan& plan, const Graph& compiled, PlanHeader header,
                         const PlanFile* followed = nullptr);
-PlanHeader make_plan_header(const Graph& captured, const Machine& machine, const Profile* profile,
+std::string profile_hash(const Profile* profile);  // "none" without
+PlanHeader make_plan_header(const Graph& captured, const Machine& machine, std::string profile_hash,
                             const std::map<std::string, int64_t>& symbols);
 // What only the proof is made of; nothing on one device.
 std::optional<PlanFile::Proof> make_proof(const PlacementPlan& plan);
