@@ -25,6 +25,10 @@ class HintMaker {
       : report_(report),
         placed_(report.placed),
         left_(std::min(most_resolves, most_resolved_ops / std::max<size_t>(1, report.function().ops.size()))) {
+    if (is_simulated()) {
+      forecast_ = report.timeline.seconds;
+      return;
+    }
     for (const OpPlacement& op : placed_.plan.ops) forecast_ += op.seconds;
     for (const PlannedTransfer& copy : placed_.transfers)
       if (!copy.at_load) forecast_ += copy.seconds;
@@ -82,13 +86,15 @@ class HintMaker {
   }
 
  private:
+  bool is_simulated() const { return report_.proof && report_.proof->is_simulated; }
   bool is_worth(double seconds) const { return seconds > least_share * forecast_; }
 
   // What a step takes; nothing if the changed graph has no placement.
   std::optional<double> resolve(const Graph& changed) {
     --left_;
     try {
-      return placed_.replan(changed).seconds;
+      PlacementPlan plan = placed_.replan(changed);
+      return is_simulated() ? simulated_seconds(report_, changed, std::move(plan)) : plan.seconds;
     } catch (const Error&) {
       return {};
     }
@@ -127,7 +133,7 @@ void find_radius(PlacementReport& report) {
   constexpr size_t most_deciding = 8;
   if (!report.placed.plan.solved) return;
   const SolvedPlacement& solved = *report.placed.plan.solved;
-  if (solved.is_limited) return;  // its rivals may not fit
+  if (solved.is_limited || report.proof->is_simulated) return;  // rivals may not fit; another objective
   std::optional<Radius> found = error_radius(solved.problem, solved.labels);
   if (!found || found->rival.empty()) return;
   PlacementRadius radius{found->relative(), found->is_proven, {}, {}};
@@ -147,7 +153,7 @@ void find_radius(PlacementReport& report) {
 
 void find_islands(PlacementReport& report) {
   constexpr size_t most = 50;
-  if (!report.placed.plan.solved) return;
+  if (!report.placed.plan.solved || report.proof->is_simulated) return;  // islands are priced by sums
   const SolvedPlacement& solved = *report.placed.plan.solved;
   const PlacementProblem& problem = solved.problem;
   std::vector<Island> found = placewright::find_islands(problem, solved.labels);

@@ -82,7 +82,8 @@ Json timeline_json(const Timeline& timeline) {
 
 Json proof_json(const std::optional<PlacementProof>& proof) {
   if (!proof) return {};
-  return {{"is_optimal", proof->is_optimal},
+  return {{"of", proof->is_simulated ? "simulated time" : "sum of times"},
+          {"is_optimal", proof->is_optimal},
           {"chosen_seconds", proof->chosen_seconds},
           {"bound_seconds", proof->bound_seconds},
           {"gap", proof->gap()}};

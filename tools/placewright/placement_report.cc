@@ -102,8 +102,10 @@ std::optional<PlacementProof> find_proof(const PlacementPlan& plan) {
   if (!plan.solved) return {};
   const SolvedPlacement& solved = *plan.solved;
   auto seconds = [](int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; };
-  if (solved.makespan > 0) return PlacementProof{seconds(solved.makespan), seconds(solved.makespan_bound), false};
-  return PlacementProof{seconds(solved.energy), seconds(solved.bound), solved.bound == solved.energy};
+  if (solved.makespan > 0)
+    return PlacementProof{true, seconds(solved.makespan), seconds(solved.makespan_bound),
+                          solved.makespan == solved.makespan_bound};
+  return PlacementProof{false, seconds(solved.energy), seconds(solved.bound), solved.bound == solved.energy};
 }
 
 }  // namespace
@@ -129,6 +131,16 @@ PlacementReport make_placement_report(GraphPlacement placed, std::string model, 
   find_islands(report);
   find_radius(report);
   return report;
+}
+
+double simulated_seconds(const PlacementReport& report, const Graph& graph, PlacementPlan plan) {
+  PlacementReport other;
+  other.placed.planned = graph;
+  other.placed.transfers = plan.transfers;
+  other.placed.plan = std::move(plan);
+  other.placed.machine = report.placed.machine;
+  other.cuts = find_cuts(other.placed);
+  return simulate(other).seconds;
 }
 
 Timeline simulate(const PlacementReport& report) {

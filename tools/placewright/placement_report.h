@@ -61,6 +61,7 @@ struct Timeline {
 // How good the placement of what was left to choose by cost is: op times and copies that depend on it, and what no
 // placement can undercut.
 struct PlacementProof {
+  bool is_simulated = false;  // what counts is when the last device is done; else the sum of all times
   double chosen_seconds = 0;
   double bound_seconds = 0;
   bool is_optimal = false;
@@ -119,6 +120,9 @@ PlacementReport make_placement_report(GraphPlacement placed, std::string model, 
 // Each device is a FIFO that runs its ops in the graph's order, and so is each link in each direction; a copy begins
 // when its value is made. What happens at load has happened before.
 Timeline simulate(const PlacementReport& report);
+
+// When the last device is done, of a plan of `graph` that was made beside the report's.
+double simulated_seconds(const PlacementReport& report, const Graph& graph, PlacementPlan plan);
 
 // What re-solves say: prices of pins and hints; islands.
 void find_hints(PlacementReport& report);

@@ -113,6 +113,10 @@ class TextReport {
 
   static std::string proof_text(const PlacementProof& proof) {
     const std::string chosen = duration_text(proof.chosen_seconds);
+    if (proof.is_simulated)
+      return fmt::format(
+          "Within {:.3g}% of what no placement undercuts: the last device is done after {}, not before {}.",
+          proof.gap() * 100, chosen, duration_text(proof.bound_seconds));
     if (proof.is_optimal)
       return fmt::format("Optimal: the flow of a minimum cut proves that what was left open cannot take less than {}.",
                          chosen);
