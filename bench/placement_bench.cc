@@ -8,6 +8,7 @@
 #include <functional>
 #include <random>
 
+#include "placewright/passes/placement_makespan.h"
 #include "placewright/passes/placement_memory.h"
 #include "placewright/passes/placement_problem.h"
 
@@ -89,6 +90,18 @@ void measure_capped(int groups, int repeats) {
               static_cast<long long>(solution.energy), solution.gap() * 100);
 }
 
+// Three devices that work at once: one simulation, and the whole search.
+void measure_at_once(int groups) {
+  PlacementProblem problem = training_step(groups, 3, 7);
+  placewright::Labels labels = placewright::solve_placement(problem).labels;
+  double one = best_ms(3, [&] { placewright::simulate(problem, labels); });
+  placewright::MakespanSolution solution;
+  double all = best_ms(1, [&] { solution = placewright::solve_makespan(problem, labels); });
+  std::printf("%-24s %6d groups %9.2f ms  a simulation %.2f ms, %d of them; makespan %lld, bound %lld\n",
+              "three devices, at once", groups, all, one, solution.simulations,
+              static_cast<long long>(solution.makespan), static_cast<long long>(solution.bound));
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -96,4 +109,5 @@ int main(int count, char** arguments) {
   for (int groups : {10000, 50000}) measure("two devices", 2, groups, repeats);
   for (int groups : {10000, 50000}) measure("three devices", 3, groups, repeats);
   for (int groups : {10000, 50000}) measure_capped(groups, repeats);
+  measure_at_once(10000);
 }
