@@ -14,6 +14,26 @@
 namespace placewright {
 namespace {
 
+// Logarithm and power of plain arithmetic alone: libraries differ in last bits, with the processor too, and plans must
+// not. |error| < 1e-15, relative.
+double binary_logarithm(double x) {
+  int exponent = 0;
+  double mantissa = std::frexp(x, &exponent);
+  if (mantissa < 0.70710678118654752) {
+    mantissa *= 2;
+    --exponent;
+  }
+  double z = (mantissa - 1) / (mantissa + 1), sum = 0;  // 2 atanh(z)
+  for (int k = 23; k >= 1; k -= 2) sum = sum * z * z + 1.0 / k;
+  return exponent + 2 * z * sum * 1.4426950408889634;
+}
+
+double power_of_two(double x) {
+  double whole = std::floor(x + 0.5), rest = (x - whole) * 0.69314718055994531, sum = 1;
+  for (int k = 17; k >= 1; --k) sum = 1 + sum * rest / k;
+  return std::ldexp(sum, static_cast<int>(whole));
+}
+
 std::string print(const std::vector<CostPoint>& points) {
   std::string text = "{";
   for (const CostPoint& point : points) text += fmt::format(" {}:{}", point.size, point.seconds);
@@ -110,8 +130,10 @@ std::optional<double> interpolate(const std::vector<CostPoint>& points, double s
                                 [](double value, const CostPoint& point) { return value < point.size; });
   const CostPoint& a = above[-1];
   const CostPoint& b = *above;
-  double share = std::log(size / a.size) / std::log(b.size / a.size);
-  return a.seconds * std::pow(b.seconds / a.seconds, share);
+  double begin = binary_logarithm(a.size), span = binary_logarithm(b.size) - begin;
+  if (span <= 0) return b.seconds;  // too close to tell apart
+  double low = binary_logarithm(a.seconds), high = binary_logarithm(b.seconds);
+  return power_of_two(low + (binary_logarithm(size) - begin) / span * (high - low));
 }
 
 std::optional<double> Profile::launch_seconds(const DeviceId& device) const {

@@ -1,5 +1,6 @@
 #include "placewright/ir/program.h"
 
+#include <cmath>
 #include <random>
 
 #include <gmock/gmock.h>
@@ -230,6 +231,19 @@ TEST(Machine, DamagedFilesAreOneLine) {
     refused += !message.empty();
   }
   EXPECT_GT(refused, 1000);
+}
+
+TEST(Profile, InterpolatesAsTheLogarithmsSay) {
+  for (double ratio : {1.0001, 2.0, 10.0, 1e5, 1e12})
+    for (double slope : {-0.5, 0.0, 0.3, 1.0, 2.5})
+      for (double share : {1e-6, 0.1, 0.5, 0.75, 0.999}) {
+        std::vector<CostPoint> points{{100, 3e-6}, {100 * ratio, 3e-6 * std::pow(ratio, slope)}};
+        double size = 100 * std::pow(ratio, share), expected = 3e-6 * std::pow(ratio, share * slope);
+        EXPECT_NEAR(*interpolate(points, size), expected, 1e-12 * expected) << ratio << " " << slope << " " << share;
+      }
+  double nearly = std::nextafter(2.0, 0.0);
+  EXPECT_EQ(*interpolate({{nearly, 1}, {2, 1}}, nearly), 1);
+  EXPECT_TRUE(std::isfinite(*interpolate({{1e-300, 1e300}, {1e300, 1e-300}}, 1)));
 }
 
 TEST(Profile, InterpolatesBetweenPointsAndRoundTrips) {
