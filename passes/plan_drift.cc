@@ -268,7 +268,8 @@ class DriftFinder {
     header("machine", a.machine_hash, b.machine_hash, machine);
     header("profile", a.profile_hash, b.profile_hash, "other measured costs");
     header("compiler", a.compiler_hash, b.compiler_hash, fmt::format("{} to {}", a.compiler, b.compiler));
-    header("objective", before_.objective, after_.objective, inputs_);
+    header("objective", before_.objective, after_.objective,
+           inputs_or("where ops stand was not chosen: a plan was followed"));
   }
 
   const PlanFile &before_, &after_;
