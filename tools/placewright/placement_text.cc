@@ -99,7 +99,10 @@ class TextReport {
     text_ +=
         shown_bold(fmt::format("{} on {}", report_.model, report_.machine.empty() ? "this machine" : report_.machine)) +
         "\n";
-    if (plan_.seconds > 0)
+    if (report_.proof && report_.proof->is_simulated)
+      line(fmt::format("All op times and transfers of a step add up to {}; its devices work at once.",
+                       duration_text(plan_.seconds)));
+    else if (plan_.seconds > 0)
       line(fmt::format("A step takes {} ({}).", duration_text(plan_.seconds), plan_.objective));
     else
       line(fmt::format("Objective: {}.", plan_.objective));

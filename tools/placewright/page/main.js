@@ -8,9 +8,9 @@ function show_header() {
   document.getElementById('subtitle').title = report.machine || '';
   const per_step = report.transfers.filter((transfer) => transfer.when === 'step').length;
   const facts = [
-    ['A step, estimated', report.seconds > 0 ? duration_text(report.seconds) : null],
+    [report.proof && report.proof.of === 'simulated time' ? 'Sum of all times' : 'A step, estimated', report.seconds > 0 ? duration_text(report.seconds) : null],
     ['Side by side, simulated', report.timeline.seconds > 0 ? duration_text(report.timeline.seconds) : null],
-    ['Proof', report.proof && report.proof.chosen_seconds > 0 ? (report.proof.is_optimal ? 'optimal' : `within ${Number((report.proof.gap * 100).toPrecision(2))}%`) : null],
+    ['Proof', report.proof && report.proof.chosen_seconds > 0 ? (report.proof.is_optimal ? 'optimal' : report.proof.of === 'simulated time' ? `not below ${duration_text(report.proof.bound_seconds)}` : `within ${Number((report.proof.gap * 100).toPrecision(2))}%`) : null],
     ['Copied each step', `${bytes_text(report.bytes_per_step)}${per_step ? ` in ${per_step}` : ''}`],
     ['Copied at load', bytes_text(report.bytes_at_load)],
   ];
