@@ -3,7 +3,7 @@
 namespace placewright {
 namespace {
 
-std::string_view text_of(const std::string& part) { return part; }
+std::string_view text_of(std::string_view part) { return part; }
 std::string text_of(int64_t number) { return std::to_string(number); }
 
 template <typename Part>
@@ -19,6 +19,9 @@ std::string joined(std::span<const Part> parts, std::string_view separator) {
 }  // namespace
 
 std::string join(std::span<const std::string> parts, std::string_view separator) { return joined(parts, separator); }
+std::string join(std::span<const std::string_view> parts, std::string_view separator) {
+  return joined(parts, separator);
+}
 std::string join(std::span<const int64_t> numbers, std::string_view separator) { return joined(numbers, separator); }
 std::string join(std::span<const int> numbers, std::string_view separator) { return joined(numbers, separator); }
 

@@ -12,6 +12,7 @@ if(TARGET placewright_tool)
 endif()
 # What `placewright bench --peers` starts.
 install(FILES bench/peers.py DESTINATION ${CMAKE_INSTALL_DATADIR}/placewright/bench)
+install(DIRECTORY tools/machines DESTINATION ${CMAKE_INSTALL_DATADIR}/placewright FILES_MATCHING PATTERN "*.machine")
 install(FILES scripts/make_reference.py DESTINATION ${CMAKE_INSTALL_DATADIR}/placewright/scripts)
 foreach(folder IN LISTS folders)
   if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/${folder}/include)

@@ -4,11 +4,11 @@
 #include <map>
 #include <numeric>
 
-#include "node_weight.h"
 #include "parallel.h"
 #include "placewright/base/checked.h"
 #include "placewright/codegen/apply_schedule.h"
 #include "placewright/codegen/strategy.h"
+#include "placewright/ir/work.h"
 
 namespace placewright {
 namespace {

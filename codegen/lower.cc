@@ -6,9 +6,9 @@
 
 #include <fmt/core.h>
 
-#include "node_weight.h"
 #include "placewright/base/error.h"
 #include "placewright/ir/op_table.h"
+#include "placewright/ir/work.h"
 #include "prune_kernel.h"
 #include "stage_writer.h"
 

@@ -7,7 +7,9 @@
 #include "placewright/base/join.h"
 #include "placewright/codegen/compile_program.h"
 #include "placewright/ir/machine.h"
+#include "placewright/ir/profile.h"
 #include "placewright/passes/pass.h"
+#include "placewright/passes/plan_file.h"
 #include "placewright/runtime/byte_cache.h"
 #include "program_bytes.h"
 
@@ -27,12 +29,13 @@ std::string cache_key(const Graph& captured, const PassContext& context, const C
     settled.layout = layout;
     symbols.push_back(fmt::format("{} {}", state, Type(settled).to_string()));
   }
-  return fmt::format("{}\n{}\n{} {} {} {} {} {} {}\n{} check_bounds={} strict={} max_bytes={} fold={} [{}]\n{}\n{}",
+  return fmt::format("{}\n{}\n{} {} {} {} {} {} {}\n{} check_bounds={} strict={} max_bytes={} fold={} [{}]\n{}\n{}\n{}",
                      compiler_version, code_generator_stamp(), target.triple, target.features, target.vector_bits,
                      target.vector_registers, target.l1_bytes, target.l2_bytes, target.l3_bytes,
                      options.host.to_string(), options.emit.check_bounds, wanted.strict, wanted.max_bytes_per_step,
-                     wanted.fold_limit_bytes, join(symbols, ","), print_machine(*context.machine),
-                     print_graph(captured));
+                     wanted.fold_limit_bytes, join(symbols, ","),
+                     print_machine(*context.machine) + (context.profile ? print_profile(*context.profile) : ""),
+                     print_graph(captured), context.plan ? print_plan_file(*context.plan, false) : "");
 }
 
 }  // namespace
@@ -45,9 +48,10 @@ void fill_replicas(const Program& program, StateStore& states) {
   }
 }
 
-Placed place_captured(const Graph& captured, const PassContext& context) {
+Placed place_captured(const Graph& captured, const PassContext& context, Planned* planned) {
   Graph graph = run_passes(captured, context, {}, {}, "shard");
   PlacementPlan plan = plan_placement(graph, context);
+  if (planned) *planned = {graph, plan.transfers};
   graph = run_passes(apply_placement(std::move(graph), plan), context, {}, "insert_transfers");
   settle_ledger(plan, graph, context);
   return {std::move(graph), std::move(plan)};
@@ -78,6 +82,7 @@ FoundProgram find_or_compile(const Graph& captured, const PassContext& context, 
 PassContext LoadedGraph::pass_context() const {
   PassContext context = session_->pass_context();
   context.options.state_layouts = state_layouts_;
+  context.plan = followed_.get();
   return context;
 }
 
@@ -100,10 +105,12 @@ const PlacementPlan& LoadedGraph::placement() const {
   return *plan_;
 }
 
-std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, const std::shared_ptr<Session>& session) {
+std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, const std::shared_ptr<Session>& session,
+                                               std::shared_ptr<const PlanFile> plan) {
   auto begin = std::chrono::steady_clock::now();
   std::shared_ptr<LoadedGraph> loaded(new LoadedGraph);
   loaded->session_ = session;
+  loaded->followed_ = std::move(plan);
   loaded->host_ = session->devices().host().get();
   loaded->captured_ = std::move(captured.graph);
   for (const NodePtr& input : captured.inputs) {

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "load_graph.h"
+#include "placewright/plan_files.h"
 
 namespace placewright::capture {
 
@@ -70,7 +71,9 @@ Compiled::Entry& Compiled::find_or_load(std::span<const Tensor* const> arguments
     captured.push_back(*argument);
   }
   entry->structure = now;
-  entry->loaded = LoadedGraph::load(capture(captured), Session::current());
+  std::shared_ptr<const PlanFile> plan;
+  if (!options_.plan_file.empty()) plan = std::make_shared<const PlanFile>(read_plan_file(options_.plan_file));
+  entry->loaded = LoadedGraph::load(capture(captured), Session::current(), std::move(plan));
   entry->scalars.resize(scalar_count());
   entries_.push_back(std::move(entry));
   return *entries_.back();

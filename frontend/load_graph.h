@@ -23,7 +23,13 @@ struct Placed {
   Graph graph;
   PlacementPlan plan;
 };
-Placed place_captured(const Graph& captured, const PassContext& context);
+// What the plan was made for: its ops have the plan's numbers.
+struct Planned {
+  Graph graph;
+  std::vector<PlannedTransfer> transfers;  // as they were foreseen for it
+};
+// `planned` is for those who ask.
+Placed place_captured(const Graph& captured, const PassContext& context, Planned* planned = nullptr);
 
 // What runs a captured graph. The cache knows it by that graph, so that a process which finds it there runs no pass.
 struct FoundProgram {
@@ -41,7 +47,9 @@ void fill_replicas(const Program& program, StateStore& states);
 class LoadedGraph final : public Specialisation, public std::enable_shared_from_this<LoadedGraph> {
  public:
   // The one function that chains the stages: passes, placement's report, cache or code generation, binding.
-  static std::shared_ptr<LoadedGraph> load(Captured captured, const std::shared_ptr<Session>& session);
+  // `plan`: the plan file that placement follows, or null.
+  static std::shared_ptr<LoadedGraph> load(Captured captured, const std::shared_ptr<Session>& session,
+                                           std::shared_ptr<const PlanFile> plan = nullptr);
 
   // `arguments` and then `scalars` stand for the graph's arguments that are the caller's; values that the graph was
   // captured with are its own. `results`, the first ones or all, become tensors that are read when somebody asks.
@@ -100,6 +108,7 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   std::vector<std::string> notices_;
   std::vector<Tensor> own_values_;  // arguments of the graph that it was captured with
   std::vector<std::shared_ptr<State>> states_;
+  std::shared_ptr<const PlanFile> followed_;
   std::map<std::string, Layout> state_layouts_;  // of those that earlier executables had settled
   std::shared_ptr<const placewright::Executable> executable_;
 

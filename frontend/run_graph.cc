@@ -1,14 +1,17 @@
 #include "placewright/run_graph.h"
 
 #include <algorithm>
+#include <memory>
+#include <optional>
 
 #include <fmt/core.h>
 
 #include "load_graph.h"
-#include "placewright/codegen/cpu_target.h"
-#include "placewright/codegen/cpu_target_model.h"
+#include "placewright/codegen/machine_target_model.h"
 #include "placewright/ir/machine.h"
+#include "placewright/ir/profile.h"
 #include "placewright/passes/pass.h"
+#include "placewright/passes/plan_file.h"
 
 namespace placewright {
 namespace {
@@ -60,31 +63,99 @@ PassContext context_of(Session& session, std::map<std::string, int64_t> symbols)
   return context;
 }
 
+// A machine that may be another one, with what passes must know of its devices.
+struct ForeignDevices {
+  ForeignDevices(const Machine& given, const Profile* measured) : machine(given) {
+    if (measured) context.profile = &profile.emplace(*measured);
+    auto facts = std::make_shared<OpFactsTable>();
+    for (const DeviceSpec& spec : machine.devices) {
+      models.push_back(make_machine_target_model(spec, context.profile, facts));
+      context.targets[spec.id] = models.back().get();
+    }
+    context.machine = &machine;
+  }
+  ForeignDevices(const ForeignDevices&) = delete;
+  Machine machine;
+  std::optional<Profile> profile;
+  std::vector<std::unique_ptr<TargetModel>> models;
+  PassContext context;
+};
+
+// `owner` keeps what the context points to.
+GraphPlacement place_in(const Graph& graph, const PassContext& context, std::shared_ptr<const void> owner) {
+  capture::Planned planned;
+  capture::Placed placed = capture::place_captured(graph, context, &planned);
+  PassContext lenient = context;
+  lenient.plan = nullptr;
+  lenient.options.strict = false;
+  lenient.options.max_bytes_per_step = -1;
+  auto replan = [lenient = std::move(lenient), owner = std::move(owner)](const Graph& changed) {
+    return plan_placement(changed, lenient);
+  };
+  return {std::move(planned.graph),
+          std::move(planned.transfers),
+          std::move(placed.graph),
+          std::move(placed.plan),
+          *context.machine,
+          std::move(replan),
+          profile_hash(context.profile)};
+}
+
+// Kernels that were measured move ops only where that saves more than this part of a step: what was thought of the
+// others is no better than that, and a plan that flips with every run is worth less.
+constexpr double least_gain = 0.03;
+
+// Of two placements of a graph, one by measured kernels and one by curves alone: the former only if it gains enough.
+GraphPlacement settled(GraphPlacement measured, GraphPlacement thought) {
+  double before = measured.replan(apply_placement(thought.planned, thought.plan)).seconds;
+  double after = measured.plan.seconds;
+  if (after < (1 - least_gain) * before || after >= before) return measured;
+  thought.plan.hints.push_back(fmt::format(
+      "measured kernels would move ops for a gain of {:.1f} % of a step: less than {:.0f} %, so that they stay",
+      100 * (before - after) / before, 100 * least_gain));
+  return thought;
+}
+
 }  // namespace
 
 PlacementPlan plan_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols) {
-  std::shared_ptr<Session> session = Session::current();
-  return capture::place_captured(graph, context_of(*session, symbols)).plan;
+  return place_graph(graph, symbols).plan;
 }
 
 PlacementPlan plan_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
-                         bool strict) {
-  if (std::none_of(machine.devices.begin(), machine.devices.end(),
-                   [](const DeviceSpec& spec) { return spec.host_memory; }))
-    throw Error("the machine has no device of host memory: one of its devices must say `host`");
-  PassContext context;
-  std::vector<std::unique_ptr<TargetModel>> models;
-  for (const DeviceSpec& spec : machine.devices) {
-    models.push_back(make_cpu_target_model(host_cpu_target(), spec));
-    context.targets[spec.id] = models.back().get();
-  }
-  context.machine = &machine;
-  context.options.symbols = symbols;
-  context.options.strict = strict;
-  return capture::place_captured(graph, context).plan;
+                         bool strict, const Profile* profile) {
+  return place_graph(graph, machine, symbols, strict, profile).plan;
 }
 
-GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs) {
+GraphPlacement place_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols, const PlanFile* plan) {
+  std::shared_ptr<Session> session = Session::current();
+  PassContext context = context_of(*session, symbols);
+  context.plan = plan;
+  return place_in(graph, context, session);
+}
+
+GraphPlacement place_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
+                           bool strict, const Profile* profile, const PlanFile* plan) {
+  verify_machine(machine, "the machine");
+  if (profile) verify_profile(*profile, machine);
+  auto place = [&](const Profile* measured) {
+    auto devices = std::make_shared<ForeignDevices>(machine, measured);
+    devices->context.plan = plan;
+    devices->context.options.symbols = symbols;
+    devices->context.options.strict = strict;
+    return place_in(graph, devices->context, devices);
+  };
+  GraphPlacement placed = place(profile);
+  if (!profile || profile->kernels.empty() || (plan && !plan->has_only_pins()) || machine.devices.size() < 2)
+    return placed;
+  Profile curves = *profile;
+  curves.kernels.clear();
+  placed = settled(std::move(placed), place(&curves));
+  placed.profile_hash = profile_hash(profile);
+  return placed;
+}
+
+GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs, const PlanFile* plan) {
   if (graph.functions.empty()) throw Error("the graph has no function, expected main");
   const Function& function = graph.main();
   std::map<std::string, int64_t> symbols;
@@ -119,6 +190,7 @@ GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& 
 
   std::shared_ptr<Session> session = Session::current();
   PassContext context = context_of(*session, std::move(symbols));
+  context.plan = plan;
   GraphRun run;
   capture::FoundProgram found = capture::find_or_compile(graph, context, *session);
   run.plan = found.plan ? *found.plan : capture::place_captured(graph, context).plan;

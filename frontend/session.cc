@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cstdio>
 #include <map>
+#include <optional>
 
 #include <fmt/core.h>
 
 #include "load_graph.h"
 #include "placewright/base/join.h"
+#include "placewright/calibrate.h"
 #include "placewright/codegen/cpu_target.h"
 #include "placewright/codegen/cpu_target_model.h"
 #include "placewright/ir/machine.h"
@@ -37,6 +39,7 @@ Current& current() {
 struct Session::Opened {
   DeviceSet devices;
   Machine machine;
+  std::optional<Profile> profile;
   std::shared_ptr<StateStore> states;
   std::map<DeviceId, std::unique_ptr<TargetModel>> models;
   std::unique_ptr<ByteCache> cache;
@@ -113,8 +116,13 @@ Session::Opened& Session::opened() {
   made->devices = open_devices(options_, links);
   made->machine = made->devices.machine(std::move(links));
   made->states = std::make_shared<StateStore>(made->devices.host());
+  // One device leaves nothing to choose.
+  if (options_.use_calibration && made->machine.devices.size() > 1)
+    made->profile = try_load_calibration(made->machine, options_.cache_directory);
+  const Profile* profile = made->profile ? &*made->profile : nullptr;
+  auto facts = std::make_shared<OpFactsTable>();
   for (const DeviceSpec& spec : made->machine.devices)
-    made->models[spec.id] = make_cpu_target_model(host_cpu_target(), spec);
+    made->models[spec.id] = make_cpu_target_model(host_cpu_target(), spec, profile, facts);
   std::string complaint;
   if (options_.use_cache) try {
       made->cache = std::make_unique<ByteCache>(
@@ -138,6 +146,7 @@ PassContext Session::pass_context() {
   PassContext context;
   for (const auto& [id, model] : all.models) context.targets[id] = model.get();
   context.machine = &all.machine;
+  context.profile = all.profile ? &*all.profile : nullptr;
   context.options.strict = options_.strict;
   return context;
 }

@@ -4,7 +4,7 @@
 #include <limits>
 #include <new>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "placewright/base/checked.h"
 

@@ -1,12 +1,15 @@
 #include "placewright/ir/machine.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/core.h>
 
 #include "placewright/base/error.h"
+#include "placewright/base/join.h"
 #include "placewright/base/lexer.h"
 #include "placewright/ir/parse_type.h"
+#include "placewright/ir/work.h"
 
 namespace placewright {
 namespace {
@@ -21,12 +24,34 @@ std::string print(const DeviceSpec& device) {
   return text + "}\n";
 }
 
-double positive(Lexer& lexer, std::string_view label, bool is_written = true) {
-  if (is_written) lexer.expect(label);
+// A finite number, at least 0 or above it.
+double read_number(Lexer& lexer, std::string_view label, bool may_be_zero) {
   size_t at = lexer.position();
   double value = lexer.number(label);
-  if (!(value >= 0)) lexer.fail_at(at, fmt::format("{} is {}, expected a number >= 0", label, value));
+  if (!std::isfinite(value) || value < 0 || (value == 0 && !may_be_zero))
+    lexer.fail_at(at, fmt::format("{} is {}, expected a finite number {} 0", label, value, may_be_zero ? ">=" : ">"));
   return value;
+}
+
+double read_labelled(Lexer& lexer, std::string_view label, bool may_be_zero) {
+  lexer.expect(label);
+  return read_number(lexer, label, may_be_zero);
+}
+
+Rate read_rate(Lexer& lexer, const DeviceSpec& device) {
+  size_t at = lexer.position();
+  Rate rate;
+  rate.op_class = lexer.string("an op class");
+  if (!is_op_class(rate.op_class)) {
+    std::vector<std::string_view> names;
+    for (const OpClass& known : op_classes()) names.push_back(known.name);
+    lexer.fail_at(at, fmt::format("found op class {}, expected one of {}", quote(rate.op_class), join(names, ", ")));
+  }
+  rate.dtype = parse_dtype(lexer);
+  if (device.rate(rate.op_class, rate.dtype) > 0)
+    lexer.fail_at(at, fmt::format("the rate of {} {} stands here twice", rate.op_class, name(rate.dtype)));
+  rate.per_second = read_number(lexer, "operations per second", false);
+  return rate;
 }
 
 DeviceSpec read_device_spec(Lexer& lexer) {
@@ -40,21 +65,17 @@ DeviceSpec read_device_spec(Lexer& lexer) {
   size_t at = lexer.position();
   device.memory_bytes = lexer.integer("bytes of memory");
   if (device.memory_bytes < 0) lexer.fail_at(at, fmt::format("{} bytes of memory", device.memory_bytes));
-  device.memory_bandwidth = positive(lexer, "bandwidth");
+  device.memory_bandwidth = read_labelled(lexer, "bandwidth", true);
   lexer.expect("threads");
   at = lexer.position();
   int64_t threads = lexer.integer("a number of threads");
   if (threads < 1 || threads > INT32_MAX) lexer.fail_at(at, fmt::format("{} threads, expected at least 1", threads));
   device.threads = static_cast<int>(threads);
-  device.launch_seconds = positive(lexer, "launch");
+  device.launch_seconds = read_labelled(lexer, "launch", true);
   lexer.expect("{");
   while (!lexer.accept("}")) {
     lexer.expect("rate");
-    Rate rate;
-    rate.op_class = lexer.string("an op class");
-    rate.dtype = parse_dtype(lexer);
-    rate.per_second = positive(lexer, "operations per second", false);
-    device.rates.push_back(std::move(rate));
+    device.rates.push_back(read_rate(lexer, device));
   }
   return device;
 }
@@ -116,12 +137,16 @@ Machine parse_machine(std::string_view text, std::string_view name) {
       if (machine.try_find(made.id)) lexer.fail_at(at, fmt::format("{} stands here twice", made.id.to_string()));
       machine.devices.push_back(std::move(made));
     } else if (lexer.accept("link")) {
+      size_t at = lexer.position();
       Link link;
       link.from = known_device();
       lexer.expect("->");
       link.to = known_device();
-      link.latency_seconds = positive(lexer, "latency");
-      link.bytes_per_second = positive(lexer, "bandwidth");
+      std::string both = fmt::format("{} -> {}", link.from.to_string(), link.to.to_string());
+      if (link.from == link.to) lexer.fail_at(at, fmt::format("link {} leads nowhere", both));
+      if (machine.try_link(link.from, link.to)) lexer.fail_at(at, fmt::format("link {} stands here twice", both));
+      link.latency_seconds = read_labelled(lexer, "latency", true);
+      link.bytes_per_second = read_labelled(lexer, "bandwidth", false);
       machine.links.push_back(std::move(link));
     } else if (lexer.accept("absent")) {
       AbsentDevice entry;
@@ -138,6 +163,25 @@ Machine parse_machine(std::string_view text, std::string_view name) {
     }
   }
   return machine;
+}
+
+void verify_machine(const Machine& machine, std::string_view name) {
+  int hosts = 0;
+  for (const DeviceSpec& device : machine.devices) {
+    hosts += device.host_memory;
+    if (device.memory_bytes <= 0 || device.memory_bandwidth <= 0)
+      throw Error(fmt::format("{}: {} has {} bytes of memory and a bandwidth of {}, expected both above 0", name,
+                              device.id.to_string(), device.memory_bytes, device.memory_bandwidth));
+  }
+  if (hosts == 0)
+    throw Error(fmt::format("{}: the machine has no device of host memory: one of its devices must say `host`", name));
+  for (const DeviceSpec& from : machine.devices)
+    for (const DeviceSpec& to : machine.devices)
+      if (from.id != to.id && !(from.host_memory && to.host_memory) && !machine.try_link(from.id, to.id))
+        throw Error(
+            fmt::format("{0}: there is no link {1} -> {2}, expected one from each device to each other one; "
+                        "write `link {1} -> {2} latency SECONDS bandwidth BYTES_PER_SECOND`",
+                        name, from.id.to_string(), to.id.to_string()));
 }
 
 }  // namespace placewright

@@ -196,28 +196,36 @@ class MemoryPlanner {
         memory.other_bytes += storage.bytes;
     }
     std::stable_sort(open.begin(), open.end(), [](const Storage* a, const Storage* b) { return a->bytes > b->bytes; });
-    std::vector<const Storage*> placed;  // by offset
+    std::vector<Placed> placed;  // by offset
     for (Storage* storage : open) {
       storage->offset = find_gap(placed, *storage);
       memory.arena_bytes = std::max(memory.arena_bytes, checked_add(storage->offset, storage->bytes));
-      auto behind = [](const Storage* a, const Storage* b) { return a->offset < b->offset; };
-      placed.insert(std::upper_bound(placed.begin(), placed.end(), storage, behind), storage);
+      const Placed made{storage->first, storage->last, storage->offset,
+                        round_up(checked_add(storage->offset, storage->bytes), alignment_)};
+      auto behind = [](const Placed& a, const Placed& b) { return a.offset < b.offset; };
+      placed.insert(std::upper_bound(placed.begin(), placed.end(), made, behind), made);
     }
     memory.arena_bytes = round_up(memory.arena_bytes, alignment_);
     find_peak(memory);
     plan_.devices.push_back(std::move(memory));
   }
 
-  int64_t find_gap(const std::vector<const Storage*>& placed, const Storage& storage) const {
+  // What the search for a gap reads of a storage: it looks at every pair of them.
+  struct Placed {
+    int32_t first, last;
+    int64_t offset, end;  // the end rounded up
+  };
+
+  static int64_t find_gap(const std::vector<Placed>& placed, const Storage& storage) {
     int64_t best = -1, best_size = 0, end = 0;
-    for (const Storage* other : placed) {
-      if (other->last < storage.first || storage.last < other->first) continue;
-      int64_t gap = other->offset - end;
+    for (const Placed& other : placed) {
+      if (other.last < storage.first || storage.last < other.first) continue;
+      int64_t gap = other.offset - end;
       if (gap >= storage.bytes && (best < 0 || gap < best_size)) {
         best = end;
         best_size = gap;
       }
-      end = std::max(end, round_up(checked_add(other->offset, other->bytes), alignment_));
+      end = std::max(end, other.end);
     }
     return best >= 0 ? best : end;
   }

@@ -7,10 +7,32 @@
 
 #include "placewright/base/error.h"
 #include "placewright/base/lexer.h"
+#include "placewright/ir/machine.h"
 #include "placewright/ir/parse_type.h"
+#include "placewright/ir/work.h"
 
 namespace placewright {
 namespace {
+
+// Logarithm and power of plain arithmetic alone: libraries differ in last bits, with the processor too, and plans must
+// not. |error| < 1e-15, relative.
+double binary_logarithm(double x) {
+  int exponent = 0;
+  double mantissa = std::frexp(x, &exponent);
+  if (mantissa < 0.70710678118654752) {
+    mantissa *= 2;
+    --exponent;
+  }
+  double z = (mantissa - 1) / (mantissa + 1), sum = 0;  // 2 atanh(z)
+  for (int k = 23; k >= 1; k -= 2) sum = sum * z * z + 1.0 / k;
+  return exponent + 2 * z * sum * 1.4426950408889634;
+}
+
+double power_of_two(double x) {
+  double whole = std::floor(x + 0.5), rest = (x - whole) * 0.69314718055994531, sum = 1;
+  for (int k = 17; k >= 1; --k) sum = 1 + sum * rest / k;
+  return std::ldexp(sum, static_cast<int>(whole));
+}
 
 std::string print(const std::vector<CostPoint>& points) {
   std::string text = "{";
@@ -18,21 +40,84 @@ std::string print(const std::vector<CostPoint>& points) {
   return text + " }\n";
 }
 
+double read_positive(Lexer& lexer, std::string_view what) {
+  size_t at = lexer.position();
+  double value = lexer.number(what);
+  if (!(value > 0 && std::isfinite(value)))
+    lexer.fail_at(at, fmt::format("{} is {}, expected a finite number > 0", what, value));
+  return value;
+}
+
 std::vector<CostPoint> read_points(Lexer& lexer) {
   std::vector<CostPoint> points;
   lexer.expect("{");
-  while (!lexer.accept("}")) {
+  while (points.empty() || !lexer.accept("}")) {
     size_t at = lexer.position();
     CostPoint point;
-    point.size = lexer.number("a size");
+    point.size = read_positive(lexer, "a size");
     lexer.expect(":");
-    point.seconds = lexer.number("seconds");
-    if (!(point.size > 0 && point.seconds > 0 && std::isfinite(point.size) && std::isfinite(point.seconds)))
-      lexer.fail_at(at, "sizes and seconds are finite and above 0");
+    point.seconds = read_positive(lexer, "seconds");
     if (!points.empty() && points.back().size >= point.size) lexer.fail_at(at, "points stand in order of their sizes");
     points.push_back(point);
   }
   return points;
+}
+
+template <typename Cost, typename Same>
+void refuse_twice(const std::vector<Cost>& costs, Same same, Lexer& lexer, size_t at, const std::string& what) {
+  if (std::any_of(costs.begin(), costs.end(), same)) lexer.fail_at(at, what + " stands here twice");
+}
+
+Profile::LaunchCost read_launch(Lexer& lexer, const Profile& profile) {
+  size_t at = lexer.position();
+  Profile::LaunchCost cost{parse_device(lexer), 0};
+  refuse_twice(
+      profile.launches, [&](const auto& known) { return known.device == cost.device; }, lexer, at,
+      "the launch of " + cost.device.to_string());
+  cost.seconds = read_positive(lexer, "seconds");
+  return cost;
+}
+
+Profile::OpCost read_op(Lexer& lexer, const Profile& profile) {
+  size_t at = lexer.position();
+  Profile::OpCost cost;
+  cost.device = parse_device(lexer);
+  cost.op_class = lexer.string("an op class");
+  cost.dtype = parse_dtype(lexer);
+  if (!is_op_class(cost.op_class)) lexer.fail_at(at, fmt::format("found op class {}", quote(cost.op_class)));
+  refuse_twice(
+      profile.ops,
+      [&](const auto& known) {
+        return known.device == cost.device && known.op_class == cost.op_class && known.dtype == cost.dtype;
+      },
+      lexer, at, fmt::format("{} {} of {}", cost.op_class, name(cost.dtype), cost.device.to_string()));
+  cost.points = read_points(lexer);
+  return cost;
+}
+
+Profile::LinkCost read_link(Lexer& lexer, const Profile& profile) {
+  size_t at = lexer.position();
+  Profile::LinkCost cost;
+  cost.from = parse_device(lexer);
+  lexer.expect("->");
+  cost.to = parse_device(lexer);
+  refuse_twice(
+      profile.links, [&](const auto& known) { return known.from == cost.from && known.to == cost.to; }, lexer, at,
+      fmt::format("link {} -> {}", cost.from.to_string(), cost.to.to_string()));
+  cost.points = read_points(lexer);
+  return cost;
+}
+
+Profile::KernelCost read_kernel(Lexer& lexer, const Profile& profile) {
+  size_t at = lexer.position();
+  Profile::KernelCost cost;
+  cost.device = parse_device(lexer);
+  cost.key = lexer.string("a kernel's key");
+  refuse_twice(
+      profile.kernels, [&](const auto& known) { return known.device == cost.device && known.key == cost.key; }, lexer,
+      at, fmt::format("kernel {} of {}", quote(cost.key), cost.device.to_string()));
+  cost.seconds = read_positive(lexer, "seconds");
+  return cost;
 }
 
 }  // namespace
@@ -45,8 +130,16 @@ std::optional<double> interpolate(const std::vector<CostPoint>& points, double s
                                 [](double value, const CostPoint& point) { return value < point.size; });
   const CostPoint& a = above[-1];
   const CostPoint& b = *above;
-  double share = std::log(size / a.size) / std::log(b.size / a.size);
-  return a.seconds * std::pow(b.seconds / a.seconds, share);
+  double begin = binary_logarithm(a.size), span = binary_logarithm(b.size) - begin;
+  if (span <= 0) return b.seconds;  // too close to tell apart
+  double low = binary_logarithm(a.seconds), high = binary_logarithm(b.seconds);
+  return power_of_two(low + (binary_logarithm(size) - begin) / span * (high - low));
+}
+
+std::optional<double> Profile::launch_seconds(const DeviceId& device) const {
+  for (const LaunchCost& cost : launches)
+    if (cost.device == device) return cost.seconds;
+  return std::nullopt;
 }
 
 std::optional<double> Profile::op_seconds(const DeviceId& device, std::string_view op_class, DType dtype,
@@ -71,6 +164,9 @@ std::optional<double> Profile::kernel_seconds(const DeviceId& device, std::strin
 
 std::string print_profile(const Profile& profile) {
   std::string text = fmt::format("profile {}\n", quote(profile.machine));
+  if (profile.call_seconds > 0) text += fmt::format("call {}\n", profile.call_seconds);
+  for (const Profile::LaunchCost& cost : profile.launches)
+    text += fmt::format("launch {} {}\n", cost.device.to_string(), cost.seconds);
   for (const Profile::OpCost& cost : profile.ops)
     text += fmt::format("op {} {} {} {}", cost.device.to_string(), quote(cost.op_class), name(cost.dtype),
                         print(cost.points));
@@ -81,34 +177,41 @@ std::string print_profile(const Profile& profile) {
   return text;
 }
 
-Profile parse_profile(std::string_view text) {
-  Lexer lexer(text, "profile");
+Profile parse_profile(std::string_view text, std::string_view name) {
+  Lexer lexer(text, std::string(name));
   Profile profile;
   lexer.expect("profile");
   profile.machine = lexer.string("the machine's name");
   while (!lexer.at_end()) {
-    if (lexer.accept("op")) {
-      Profile::OpCost& cost = profile.ops.emplace_back();
-      cost.device = parse_device(lexer);
-      cost.op_class = lexer.string("an op class");
-      cost.dtype = parse_dtype(lexer);
-      cost.points = read_points(lexer);
-    } else if (lexer.accept("link")) {
-      Profile::LinkCost& cost = profile.links.emplace_back();
-      cost.from = parse_device(lexer);
-      lexer.expect("->");
-      cost.to = parse_device(lexer);
-      cost.points = read_points(lexer);
-    } else if (lexer.accept("kernel")) {
-      Profile::KernelCost& cost = profile.kernels.emplace_back();
-      cost.device = parse_device(lexer);
-      cost.key = lexer.string("a kernel's key");
-      cost.seconds = lexer.number("seconds");
-    } else {
-      lexer.fail("op, link or kernel");
-    }
+    if (profile.call_seconds == 0 && lexer.accept("call"))
+      profile.call_seconds = read_positive(lexer, "seconds");
+    else if (lexer.accept("launch"))
+      profile.launches.push_back(read_launch(lexer, profile));
+    else if (lexer.accept("op"))
+      profile.ops.push_back(read_op(lexer, profile));
+    else if (lexer.accept("link"))
+      profile.links.push_back(read_link(lexer, profile));
+    else if (lexer.accept("kernel"))
+      profile.kernels.push_back(read_kernel(lexer, profile));
+    else
+      lexer.fail("call, launch, op, link or kernel");
   }
   return profile;
+}
+
+void verify_profile(const Profile& profile, const Machine& machine, std::string_view name) {
+  auto check = [&](const DeviceId& id) {
+    if (!machine.try_find(id))
+      throw Error(fmt::format("{}: it has costs of {}, which the machine lacks: it is another machine's profile ({})",
+                              name, id.to_string(), profile.machine));
+  };
+  for (const Profile::LaunchCost& cost : profile.launches) check(cost.device);
+  for (const Profile::OpCost& cost : profile.ops) check(cost.device);
+  for (const Profile::KernelCost& cost : profile.kernels) check(cost.device);
+  for (const Profile::LinkCost& cost : profile.links) {
+    check(cost.from);
+    check(cost.to);
+  }
 }
 
 }  // namespace placewright

@@ -38,8 +38,8 @@ void MaxFlow::lay_out() {
     int there = next[given.from]++, back = next[given.to]++;
     arcs_[there] = {given.to, back, given.capacity};
     arcs_[back] = {given.from, there, given.reverse};
+    place_.push_back(there);
   }
-  given_ = {};
 }
 
 void MaxFlow::activate(int node) {

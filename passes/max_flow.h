@@ -22,6 +22,8 @@ class MaxFlow {
 
   int64_t solve();  // once
   Side side(int node) const;
+  // After solve: what flows over the arc-th arc that was added; negative if against its direction.
+  int64_t flow(int arc) const { return given_[arc].capacity - arcs_[place_[arc]].residual; }
 
  private:
   static constexpr int none = -1, terminal = -2, orphan = -3;
@@ -58,6 +60,7 @@ class MaxFlow {
   std::vector<Node> nodes_;
   std::vector<Given> given_;
   std::vector<Arc> arcs_;
+  std::vector<int> place_;  // of each given arc in arcs_
   std::vector<int> first_;  // arcs of node n: [first_[n], first_[n + 1])
   std::vector<int> active_, orphans_;
   size_t next_active_ = 0;

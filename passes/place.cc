@@ -8,6 +8,7 @@
 #include "placewright/ir/machine.h"
 #include "placewright/ir/profile.h"
 #include "placewright/passes/placement.h"
+#include "placewright/passes/plan_file.h"
 
 namespace placewright {
 namespace {
@@ -15,10 +16,15 @@ namespace {
 class Planner {
  public:
   Planner(const Graph& graph, const PassContext& context)
-      : graph_(graph), function_(graph.main()), context_(context), solver_(graph, context) {}
+      : graph_(graph), function_(graph.main()), context_(context), solver_(graph, context) {
+    first_reader_.resize(function_.ops.size(), -1);
+    for (size_t i = function_.ops.size(); i-- > 0;)
+      for (Value operand : function_.ops[i].operands) first_reader_[operand.op] = static_cast<int32_t>(i);
+  }
 
   PlacementPlan run() {
     decisions_ = solver_.solve();
+    keys_ = op_keys(graph_);
     bool has_costs = context_.machine && solver_.devices().size() > 1;
     for (size_t i = 0; i < decisions_.size(); ++i) {
       places_.push_back(Where{{decisions_[i].device}, {}, {}});
@@ -33,6 +39,13 @@ class Planner {
     if (context_.machine)
       for (const AbsentDevice& absent : context_.machine->absent)
         plan_.absent.push_back(fmt::format("{}: {}; {}", absent.kind, absent.cause, absent.fix));
+    plan_.solved = solver_.solved();
+    if (plan_.solved && plan_.solved->is_limited) plan_.objective += ", within the devices' memories";
+    if (plan_.solved && plan_.solved->makespan > 0)
+      plan_.objective =
+          fmt::format("time until the last device is done, by simulation: {}, no placement takes less than {}",
+                      duration_text(static_cast<double>(plan_.solved->makespan) * 1e-9),
+                      duration_text(static_cast<double>(plan_.solved->makespan_bound) * 1e-9));
     check_options();
     return std::move(plan_);
   }
@@ -41,6 +54,12 @@ class Planner {
   SourceSite site_of(int32_t op) const {
     const Origin& origin = graph_.origins[function_.ops[op].origin];
     return origin.frames.empty() ? SourceSite{} : origin.frames.front();
+  }
+
+  // Inputs have no line of their own: the first op that reads them has.
+  SourceSite site_near(int32_t op) const {
+    if (SourceSite own = site_of(op); !own.file.empty()) return own;
+    return first_reader_[op] < 0 ? SourceSite{} : site_of(first_reader_[op]);
   }
 
   std::string what(int32_t op) const {
@@ -52,12 +71,50 @@ class Planner {
     const Decision& decision = decisions_[op];
     OpPlacement placement{
         op, function_.ops[op].origin, what(op), site_of(op), places_[op], decision.cause, reason(op), {}, 0};
-    for (const DeviceId& device : solver_.devices()) {
-      if (device == decision.device) continue;
-      auto at = decision.rejected.find(device);
-      placement.rejected.push_back({device, at != decision.rejected.end() ? at->second : reason(op)});
+    placement.key = keys_[op];
+    for (const Type& type : function_.ops[op].results) {
+      TensorType bare = type.tensor();
+      bare.where = {};
+      placement.type += (placement.type.empty() ? "" : ", ") + Type(bare).to_string();
     }
+    placement.by_plan_file = decision.by_plan_file;
+    if (decision.cause == PlacementCause::pinned) placement.pinned_at = pinned_at(op);
+    for (const DeviceId& device : solver_.devices())
+      if (device != decision.device) placement.rejected.push_back(rejection(op, device));
+    if (!context_.machine || is_given(decision.cause)) return placement;
+    for (const AbsentDevice& absent : context_.machine->absent)
+      placement.rejected.push_back({DeviceId{absent.kind, 0}, RejectionKind::absent,
+                                    fmt::format("{}; {}", absent.cause, absent.fix), site_of(op), 0});
     return placement;
+  }
+
+  // Nobody looked for a device.
+  static bool is_given(PlacementCause cause) {
+    return cause == PlacementCause::pinned || cause == PlacementCause::argument_home;
+  }
+
+  // What keeps an op off a device: the user's word, then what the device cannot do, then what decided for its group.
+  RejectedDevice rejection(int32_t op, const DeviceId& device) const {
+    const Decision& decision = decisions_[op];
+    if (decision.cause == PlacementCause::pinned) {
+      return {device, RejectionKind::pinned, reason(op), pinned_at(op), 0};
+    }
+    if (std::string cause = solver_.refusal(op, device); !cause.empty())
+      return {device, RejectionKind::no_kernel, cause, site_of(op), 0};
+    RejectedDevice why{device, RejectionKind::follows, reason(op), site_near(op), 0};
+    if (decision.because >= 0 && !site_of(decision.because).file.empty()) why.site = site_of(decision.because);
+    auto decided = decision.rejected.find(device);
+    if (decision.cause == PlacementCause::colocated) {
+      why.kind = RejectionKind::colocated;
+      if (decided == decision.rejected.end()) return why;
+      why.cause += ": " + decided->second.cause;
+      why.seconds = decided->second.seconds;
+      return why;
+    }
+    if (decided == decision.rejected.end()) return why;
+    RejectedDevice found = decided->second;
+    if (found.site.file.empty()) found.site = site_near(op);
+    return found;
   }
 
   std::string reason(int32_t op) const {
@@ -81,14 +138,20 @@ class Planner {
         return "no other device can run it";
       case PlacementCause::cheapest:
         return "cheapest with its neighbours, transfers included";
+      case PlacementCause::planned:
+        return "stands there in the plan file, at " + decision.site.to_string();
     }
     return "";
   }
 
+  SourceSite pinned_at(int32_t op) const {
+    if (decisions_[op].by_plan_file) return decisions_[op].site;
+    return function_.ops[op].pin ? function_.ops[op].pin->site : site_of(op);
+  }
+
   std::string pin_site(int32_t op) const {
-    const Op& made = function_.ops[op];
-    if (made.pin) return " at " + made.pin->site.to_string();
-    return graph_.origins[made.origin].has_site() ? " at " + graph_.origins[made.origin].site() : "";
+    SourceSite site = pinned_at(op);
+    return site.file.empty() ? "" : " at " + site.to_string();
   }
 
   int64_t bytes(Value value) const { return function_.tensor(value).bytes(); }
@@ -157,7 +220,9 @@ class Planner {
   const Function& function_;
   const PassContext& context_;
   PlacementSolver solver_;
+  std::vector<int32_t> first_reader_;  // of each op; -1: none
   std::vector<Decision> decisions_;
+  std::vector<std::string> keys_;
   std::vector<Where> places_;
   PlacementPlan plan_;
 };
@@ -184,6 +249,30 @@ std::string_view name(PlacementCause cause) {
       return "only device";
     case PlacementCause::cheapest:
       return "cheapest";
+    case PlacementCause::planned:
+      return "planned";
+  }
+  return "";
+}
+
+std::string_view name(RejectionKind kind) {
+  switch (kind) {
+    case RejectionKind::pinned:
+      return "pinned";
+    case RejectionKind::follows:
+      return "follows";
+    case RejectionKind::colocated:
+      return "colocated";
+    case RejectionKind::no_kernel:
+      return "no kernel";
+    case RejectionKind::memory:
+      return "memory";
+    case RejectionKind::dearer:
+      return "dearer";
+    case RejectionKind::same_cost:
+      return "same cost";
+    case RejectionKind::absent:
+      return "absent";
   }
   return "";
 }
@@ -219,7 +308,8 @@ std::string print_plan(const PlacementPlan& plan) {
     text += op.seconds > 0 ? fmt::format(" ({})\n", duration_text(op.seconds)) : "\n";
     bool was_chosen = op.cause == PlacementCause::cheapest || op.cause == PlacementCause::only_device;
     for (size_t i = 0; was_chosen && i < op.rejected.size(); ++i)
-      text += fmt::format("  not {}: {}\n", op.rejected[i].device.to_string(), op.rejected[i].cause);
+      if (op.rejected[i].kind != RejectionKind::absent)  // said once, at the end
+        text += fmt::format("  not {}: {}\n", op.rejected[i].device.to_string(), op.rejected[i].cause);
   }
   text += fmt::format("transfers: {} bytes a step, {} bytes at load\n", plan.bytes_per_step, plan.bytes_at_load);
   for (const PlannedTransfer& transfer : plan.transfers)

@@ -1,6 +1,7 @@
 #include "placewright/passes/placement_problem.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "max_flow.h"
 #include "placewright/base/error.h"
@@ -8,14 +9,17 @@
 namespace placewright {
 namespace {
 
-int64_t copies(const PlacementProblem& problem, const PlacementProblem::Value& value, const Labels& labels) {
-  int from = labels[value.producer];
+// What the value's copies cost; `moved`, if it is not negative, is taken to stand on `to`.
+int64_t copies(const PlacementProblem& problem, const PlacementProblem::Value& value, const Labels& labels,
+               int moved = -1, int to = 0) {
+  int from = value.producer == moved ? to : labels[value.producer];
+  const int64_t* moves = value.moves.data() + static_cast<std::ptrdiff_t>(from) * problem.labels;
   uint64_t reached = uint64_t{1} << from;
   int64_t sum = 0;
   for (int consumer : value.consumers) {
-    uint64_t to = uint64_t{1} << labels[consumer];
-    if (!(reached & to)) sum += value.moves[from * problem.labels + labels[consumer]];
-    reached |= to;
+    int label = consumer == moved ? to : labels[consumer];
+    if (!(reached >> label & 1)) sum += moves[label];
+    reached |= uint64_t{1} << label;
   }
   return sum;
 }
@@ -136,24 +140,64 @@ bool flip(const PlacementProblem& problem, const std::vector<std::vector<int>>& 
   return gained;
 }
 
-// Exchanges of pairs and moves of single groups until none gains.
+// Exchanges of pairs and moves of single groups until none gains. A pair is tried again only after one of its labels
+// gained or lost groups.
 int64_t descend(const PlacementProblem& problem, const std::vector<std::vector<int>>& values_of, Labels& labels) {
   int64_t best = energy(problem, labels);
+  int now = 1;
+  std::vector<int> changed(static_cast<size_t>(problem.labels), now);  // when each label last did
+  std::vector<int> tried(static_cast<size_t>(problem.labels * problem.labels), 0);
+  auto note = [&](const Labels& moved) {
+    ++now;
+    for (int g = 0; g < problem.groups(); ++g)
+      if (moved[g] != labels[g]) changed[moved[g]] = changed[labels[g]] = now;
+    labels = moved;
+  };
   for (bool gained = true; gained;) {
     gained = false;
     for (int a = 0; a < problem.labels; ++a)
       for (int b = a + 1; b < problem.labels; ++b) {
+        int& last = tried[a * problem.labels + b];
+        if (last >= std::max(changed[a], changed[b])) continue;
         Labels moved = exchange(problem, labels, a, b);
         int64_t cost = energy(problem, moved);
-        if (cost >= best) continue;
-        gained = true;
-        labels = std::move(moved);
-        best = cost;
+        if (cost < best) {
+          gained = true;
+          note(moved);
+          best = cost;
+        }
+        last = now;
       }
-    if (flip(problem, values_of, labels)) gained = true;
+    Labels flipped = labels;
+    if (!flip(problem, values_of, flipped)) continue;
+    gained = true;
+    note(flipped);
     best = energy(problem, labels);
   }
   return best;
+}
+
+// The first device against all others as one; what stands on those takes the cheapest of them.
+Labels first_against_rest(const PlacementProblem& problem) {
+  PlacementProblem two{2, {}, {}};
+  two.costs.reserve(problem.costs.size());
+  for (const std::vector<int64_t>& costs : problem.costs)
+    two.costs.push_back({costs[0], *std::min_element(costs.begin() + 1, costs.end())});
+  two.values.reserve(problem.values.size());
+  for (const PlacementProblem::Value& value : problem.values) {
+    int64_t out = PlacementProblem::unrunnable, back = out;
+    for (int other = 1; other < problem.labels; ++other) {
+      out = std::min(out, value.moves[other]);
+      back = std::min(back, value.moves[other * problem.labels]);
+    }
+    two.values.push_back({value.producer, value.consumers, {0, out, back, 0}});
+  }
+  Labels labels = exchange(two, single(two, 0), 0, 1);
+  for (int g = 0; g < problem.groups(); ++g)
+    if (labels[g] == 1)
+      labels[g] = static_cast<int>(std::min_element(problem.costs[g].begin() + 1, problem.costs[g].end()) -
+                                   problem.costs[g].begin());
+  return labels;
 }
 
 }  // namespace
@@ -176,11 +220,9 @@ std::vector<std::vector<int>> values_of_groups(const PlacementProblem& problem) 
 
 int64_t flip_cost(const PlacementProblem& problem, const std::vector<std::vector<int>>& values_of, const Labels& labels,
                   int group, int to) {
-  Labels flipped = labels;
-  flipped[group] = to;
   int64_t growth = problem.costs[group][to] - problem.costs[group][labels[group]];
   for (int v : values_of[group])
-    growth += copies(problem, problem.values[v], flipped) - copies(problem, problem.values[v], labels);
+    growth += copies(problem, problem.values[v], labels, group, to) - copies(problem, problem.values[v], labels);
   return growth;
 }
 
@@ -203,11 +245,15 @@ Solution solve_placement(const PlacementProblem& problem) {
     solution.is_optimal = true;
     return solution;
   }
+  // Small problems are started from everywhere. In large ones the starts end alike, and one is enough.
+  constexpr int large = 512;
   std::vector<std::vector<int>> values_of = values_of_groups(problem);
-  for (int start = 0; start <= problem.labels; ++start) {
+  solution.labels = first_against_rest(problem);
+  solution.energy = descend(problem, values_of, solution.labels);
+  for (int start = 0; start <= problem.labels && problem.groups() < large; ++start) {
     Labels labels = start < problem.labels ? single(problem, start) : each_cheapest(problem);
     int64_t cost = descend(problem, values_of, labels);
-    if (start > 0 && cost >= solution.energy) continue;
+    if (cost >= solution.energy) continue;
     solution.labels = std::move(labels);
     solution.energy = cost;
   }

@@ -52,6 +52,12 @@ PlacementSolver::PlacementSolver(const Graph& graph, const PassContext& context)
 std::vector<Decision> PlacementSolver::solve() {
   colocate_states();
   fix_pins();
+  if (context_.plan) {
+    const std::vector<std::string> keys = op_keys(graph_);
+    require_plan_of(*context_.plan, keys);
+    fix_pins_of_plan(keys);
+    follow_plan(keys);
+  }
   if (devices_.size() > 1) {
     fix_only_devices();
     while (spread_forward() || spread_backward()) {
@@ -97,13 +103,26 @@ std::string PlacementSolver::describe(int32_t op) const {
                                                  : fmt::format("{} ({})", text, graph_.origins[made.origin].site());
 }
 
-// Empty if the device runs the op, be it as what it decomposes to.
+SourceSite PlacementSolver::site(int32_t op) const {
+  const Origin& origin = graph_.origins[function_.ops[op].origin];
+  return origin.has_site() ? origin.frames.front() : SourceSite{};
+}
+
 std::string PlacementSolver::refusal(int32_t op, const DeviceId& device) const {
   const Op& made = function_.ops[op];
   auto at = context_.targets.find(device);
-  if (at == context_.targets.end() || made.entry->is_structural() || made.entry->realised_as<Decompose>()) return {};
+  if (at == context_.targets.end() || made.entry->is_structural()) return {};
   if (made.entry->realised_as<Host>()) return device == host_ ? "" : "runs on the host only";
-  return at->second->refuses(graph_, function_, made);
+  std::string cause = at->second->refuses(graph_, function_, made);
+  if (cause.empty() || !made.entry->realised_as<Decompose>()) return cause;
+  const Graph& whole = parts(op);
+  for (const Op& part : whole.main().ops) {
+    if (part.entry->is_structural()) continue;
+    cause = part.entry->realised_as<Host>() && device != host_ ? "runs on the host only"
+                                                               : at->second->refuses(whole, whole.main(), part);
+    if (!cause.empty()) return cause;
+  }
+  return {};
 }
 
 void PlacementSolver::require_device(const Op& op, const DeviceId& device, const std::string& site) const {
@@ -149,12 +168,13 @@ void PlacementSolver::fix_only_devices() {
   for (size_t i = 0; i < function_.ops.size(); ++i) {
     int32_t op = static_cast<int32_t>(i);
     if (decided(op) || function_.ops[i].entry->is_structural()) continue;
-    std::map<DeviceId, std::string> rejected;
+    std::map<DeviceId, RejectedDevice> rejected;
     for (const DeviceId& device : devices_)
-      if (std::string cause = refusal(op, device); !cause.empty()) rejected[device] = cause;
+      if (std::string cause = refusal(op, device); !cause.empty())
+        rejected[device] = {device, RejectionKind::no_kernel, cause, site(op), 0};
     if (rejected.size() == devices_.size()) {
       std::vector<std::string> causes;
-      for (const auto& [device, cause] : rejected) causes.push_back(device.to_string() + ": " + cause);
+      for (const auto& [device, why] : rejected) causes.push_back(device.to_string() + ": " + why.cause);
       throw Error(fmt::format("no device runs {}: {}", describe(op), join(causes, "; ")));
     }
     if (rejected.size() + 1 < devices_.size()) continue;

@@ -8,17 +8,22 @@
 #include <vector>
 
 #include "placewright/passes/placement.h"
+#include "placewright/passes/plan_file.h"
 
 namespace placewright {
 
-struct PlacementProblem;
+struct FittedPlacement;
+struct FlipPrice;
+struct MakespanSolution;
 
 struct Decision {
   DeviceId device;
   PlacementCause cause = PlacementCause::only_device;
   int32_t because = -1;  // the op whose device decided, where there is one
   bool firm = false;     // follows from a pin: it spreads to neighbours, and a copy against it is a conflict of pins
-  std::map<DeviceId, std::string> rejected;
+  std::map<DeviceId, RejectedDevice> rejected;
+  SourceSite site = {};  // of the line in the plan file
+  bool by_plan_file = false;
 };
 
 std::string duration_text(double seconds);  // "12.3 us"
@@ -30,14 +35,23 @@ class PlacementSolver {
 
   const std::vector<DeviceId>& devices() const { return devices_; }
   const DeviceId& host() const { return host_; }
+  const std::shared_ptr<const SolvedPlacement>& solved() const { return solved_; }  // null on one device
   // Seconds of one op on a device; composites that it refuses count as what they decompose to. 0 without a model.
   double op_seconds(int32_t op, const DeviceId& device) const;
   std::string describe(int32_t op) const;  // "dot_general (train.cc:31)", "x (train.cc:12)"
+  SourceSite site(int32_t op) const;       // no file if unknown
+  // Empty if the device runs the op, be it as what it decomposes to.
+  std::string refusal(int32_t op, const DeviceId& device) const;
 
  private:
   int32_t root(int32_t op);
   void colocate_states();
   void fix_pins();
+  void fix_pins_of_plan(const std::vector<std::string>& keys);
+  void follow_plan(const std::vector<std::string>& keys);
+  void require_device_of_row(const PlanFile::Row& row) const;
+  SourceSite site_in_plan(int line) const;
+  std::string pin_site(int32_t op) const;
   void fix_only_devices();
   bool spread_forward();
   bool spread_backward();
@@ -45,11 +59,21 @@ class PlacementSolver {
   int32_t deciding_operand(const Op& op);
   bool try_decide(int32_t op, int32_t because, PlacementCause cause);
   void choose_by_cost();
-  PlacementProblem make_problem(const std::vector<int>& group_of, int groups);
+  // `sources`: the graph's value of each of the problem's.
+  PlacementProblem make_problem(const std::vector<int>& group_of, int groups, std::vector<Value>& sources);
+
+  std::optional<MakespanSolution> choose_by_makespan(const PlacementProblem& problem, const std::vector<int>& group_of,
+                                                     const FittedPlacement& fitted, PlacementProblem& timed);
+  RejectedDevice later(const PlacementProblem& problem, const MakespanSolution& chosen, int group, int label,
+                       const std::vector<int>& order, const SourceSite& site) const;
+  RejectedDevice no_room(const std::vector<int32_t>& group, const DeviceId& device, int64_t peak, int64_t cap) const;
+  RejectedDevice refusal_of_group(const std::vector<int32_t>& group, const DeviceId& device) const;
+  // `dearest`: the value that `price` names.
+  RejectedDevice dearer(const FlipPrice& price, Value dearest, const DeviceId& device, const SourceSite& site) const;
 
   bool decided(int32_t op) { return decisions_[root(op)].has_value(); }
   void decide(int32_t op, Decision decision);
-  std::string refusal(int32_t op, const DeviceId& device) const;
+  const Graph& parts(int32_t op) const;
   void require_device(const Op& op, const DeviceId& device, const std::string& site) const;
 
   const Graph& graph_;
@@ -61,6 +85,8 @@ class PlacementSolver {
   std::vector<std::optional<Decision>> decisions_;  // of each root
   std::vector<int32_t> decided_op_;                 // of each root: the op that was decided itself
   std::vector<std::vector<int32_t>> readers_;
+  std::shared_ptr<const SolvedPlacement> solved_;
+  mutable std::map<int32_t, Graph> parts_;  // of composites, made when they are asked for
 };
 
 }  // namespace placewright

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs with apt what building and testing Placewright needs and this machine lacks. Debian 12 or later, Ubuntu 24.04 or later.
 #
-#   scripts/setup.sh          what the build, the tests and the demonstration need
-#   scripts/setup.sh --long   also what scripts/test_long.sh needs: clang-19 and its tools
-#   scripts/setup.sh --list   prints the packages, one a line, and installs nothing
+#   scripts/setup.sh             what the build, the tests and the demonstration need
+#   scripts/setup.sh --browser   also a browser, for the test of the placement report's page
+#   scripts/setup.sh --long      also what scripts/test_long.sh needs: that browser, clang-19 and its tools
+#   scripts/setup.sh --list      prints the packages, one a line, and installs nothing
 set -euo pipefail
 
 packages=(
@@ -11,17 +12,20 @@ packages=(
   llvm-19-dev libzstd-dev          # the CPU code generator; LLVM's static libraries need zstd
   libfmt-dev libspdlog-dev libcli11-dev nlohmann-json3-dev libxxhash-dev zlib1g-dev
   libgtest-dev libgmock-dev libbenchmark-dev
+  python3                          # the placement report's tests
   dataset-fashion-mnist            # the main job's data
 )
-long_packages=(clang-19 libclang-rt-19-dev lld-19 clang-tidy-19 clang-format-19)
+browser_packages=(chromium)
+long_packages=("${browser_packages[@]}" clang-19 libclang-rt-19-dev lld-19 clang-tidy-19 clang-format-19)
 
 list_only=false
 for argument in "$@"; do
   case "$argument" in
+    --browser) packages+=("${browser_packages[@]}") ;;
     --long) packages+=("${long_packages[@]}") ;;
     --list) list_only=true ;;
     *)
-      echo "setup.sh: unknown option '$argument'; usage: scripts/setup.sh [--long] [--list]" >&2
+      echo "setup.sh: unknown option '$argument'; usage: scripts/setup.sh [--browser] [--long] [--list]" >&2
       exit 2
       ;;
   esac

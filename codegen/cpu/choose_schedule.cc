@@ -7,10 +7,10 @@
 #include <limits>
 #include <numeric>
 
-#include "node_weight.h"
 #include "placewright/base/checked.h"
 #include "placewright/codegen/strategy.h"
 #include "placewright/ir/loops.h"
+#include "placewright/ir/work.h"
 #include "stage_lanes.h"
 
 namespace placewright {

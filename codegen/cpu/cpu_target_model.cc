@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include <fmt/core.h>
-
+#include "placewright/codegen/launch_costs.h"
 #include "placewright/codegen/strategy.h"
 #include "placewright/ir/op_table.h"
 
@@ -28,11 +27,12 @@ struct Work {
 
 class CpuTargetModel final : public TargetModel {
  public:
-  CpuTargetModel(const CpuTarget& target, const DeviceSpec& spec) : target_(target), spec_(spec) {}
+  CpuTargetModel(const CpuTarget& target, const DeviceSpec& spec, const Profile* profile,
+                 std::shared_ptr<OpFactsTable> facts)
+      : target_(target), spec_(spec), facts_(facts), costs_(spec, profile, std::move(facts)) {}
 
-  std::string refuses(const Graph&, const Function&, const Op& op) const override {
-    if (can_lower(*op.entry) || op.entry->is_structural() || op.entry->realised_as<Host>()) return "";
-    return fmt::format("{} is a composite: the CPU runs its parts", op.name());
+  std::string refuses(const Graph& graph, const Function& function, const Op& op) const override {
+    return costs_.refuses(graph, function, op);
   }
 
   std::unique_ptr<LaunchModel> launches(const Graph& graph, const Function& function) const override;
@@ -50,9 +50,7 @@ class CpuTargetModel final : public TargetModel {
   }
 
   double cost(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const override {
-    double seconds = spec_.launch_seconds;
-    for (int32_t op : group) seconds += work_of(graph, function, op).seconds;
-    return seconds;
+    return costs_.seconds(graph, function, group);
   }
 
   int64_t workspace(const Graph&, const Function& function, const std::vector<int32_t>& group) const override {
@@ -69,22 +67,20 @@ class CpuTargetModel final : public TargetModel {
     const Op& op = function.ops[number];
     Work work;
     for (const Type& type : op.results) work.results += static_cast<double>(type.tensor().elements());
-    std::vector<Type> operands;
-    for (Value operand : op.operands) {
-      operands.push_back(function.type(operand));
-      work.operands = std::max(work.operands, static_cast<double>(operands.back().tensor().elements()));
-    }
     if (op.entry->traits.view) {
+      for (Value operand : op.operands)
+        work.operands = std::max(work.operands, static_cast<double>(function.tensor(operand).elements()));
       work.moves_only = true;
       return work;
     }
     if (!can_lower(*op.entry)) return work;
-    StructuredKernel kernel = lower_op({*op.entry, operands, op.results, op.attributes, &graph, op.functions});
-    KernelCost cost = count_cost(kernel);
+    std::shared_ptr<const OpFacts> facts = facts_->find(graph, function, op);
+    const KernelCost& cost = facts->cost;
+    work.operands = facts->operands;
+    work.reduces = facts->reduces;
     double rate = spec_.rate("contraction", DType::f32);
     work.seconds = std::max(rate > 0 ? cost.flops / rate : 0,
                             spec_.memory_bandwidth > 0 ? cost.bytes / spec_.memory_bandwidth : 0);
-    for (const Stage& stage : kernel.stages) work.reduces = work.reduces || stage.has_reduction();
     work.heavy = work.reduces && cost.flops > heavy_flops_per_result * work.results &&
                  cost.flops > 4 * (work.operands + work.results);
     work.moves_only = !work.reduces && cost.flops == 0;
@@ -99,6 +95,8 @@ class CpuTargetModel final : public TargetModel {
 
   CpuTarget target_;
   DeviceSpec spec_;
+  std::shared_ptr<OpFactsTable> facts_;
+  LaunchCosts costs_;
 };
 
 class CpuLaunchModel final : public LaunchModel {
@@ -160,8 +158,10 @@ std::unique_ptr<LaunchModel> CpuTargetModel::launches(const Graph& graph, const 
 
 }  // namespace
 
-std::unique_ptr<TargetModel> make_cpu_target_model(const CpuTarget& target, const DeviceSpec& spec) {
-  return std::make_unique<CpuTargetModel>(target, spec);
+std::unique_ptr<TargetModel> make_cpu_target_model(const CpuTarget& target, const DeviceSpec& spec,
+                                                   const Profile* profile, std::shared_ptr<OpFactsTable> facts) {
+  if (!facts) facts = std::make_shared<OpFactsTable>();
+  return std::make_unique<CpuTargetModel>(target, spec, profile, std::move(facts));
 }
 
 }  // namespace placewright

@@ -82,9 +82,13 @@ DeviceSpec CpuDevice::probe() {
   for (const DTypeInfo& entry : dtype_table()) {
     if (!entry.supported) continue;
     double scale = 32.0 / std::max(entry.bits, 8);
-    if (entry.kind == DTypeKind::floating) spec.rates.push_back({"contraction", entry.dtype, f32 * scale});
-    if (entry.kind != DTypeKind::floating) spec.rates.push_back({"contraction", entry.dtype, f32 / 8});
-    spec.rates.push_back({"elementwise", entry.dtype, f32 / 4 * std::min(scale, 1.0)});
+    double product = entry.kind == DTypeKind::floating ? f32 * scale : f32 / 8;
+    double plain = f32 / 4 * std::min(scale, 1.0);
+    for (const auto& [op_class, rate] :
+         {std::pair("contraction", product), {"convolution", product}, {"elementwise", plain}, {"reduction", plain}})
+      spec.rates.push_back({op_class, entry.dtype, rate});
+    for (const char* op_class : {"movement", "gather", "scatter"})
+      spec.rates.push_back({op_class, entry.dtype, spec.memory_bandwidth});
   }
   return spec;
 }

@@ -47,8 +47,12 @@ DeviceSpec SimDevice::default_spec(int ordinal, int64_t memory_bytes) {
   spec.launch_seconds = 4e-6;
   for (const DTypeInfo& entry : dtype_table()) {
     if (!entry.supported) continue;
-    spec.rates.push_back({"contraction", entry.dtype, entry.dtype == DType::f64 ? 1e12 : 20e12});
-    spec.rates.push_back({"elementwise", entry.dtype, entry.dtype == DType::f64 ? 1e12 : 5e12});
+    for (const char* op_class : {"contraction", "convolution"})
+      spec.rates.push_back({op_class, entry.dtype, entry.dtype == DType::f64 ? 1e12 : 20e12});
+    for (const char* op_class : {"elementwise", "reduction"})
+      spec.rates.push_back({op_class, entry.dtype, entry.dtype == DType::f64 ? 1e12 : 5e12});
+    for (const char* op_class : {"movement", "gather", "scatter"})
+      spec.rates.push_back({op_class, entry.dtype, spec.memory_bandwidth});
   }
   return spec;
 }

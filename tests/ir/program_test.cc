@@ -1,5 +1,6 @@
 #include "placewright/ir/program.h"
 
+#include <cmath>
 #include <random>
 
 #include <gmock/gmock.h>
@@ -195,7 +196,7 @@ absent "cuda" code "no-driver" cause "no driver" fix "install one"
   EXPECT_EQ(error_of([&] { machine.find({"cuda", 0}); }),
             "no device cuda:0 here; there are: cpu:0 sim:1; no driver (no-driver): install one");
   EXPECT_THAT(error_of([] { parse_machine("device cpu:0 \"\" target \"\" memory 1 bandwidth -2"); }),
-              HasSubstr("bandwidth is -2, expected a number >= 0"));
+              HasSubstr("bandwidth is -2, expected a finite number >= 0"));
 }
 
 TEST(Machine, DamagedFilesAreOneLine) {
@@ -232,6 +233,19 @@ TEST(Machine, DamagedFilesAreOneLine) {
   EXPECT_GT(refused, 1000);
 }
 
+TEST(Profile, InterpolatesAsTheLogarithmsSay) {
+  for (double ratio : {1.0001, 2.0, 10.0, 1e5, 1e12})
+    for (double slope : {-0.5, 0.0, 0.3, 1.0, 2.5})
+      for (double share : {1e-6, 0.1, 0.5, 0.75, 0.999}) {
+        std::vector<CostPoint> points{{100, 3e-6}, {100 * ratio, 3e-6 * std::pow(ratio, slope)}};
+        double size = 100 * std::pow(ratio, share), expected = 3e-6 * std::pow(ratio, share * slope);
+        EXPECT_NEAR(*interpolate(points, size), expected, 1e-12 * expected) << ratio << " " << slope << " " << share;
+      }
+  double nearly = std::nextafter(2.0, 0.0);
+  EXPECT_EQ(*interpolate({{nearly, 1}, {2, 1}}, nearly), 1);
+  EXPECT_TRUE(std::isfinite(*interpolate({{1e-300, 1e300}, {1e300, 1e-300}}, 1)));
+}
+
 TEST(Profile, InterpolatesBetweenPointsAndRoundTrips) {
   const char* profile_text = R"(profile "laptop"
 op cpu:0 "contraction" f32 { 1000:1e-06 100000:1e-05 }
@@ -247,7 +261,7 @@ kernel cpu:0 "key 1" 3.5e-06
   EXPECT_EQ(profile.op_seconds(cpu, "contraction", DType::f64, 10), std::nullopt);
   EXPECT_DOUBLE_EQ(*profile.link_seconds(cpu, {"sim", 0}, 8192), 16e-6);
   EXPECT_EQ(*profile.kernel_seconds(cpu, "key 1"), 3.5e-6);
-  EXPECT_THAT(error_of([] { parse_profile("profile \"\" op cpu:0 \"a\" f32 { 2:1 1:1 }"); }),
+  EXPECT_THAT(error_of([] { parse_profile("profile \"\" op cpu:0 \"reduction\" f32 { 2:1 1:1 }"); }),
               HasSubstr("points stand in order of their sizes"));
 }
 

@@ -18,3 +18,12 @@ run(${work}/build/consumer)
 if(NOT output STREQUAL "the loss fell\n")
   message(FATAL_ERROR "the consumer printed '${output}', expected 'the loss fell'")
 endif()
+
+# Shipped machines are found where they are installed.
+if(EXISTS ${work}/installed/bin/placewright)
+  run(${work}/installed/bin/placewright machine --list)
+  if(NOT output MATCHES "h200\n")
+    message(FATAL_ERROR "the installed tool lists the machines '${output}', expected h200 among them")
+  endif()
+  run(${work}/installed/bin/placewright machine h200)
+endif()

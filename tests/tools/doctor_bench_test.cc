@@ -28,6 +28,28 @@ TEST(Doctor, JsonNamesWhatIsAbsentWithCauseAndFix) {
     for (const char* key : {"kind", "code", "cause", "fix"}) EXPECT_NE(absent.at(key).get<std::string>(), "") << key;
 }
 
+TEST(Bench, HoldsPredictionsAgainstMeasurements) {
+  TemporaryFolder folder;
+  ToolRun run = run_tool({"bench", "a", "c", "--predict", "--rounds", "1", "--json", folder / "predict.json"});
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  EXPECT_THAT(run.output, HasSubstr("median error"));
+  nlohmann::json document = nlohmann::json::parse(read_text_file(folder / "predict.json"));
+  ASSERT_EQ(document.at("predictions").size(), 2u);
+  for (const auto& row : document["predictions"]) {
+    double sum = 0;
+    for (const auto& launch : row.at("launches")) {
+      EXPECT_GT(launch.at("measured_microseconds").get<double>(), 0);
+      sum += launch.at("predicted_microseconds").get<double>();
+    }
+    // Beside the launches there is the call.
+    EXPECT_GT(row.at("predicted_microseconds").get<double>(), sum);
+    EXPECT_LT(row.at("predicted_microseconds").get<double>(), sum + 10);
+    // Whatever else runs here: within a factor of twenty.
+    EXPECT_LT(row.at("measured_microseconds").get<double>(), 20 * row.at("predicted_microseconds").get<double>());
+    EXPECT_GT(row.at("measured_microseconds").get<double>(), row.at("predicted_microseconds").get<double>() / 20);
+  }
+}
+
 TEST(Bench, MeasuresWithoutPeersAndWritesJson) {
   TemporaryFolder folder;
   ToolRun run =

@@ -12,7 +12,8 @@
 
 namespace placewright::tools_test {
 
-ToolRun run_tool(const std::vector<std::string>& arguments, const std::string& output_to) {
+ToolRun run_tool(const std::vector<std::string>& arguments, const std::string& output_to,
+                 const std::string& in_folder) {
   TemporaryFolder folder;
   std::string output = output_to.empty() ? folder / "output" : output_to, errors = folder / "errors";
   std::vector<char*> argv;
@@ -28,7 +29,7 @@ ToolRun run_tool(const std::vector<std::string>& arguments, const std::string& o
     int descriptors[3] = {open("/dev/null", O_RDONLY), open(output.c_str(), O_CREAT | O_WRONLY, 0600),
                           open(errors.c_str(), O_CREAT | O_WRONLY, 0600)};
     for (int i = 0; i < 3; ++i) dup2(descriptors[i], i);
-    if (chdir(PLACEWRIGHT_TEST_DATA) != 0) _exit(126);
+    if (chdir(in_folder.empty() ? PLACEWRIGHT_TEST_DATA : in_folder.c_str()) != 0) _exit(126);
     execv(tool.c_str(), argv.data());
     _exit(127);
   }

@@ -13,8 +13,9 @@ struct ToolRun {
 };
 
 // Arguments are passed as they are, through no shell. Standard input is empty; NO_COLOR is not set. Standard output
-// goes to `output_to`, if it is given, and is then not read.
-ToolRun run_tool(const std::vector<std::string>& arguments, const std::string& output_to = "");
+// goes to `output_to`, if it is given, and is then not read. `in_folder` stands for the folder of these tests.
+ToolRun run_tool(const std::vector<std::string>& arguments, const std::string& output_to = "",
+                 const std::string& in_folder = "");
 
 // A folder of its own, removed with this object.
 class TemporaryFolder {

@@ -18,6 +18,7 @@
 #include "peer_process.h"
 #include "placewright/base/error.h"
 #include "placewright/base/file.h"
+#include "placewright/calibrate.h"
 #include "placewright/session.h"
 
 namespace placewright::tools {
@@ -185,6 +186,42 @@ std::string cpu_name() {
   return "unknown";
 }
 
+// Beside what a step takes, what planning thinks that it takes.
+int predict(const BenchOptions& options, const std::vector<std::string>& programs) {
+  const Profile profile = calibrate();
+  fmt::print("{}\n",
+             bold(fmt::format("{:<22} {:>12} {:>12} {:>8}", "program", "measured us", "predicted us", "error")));
+  std::vector<double> errors;
+  Json rows = Json::array();
+  for (const std::string& name : programs) {
+    std::unique_ptr<BenchProgram> program = make_program(name);
+    int64_t steps = steps_for(our_round(*program, 1, nullptr));
+    for (int i = 0; i < 2; ++i) steps = steps_for(our_round(*program, steps, nullptr));
+    Samples samples;
+    for (int round = 0; round < options.rounds; ++round) our_round(*program, steps, &samples);
+    double measured = samples.median();
+    StepTime time = predict_step(program->compiled(), machine(), &profile);
+    double predicted = time.seconds() * 1e6;
+    errors.push_back(std::abs(predicted - measured) / measured);
+    fmt::print("{:<22} {:>12.3f} {:>12.3f} {:>+7.1f}%\n", name, measured, predicted,
+               100 * (predicted - measured) / measured);
+    Json row{{"program", name}, {"measured_microseconds", measured}, {"predicted_microseconds", predicted}};
+    Profile with_kernels = profile;
+    profile_kernels(with_kernels, program->compiled().captured(), {});
+    StepTime known = predict_step(program->compiled(), machine(), &with_kernels);
+    for (size_t i = 0; i < time.launches.size(); ++i)
+      row["launches"].push_back({{"what", time.launches[i].what},
+                                 {"measured_microseconds", known.launches[i].seconds * 1e6},
+                                 {"predicted_microseconds", time.launches[i].seconds * 1e6}});
+    rows.push_back(std::move(row));
+  }
+  std::sort(errors.begin(), errors.end());
+  fmt::print("median error {:.1f}%\n", 100 * errors[errors.size() / 2]);
+  if (!options.json.empty())
+    write_file_atomically(options.json, Json{{"predictions", rows}, {"threads", options.threads}}.dump(2) + "\n");
+  return success;
+}
+
 void print_result(const Result& result, int threads, double peak) {
   double rate = result.flops / result.microseconds * 1e6;
   for (const std::optional<Result::Peer>& peer : compared_peers(result)) {
@@ -227,6 +264,7 @@ int bench(const BenchOptions& options) {
     for (std::string& expanded : expand_program(name)) programs.push_back(std::move(expanded));
   configure(SessionOptions{.threads = options.threads});
 
+  if (options.predict) return predict(options, programs);
   double peak = measure_fma_peak(), bandwidth = measure_bandwidth();
   fmt::print("{}: one thread {:.1f} GFLOP/s in f32 FMA, {:.1f} GB/s\n", cpu_name(), peak / 1e9, bandwidth / 1e9);
   std::vector<std::unique_ptr<PeerProcess>> peers = start_peers(options);

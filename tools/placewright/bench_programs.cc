@@ -79,6 +79,7 @@ class Training : public BenchProgram {
   }
 
   double flops() const override { return program_.flops; }
+  const Specialisation& compiled() const override { return step_->last(); }
 
  private:
   void prepare() {
@@ -135,6 +136,7 @@ class Forward : public BenchProgram {
     for (int64_t i = 0; i < steps; ++i) executable_(x_);
   }
   double flops() const override { return flops_; }
+  const Specialisation& compiled() const override { return executable_.last(); }
 
  private:
   std::unique_ptr<nn::Module> module_;

@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "placewright/compile.h"
+
 namespace placewright::tools {
 
 class BenchProgram {
@@ -20,6 +22,8 @@ class BenchProgram {
   virtual void run(int64_t steps) = 0;
   // Floating-point operations of the contractions of one step: the floor is what they take at the peak.
   virtual double flops() const = 0;
+  // What it compiled; there is one after the first step.
+  virtual const Specialisation& compiled() const = 0;
 };
 
 // "gemm" stands for its six cases, "conv" for its two; the other names for themselves. Error for an unknown name.

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include <fmt/chrono.h>
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "command.h"
 #include "placewright/base/error.h"

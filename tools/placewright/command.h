@@ -8,6 +8,11 @@
 #include <string_view>
 #include <vector>
 
+namespace placewright {
+struct Machine;  // ir/machine.h
+struct Profile;  // ir/profile.h
+}  // namespace placewright
+
 namespace placewright::tools {
 
 // The exit codes of every subcommand.
@@ -16,6 +21,7 @@ enum ExitCode : int {
   failure = 1,    // a file, an input or the machine is at fault: one line on standard error says how
   usage = 2,      // the command line is wrong
   finding = 3,    // it ran, and what was asked about is not so: doctor found a fault, results differ
+  drift = 4,      // a plan is not what its file says, or exceeds a limit: place --check, diff
   internal = 70,  // a bug in Placewright
 };
 
@@ -25,12 +31,35 @@ struct InspectOptions {
 };
 int inspect(const InspectOptions& options);
 
+struct DriftOptions {
+  std::vector<std::string> fail_on = {"device", "bytes", "peak", "time"};
+  double tolerance = 0.03;
+  std::string format;  // text, json, markdown, github; empty: text
+  int64_t max_bytes_per_step = -1, max_memory = -1;
+};
+
+// What `place` does with plan files and problem files, beside its report.
+struct PlanActions {
+  std::string plan, check;  // files that are followed, or compared with
+  bool accept = false;
+  std::string certificate, export_problem, import_plan;
+  DriftOptions drift;
+};
+
 struct PlaceOptions {
-  std::string file, devices = "cpu", machine;
+  std::string file, devices = "cpu", machine, profile;
   std::vector<std::string> symbols;
-  bool json = false, strict = false;
+  std::string format, output;
+  bool every_op = false, strict = false;
+  PlanActions plans;
 };
 int place(const PlaceOptions& options);
+
+struct DiffOptions {
+  std::string before, after;
+  DriftOptions drift;
+};
+int diff(const DiffOptions& options);
 
 struct OptOptions {
   std::string file, output;
@@ -40,7 +69,7 @@ struct OptOptions {
 int opt(const OptOptions& options);
 
 struct RunOptions {
-  std::string file, devices = "cpu", output;
+  std::string file, devices = "cpu", output, plan;
   std::vector<std::string> inputs;
   int threads = 0;
   bool strict = false;
@@ -51,6 +80,14 @@ struct DoctorOptions {
   bool json = false, machine = false;
 };
 int doctor(const DoctorOptions& options);
+
+struct MachineOptions {
+  std::string devices = "cpu", output, profile, shipped, model;
+  std::vector<std::string> symbols;
+  int threads = 0;
+  bool calibrate = false, json = false, list = false;
+};
+int show_machine(const MachineOptions& options);
 
 struct CacheOptions {
   std::string folder;  // empty: the default one
@@ -63,7 +100,7 @@ struct BenchOptions {
   std::vector<std::string> programs{"a", "b", "c", "d", "e", "gemm"};
   int threads = 1;
   int rounds = 15;
-  bool peers = false, no_peers = false;
+  bool peers = false, no_peers = false, predict = false;
   std::string json;
 };
 int bench(const BenchOptions& options);
@@ -71,10 +108,22 @@ int bench(const BenchOptions& options);
 // "B=32", ... as sizes by name.
 std::map<std::string, int64_t> parse_symbols(const std::vector<std::string>& texts);
 
+// What --machine says: the name of a shipped machine, or a file. Error unless the machine is whole (verify_machine).
+Machine read_machine(const std::string& name);
+std::vector<std::string> shipped_machines();  // names, in order
+// What --profile says; Error if it is another machine's.
+Profile read_profile(const std::string& file, const Machine& machine);
+
 // Emphasis for a terminal; plain elsewhere and when NO_COLOR is set.
 std::string bold(std::string_view text);
 std::string dim(std::string_view text);
+bool in_colour();
+std::string marked(std::string_view text, int code);  // by the terminal's code, whoever reads it
 
-std::string bytes_text(int64_t bytes);  // "1,234,567 B"
+std::string bytes_text(int64_t bytes);                    // "1,234,567 B"
+std::string duration_text(double seconds);                // "12.3 us"
+std::string plural(size_t count, std::string_view what);  // "1 op", "12,345 ops"
+// In lines of at most `width` columns, all but the first indented; words longer than a line stay whole.
+std::string wrapped(std::string_view text, int width, int indent);
 
 }  // namespace placewright::tools

@@ -29,24 +29,103 @@ void add_inspect(CLI::App& app, Action& action) {
   when_chosen(command, action, options, inspect);
 }
 
+void add_drift_options(CLI::App& command, DriftOptions& options) {
+  command
+      .add_option("--fail-on", options.fail_on,
+                  "Classes of drift that fail: device, bytes, peak, time, cosmetic; or none")
+      ->delimiter(',')
+      ->check(CLI::IsMember({"device", "bytes", "peak", "time", "cosmetic", "none"}))
+      ->type_name("CLASS,...")
+      ->capture_default_str();
+  command
+      .add_option("--tolerance", options.tolerance, "How much predicted times may differ and not count as class time")
+      ->check(CLI::Range(0.0, 1e6))
+      ->capture_default_str();
+}
+
+void add_limit_options(CLI::App& command, DriftOptions& options) {
+  command.add_option("--max-bytes-per-step", options.max_bytes_per_step, "Fail if a step copies more between devices")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("BYTES");
+  command.add_option("--max-memory", options.max_memory, "Fail if a device's peak is more")
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("BYTES");
+}
+
+void add_plan_actions(CLI::App& command, PlanActions& actions) {
+  auto* plan = command.add_option("--plan", actions.plan, "Follow a plan file: its pins, and where the rest stands")
+                   ->type_name("FILE");
+  auto* check = command
+                    .add_option("--check", actions.check,
+                                "Plan anew, with the file's own pins, and compare: exit code 4 when it drifted")
+                    ->type_name("FILE")
+                    ->excludes(plan);
+  command.add_flag("--accept", actions.accept, "After --check, replace the file by the new plan")->needs(check);
+  command.add_option("--certificate", actions.certificate, "Write plan and proof here; -o FILE.lock has no proof then")
+      ->type_name("FILE")
+      ->excludes(check);
+  command.add_option("--export-problem", actions.export_problem, "Write what is solved as JSON: groups, costs, values")
+      ->type_name("FILE")
+      ->excludes(check);
+  command.add_option("--import-plan", actions.import_plan, "Score somebody else's placement of that problem")
+      ->type_name("FILE")
+      ->excludes(check);
+  add_drift_options(command, actions.drift);
+  add_limit_options(command, actions.drift);
+}
+
 void add_place(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("place", "Where every op would run, why, and what would be copied");
   auto options = std::make_shared<PlaceOptions>();
   command->add_option("FILE.pw", options->file, "A graph in text form")->required();
   auto* devices = command->add_option("--devices", options->devices, "Kinds of devices, each with how many");
   devices->capture_default_str();
-  command->add_option("--machine", options->machine, "Plan for the machine that this file describes, wherever you are")
+  auto* machine = command->add_option("--machine", options->machine,
+                                      "Plan for a machine that need not be here: a shipped one, or a machine file");
+  machine->type_name("NAME|FILE")->excludes(devices);
+  command->add_option("--profile", options->profile, "What was measured on that machine, instead of estimates")
       ->type_name("FILE")
-      ->excludes(devices);
+      ->needs(machine);
   command->add_option("--symbol", options->symbols, "The size of a symbolic dimension; may be repeated")
       ->allow_extra_args(false)
       ->type_name("NAME=SIZE");
-  command->add_flag("--json", options->json, "Print the plan as JSON");
+  command
+      ->add_option("--format", options->format,
+                   "text, json, dot (graphviz), html (one page) or lock (a plan file); else what the file's ending "
+                   "says, else text. After --check: text, json, markdown or github")
+      ->check(CLI::IsMember({"text", "json", "dot", "html", "lock", "markdown", "github"}));
+  command->add_flag_callback("--json", [options] { options->format = "json"; }, "The same as --format json");
+  command->add_option("-o,--output", options->output, "Write the report to a file")->type_name("FILE");
+  command->add_flag("--every-op", options->every_op, "In the text, an entry for each op");
   command->add_flag("--strict", options->strict, "A transfer that nobody asked for is an error");
   command->footer(
       "Examples:\n  placewright place model.pw\n  placewright place --devices cpu,sim:2 --symbol B=32 model.pw\n"
-      "  placewright place --devices cpu,sim --json model.pw\n  placewright place --machine laptop.machine model.pw");
-  when_chosen(command, action, options, place);
+      "  placewright place --devices cpu,sim --json model.pw\n  placewright place --machine h200 model.pw\n"
+      "  placewright place --machine h200 --format html -o plan.html model.pw");
+  add_plan_actions(*command, options->plans);
+  command->callback([options, &action] {
+    const std::string& format = options->plans.drift.format = options->format;
+    const bool checks = !options->plans.check.empty();
+    if (checks ? format == "dot" || format == "html" || format == "lock" : format == "markdown" || format == "github")
+      throw CLI::ValidationError("--format", fmt::format("{} is {} --check", format, checks ? "not for" : "for"));
+    if (checks && !options->output.empty()) throw CLI::ValidationError("-o", "not with --check; see --accept");
+    action = [options] { return place(*options); };
+  });
+}
+
+void add_diff(CLI::App& app, Action& action) {
+  auto* command = app.add_subcommand("diff", "What differs between two plans, and what caused it");
+  auto options = std::make_shared<DiffOptions>();
+  command->add_option("A.lock", options->before, "A plan file")->required();
+  command->add_option("B.lock", options->after, "A later one")->required();
+  add_drift_options(*command, options->drift);
+  add_limit_options(*command, options->drift);
+  command->add_option("--format", options->drift.format, "text, json, markdown or github (annotations of lines)")
+      ->check(CLI::IsMember({"text", "json", "markdown", "github"}));
+  command->footer(
+      "Exit code 4: plans differ in a class of --fail-on, or B exceeds a limit.\n"
+      "Examples:\n  placewright diff main.lock plan.lock\n  placewright diff --format markdown main.lock plan.lock");
+  when_chosen(command, action, options, diff);
 }
 
 void add_opt(CLI::App& app, Action& action) {
@@ -80,6 +159,7 @@ void add_run(CLI::App& app, Action& action) {
       ->type_name("DIR");
   command->add_option("--devices", options->devices, "Kinds of devices, each with how many")->capture_default_str();
   command->add_option("--threads", options->threads, "Threads of the CPU; 0: all")->check(CLI::Range(0, 1024));
+  command->add_option("--plan", options->plan, "Run each op where a plan file says")->type_name("FILE");
   command->add_flag("--strict", options->strict, "A transfer that nobody asked for is an error");
   command->footer(
       "Examples:\n  placewright run model.pw --input x=x.npy --input fc.weight=w.npy --input fc.bias=b.npy "
@@ -97,6 +177,41 @@ void add_doctor(CLI::App& app, Action& action) {
       "Exit code 3 if something is at fault.\nExamples:\n  placewright doctor\n  placewright doctor --json\n"
       "  placewright doctor --machine > this.machine");
   when_chosen(command, action, options, doctor);
+}
+
+void add_machine(CLI::App& app, Action& action) {
+  auto* command = app.add_subcommand("machine", "This machine, or a shipped one, as `place --machine` reads it");
+  auto options = std::make_shared<MachineOptions>();
+  auto* shipped =
+      command->add_option("NAME|FILE", options->shipped, "Another machine than this one: checked and printed");
+  command->add_option("-o,--output", options->output, "A file instead of standard output")->type_name("FILE");
+  auto* calibrate =
+      command->add_flag("--calibrate", options->calibrate,
+                        "Measure it, in one or two seconds; later plans on this machine use what was measured");
+  calibrate->excludes(shipped);
+  command->add_option("--profile", options->profile, "Also write what was measured, for `place --profile`")
+      ->type_name("FILE")
+      ->needs(calibrate);
+  command->add_option("--model", options->model, "Also run this graph and measure its own kernels")
+      ->type_name("FILE.pw")
+      ->needs(calibrate);
+  command->add_option("--symbol", options->symbols, "The size of a symbolic dimension of it; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("NAME=SIZE");
+  command->add_option("--devices", options->devices, "Kinds of devices, each with how many")
+      ->capture_default_str()
+      ->excludes(shipped);
+  command->add_option("--threads", options->threads, "Threads of the CPU; 0: all")
+      ->check(CLI::Range(0, 1024))
+      ->excludes(shipped);
+  command->add_flag("--json", options->json, "Print it as JSON");
+  command->add_flag("--list", options->list, "List the shipped machines");
+  command->footer(
+      "Examples:\n  placewright machine -o this.machine\n"
+      "  placewright machine --calibrate --profile this.profile -o this.machine\n"
+      "  placewright machine --calibrate --model model.pw --symbol B=32\n"
+      "  placewright machine --devices cpu,sim:2 --json\n  placewright machine h200x8");
+  when_chosen(command, action, options, show_machine);
 }
 
 void add_cache(CLI::App& app, Action& action) {
@@ -120,6 +235,8 @@ void add_bench(CLI::App& app, Action& action) {
   command->add_option("--rounds", options->rounds, "Interleaved rounds; the median counts")->check(CLI::Range(1, 1000));
   auto* with = command->add_flag("--peers", options->peers, "An error if the peers are not set up");
   command->add_flag("--no-peers", options->no_peers, "Ours alone")->excludes(with);
+  command->add_flag("--predict", options->predict,
+                    "Calibrate, and hold what planning predicts against what steps take");
   command->add_option("--json", options->json, "Write the results to a file")->type_name("FILE");
   command->footer(
       "Results are compared first; exit code 3 if they differ.\nExamples:\n  placewright bench --no-peers a gemm\n"
@@ -134,13 +251,16 @@ int run_command_line(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 success, 1 a file, an input or the machine is at fault, 2 wrong command line, 3 a finding,\n"
-      "70 a bug in Placewright. NO_COLOR switches colours off. 'placewright COMMAND --help' has examples.");
+      "4 a plan drifted, 70 a bug in Placewright. NO_COLOR switches colours off. 'placewright COMMAND --help' has "
+      "examples.");
   Action action;
   add_inspect(app, action);
   add_place(app, action);
+  add_diff(app, action);
   add_opt(app, action);
   add_run(app, action);
   add_doctor(app, action);
+  add_machine(app, action);
   add_cache(app, action);
   add_bench(app, action);
   try {

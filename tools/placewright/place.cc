@@ -1,54 +1,83 @@
 // placewright place: where every op of a graph would run, why, and what would be copied.
-#include <memory>
+#include <filesystem>
+#include <optional>
 
 #include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "placement_report.h"
 #include "placewright/base/file.h"
 #include "placewright/ir/machine.h"
+#include "placewright/ir/profile.h"
 #include "placewright/run_graph.h"
 #include "placewright/session.h"
+#include "plan_actions.h"
 
 namespace placewright::tools {
 namespace {
 
-using Json = nlohmann::ordered_json;
+// What the ending of a file's name asks for.
+std::string format_of(const std::string& path) {
+  const std::string ending = std::filesystem::path(path).extension();
+  if (ending == ".json" || ending == ".html" || ending == ".dot" || ending == ".lock") return ending.substr(1);
+  return "text";
+}
 
-Json to_json(const SourceSite& site) { return site.file.empty() ? Json() : Json(site.to_string()); }
+std::string format_of(const PlaceOptions& options) {
+  return options.format.empty() ? format_of(options.output) : options.format;
+}
 
-Json to_json(const PlacementPlan& plan) {
-  Json document{
-      {"objective", plan.objective},         {"seconds", plan.seconds}, {"bytes_per_step", plan.bytes_per_step},
-      {"bytes_at_load", plan.bytes_at_load}, {"ops", Json::array()},    {"transfers", Json::array()},
-      {"conflicts", Json::array()}};
-  for (const OpPlacement& op : plan.ops) {
-    Json row{{"op", op.op}, {"what", op.what}, {"site", to_json(op.site)}};
-    for (const DeviceId& device : op.where.devices) row["devices"].push_back(device.to_string());
-    row["cause"] = name(op.cause);
-    row["reason"] = op.reason;
-    row["seconds"] = op.seconds;
-    row["rejected"] = Json::array();
-    for (const RejectedDevice& rejected : op.rejected)
-      row["rejected"].push_back({{"device", rejected.device.to_string()}, {"cause", rejected.cause}});
-    document["ops"].push_back(std::move(row));
+std::string text_of(const PlacementReport& report, const PlaceOptions& options) {
+  const std::string format = format_of(options);
+  if (format == "json") return placement_json(report) + "\n";
+  if (format == "dot") return placement_dot(report);
+  if (format == "html") return placement_page(report);
+  return placement_text(report, options.every_op, options.output.empty() && in_colour());
+}
+
+// Where the ops would run; what the plan file `followed` says of them holds.
+GraphPlacement place_as_asked(const PlaceOptions& options, const Graph& graph,
+                              const std::map<std::string, int64_t>& symbols, const PlanFile* followed) {
+  if (options.machine.empty()) {
+    configure(SessionOptions{.devices = options.devices, .strict = options.strict, .use_cache = false});
+    return place_graph(graph, symbols, followed);
   }
-  for (const PlannedTransfer& transfer : plan.transfers)
-    document["transfers"].push_back({{"what", transfer.what},
-                                     {"from", transfer.from.to_string()},
-                                     {"to", transfer.to.to_string()},
-                                     {"bytes", transfer.bytes},
-                                     {"when", transfer.at_load ? "once" : "step"},
-                                     {"why", transfer.why},
-                                     {"site", to_json(transfer.site)},
-                                     {"seconds", transfer.seconds}});
-  for (const PinConflict& conflict : plan.conflicts)
-    document["conflicts"].push_back({{"from", conflict.from.to_string()},
-                                     {"to", conflict.to.to_string()},
-                                     {"bytes", conflict.bytes},
-                                     {"when", conflict.at_load ? "once" : "step"},
-                                     {"message", conflict.message}});
-  return document;
+  Machine machine = read_machine(options.machine);
+  std::optional<Profile> profile;
+  if (!options.profile.empty()) profile = read_profile(options.profile, machine);
+  return place_graph(graph, machine, symbols, options.strict, profile ? &*profile : nullptr, followed);
+}
+
+// Every file's text is made before the first one is written.
+void write_and_print(const PlaceOptions& options, GraphPlacement placed, const PlanFile& made,
+                     const std::optional<PlanFile>& followed) {
+  const PlanActions& plans = options.plans;
+  std::vector<std::pair<std::string, std::string>> files;
+  if (!plans.certificate.empty()) {
+    if (!made.proof && placed.plan.solved)
+      throw Error("--certificate: a plan file decided where ops stand, which nothing proves best; leave --plan away");
+    files.emplace_back(plans.certificate, print_plan_file(made));
+  }
+  if (!plans.export_problem.empty()) files.emplace_back(plans.export_problem, problem_json(placed, made));
+  std::string text;
+  if (!plans.import_plan.empty()) {
+    text = score_text(plans.import_plan, placed, made, format_of(options) == "json");
+  } else if (format_of(options) == "lock") {
+    text = print_plan_file(made, plans.certificate.empty());
+  } else {
+    text = text_of(make_placement_report(std::move(placed), options.file, options.machine), options);
+  }
+  std::string drifted;
+  if (followed) {
+    DriftReport report = compare(*followed, made, plans.drift);
+    report.after = options.file;
+    drifted = print(report, {});
+  }
+  if (!options.output.empty()) files.emplace_back(options.output, text);
+  for (const auto& [path, contents] : files) write_file_atomically(path, contents);
+  if (options.output.empty()) fmt::print("{}", text);
+  const bool for_people = options.output.empty() && format_of(options) == "text";
+  if (followed) fmt::print(for_people ? stdout : stderr, "{}", drifted);
 }
 
 }  // namespace
@@ -56,15 +85,12 @@ Json to_json(const PlacementPlan& plan) {
 int place(const PlaceOptions& options) {
   Graph graph = parse_graph(read_text_file(options.file), options.file);
   std::map<std::string, int64_t> symbols = parse_symbols(options.symbols);
-  PlacementPlan plan;
-  if (options.machine.empty()) {
-    configure(SessionOptions{.devices = options.devices, .strict = options.strict, .use_cache = false});
-    plan = plan_graph(graph, symbols);
-  } else {
-    Machine machine = parse_machine(read_text_file(options.machine), options.machine);
-    plan = plan_graph(graph, machine, symbols, options.strict);
-  }
-  fmt::print("{}", options.json ? to_json(plan).dump(2) + "\n" : print_plan(plan));
+  std::optional<PlanFile> given = read_given_plan(options.plans), followed = plan_to_follow(options.plans, given);
+  GraphPlacement placed = place_as_asked(options, graph, symbols, followed ? &*followed : nullptr);
+  PlanFile made = make_plan_file(placed, graph, symbols, followed ? &*followed : nullptr);
+  made.header.model = std::filesystem::path(options.file).filename();
+  if (!options.plans.check.empty()) return check_plan(options.plans, *given, made, placed, options.file);
+  write_and_print(options, std::move(placed), made, followed);
   return success;
 }
 

@@ -2,6 +2,7 @@
 #include <cctype>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include <fmt/core.h>
 
@@ -9,6 +10,7 @@
 #include "placewright/base/error.h"
 #include "placewright/base/file.h"
 #include "placewright/npy.h"
+#include "placewright/plan_files.h"
 #include "placewright/run_graph.h"
 #include "placewright/session.h"
 
@@ -41,7 +43,9 @@ std::map<std::string, HostTensor> read_inputs(const RunOptions& options) {
 int run(const RunOptions& options) {
   Graph graph = parse_graph(read_text_file(options.file), options.file);
   configure(SessionOptions{.devices = options.devices, .threads = options.threads, .strict = options.strict});
-  GraphRun done = run_graph(graph, read_inputs(options));
+  std::optional<PlanFile> plan;
+  if (!options.plan.empty()) plan = read_plan_file(options.plan);
+  GraphRun done = run_graph(graph, read_inputs(options), plan ? &*plan : nullptr);
 
   std::map<std::string, const HostTensor*> files;
   for (size_t i = 0; i < done.results.size(); ++i) files[fmt::format("result{}.npy", i)] = &done.results[i];

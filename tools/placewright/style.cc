@@ -9,24 +9,57 @@
 namespace placewright::tools {
 namespace {
 
+std::string grouped(uint64_t number) {
+  std::string digits = std::to_string(number);
+  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), 1, ',');
+  return digits;
+}
+
+}  // namespace
+
 bool in_colour() {
   const char* no_color = std::getenv("NO_COLOR");
   return isatty(STDOUT_FILENO) != 0 && (no_color == nullptr || *no_color == '\0');
 }
 
-std::string marked(std::string_view text, int code) {
-  return in_colour() ? fmt::format("\x1b[{}m{}\x1b[0m", code, text) : std::string(text);
-}
+std::string marked(std::string_view text, int code) { return fmt::format("\x1b[{}m{}\x1b[0m", code, text); }
 
-}  // namespace
-
-std::string bold(std::string_view text) { return marked(text, 1); }
-std::string dim(std::string_view text) { return marked(text, 2); }
+std::string bold(std::string_view text) { return in_colour() ? marked(text, 1) : std::string(text); }
+std::string dim(std::string_view text) { return in_colour() ? marked(text, 2) : std::string(text); }
 
 std::string bytes_text(int64_t bytes) {
-  std::string digits = std::to_string(bytes);
-  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), 1, ',');
-  return digits + " B";
+  return (bytes < 0 ? "-" : "") + grouped(static_cast<uint64_t>(bytes < 0 ? -bytes : bytes)) + " B";
+}
+
+std::string duration_text(double seconds) {
+  if (seconds >= 1) return fmt::format("{:.3g} s", seconds);
+  if (seconds >= 1e-3) return fmt::format("{:.3g} ms", seconds * 1e3);
+  return seconds >= 1e-6 || seconds == 0 ? fmt::format("{:.3g} us", seconds * 1e6)
+                                         : fmt::format("{:.3g} ns", seconds * 1e9);
+}
+
+std::string plural(size_t count, std::string_view what) {
+  return fmt::format("{} {}{}", grouped(count), what, count == 1 ? "" : "s");
+}
+
+std::string wrapped(std::string_view text, int width, int indent) {
+  std::string lines, line(std::min(text.find_first_not_of(' '), text.size()), ' ');
+  text.remove_prefix(line.size());
+  while (!text.empty()) {
+    const size_t end = std::min(text.find(' '), text.size());
+    const std::string_view word = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const bool has_words = line.find_first_not_of(' ') != std::string::npos;
+    if (has_words && line.size() + 1 + word.size() > static_cast<size_t>(width)) {
+      lines += line + "\n";
+      line.assign(static_cast<size_t>(indent), ' ');
+      line += word;
+    } else {
+      if (has_words) line += ' ';
+      line += word;
+    }
+  }
+  return lines + line;
 }
 
 }  // namespace placewright::tools

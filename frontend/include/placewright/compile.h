@@ -44,6 +44,9 @@ struct CompileOptions {
   // Splits the first dimension of every argument over these devices: each computes its part, and gradients are added
   // up. Empty: no splitting. The first dimension must divide by their number.
   std::vector<DeviceId> data_parallel = {};
+  // A plan file (docs/plan-files.md) that placement follows: its pins act as the program's, and ops that no pin moves
+  // stand where it says. Error if it is damaged or another model's.
+  std::string plan_file = {};
 };
 
 namespace capture {

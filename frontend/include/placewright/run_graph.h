@@ -2,25 +2,48 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "placewright/ir/graph.h"
 #include "placewright/ir/host_tensor.h"
+#include "placewright/ir/machine.h"
 #include "placewright/passes/placement.h"
 
 namespace placewright {
 
-struct Machine;  // ir/machine.h
+struct PlanFile;  // passes/plan_file.h
+struct Profile;   // ir/profile.h
 
 // Where each op would run, why, and what would be copied. `symbols` binds symbolic sizes. In the session's strict mode
 // a transfer that nobody asked for is an Error.
 PlacementPlan plan_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols = {});
 
-// The same for a machine that may be another one: no device is opened. Error unless one of its devices is the host.
+// The same for a machine that may be another one: no device is opened, and no code generator is asked. What its devices
+// run, the machine says; `profile` (or null) holds what was measured on it. A pure function: the same graph, machine
+// and profile give the same plan everywhere. Error unless the machine is whole and the profile is its own.
 PlacementPlan plan_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
-                         bool strict = false);
+                         bool strict = false, const Profile* profile = nullptr);
+
+// A plan, and the graphs that it speaks of.
+struct GraphPlacement {
+  Graph planned;                           // plan.ops has the numbers of its ops
+  std::vector<PlannedTransfer> transfers;  // between those ops, before later passes dropped or shared some
+  Graph compiled;                          // behind all passes: plan.transfers is its ledger
+  PlacementPlan plan;
+  Machine machine;
+  // The plan of another version of `planned` (a pin less, an input elsewhere) for the same devices, conflicts or not.
+  // Its ledger is a forecast.
+  std::function<PlacementPlan(const Graph&)> replan;
+  std::string profile_hash = "none";  // of what was measured and planned with
+};
+// `plan`: a plan file that placement follows, or null.
+GraphPlacement place_graph(const Graph& graph, const std::map<std::string, int64_t>& symbols = {},
+                           const PlanFile* plan = nullptr);
+GraphPlacement place_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
+                           bool strict = false, const Profile* profile = nullptr, const PlanFile* plan = nullptr);
 
 struct GraphRun {
   std::vector<HostTensor> results;
@@ -30,8 +53,8 @@ struct GraphRun {
   int64_t load_transfer_bytes = 0;  // before it
 };
 
-// Runs main once. `inputs` gives every argument, state and constant by its name; symbolic sizes are taken from them.
+// Runs main once, by a plan file or by none. `inputs` gives every argument, state and constant by its name; symbolic sizes are taken from them.
 // Error names the input that is missing, unknown, or of another dtype or shape.
-GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs);
+GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs, const PlanFile* plan = nullptr);
 
 }  // namespace placewright

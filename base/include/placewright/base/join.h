@@ -9,6 +9,7 @@
 namespace placewright {
 
 std::string join(std::span<const std::string> parts, std::string_view separator);
+std::string join(std::span<const std::string_view> parts, std::string_view separator);
 std::string join(std::span<const int64_t> numbers, std::string_view separator);
 std::string join(std::span<const int> numbers, std::string_view separator);
 

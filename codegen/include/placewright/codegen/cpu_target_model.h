@@ -4,11 +4,17 @@
 #include <memory>
 
 #include "placewright/codegen/cpu_target.h"
+#include "placewright/codegen/op_facts.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/target_model.h"
 
 namespace placewright {
 
-std::unique_ptr<TargetModel> make_cpu_target_model(const CpuTarget& target, const DeviceSpec& spec);
+struct Profile;  // ir/profile.h
+
+// `profile` may be null and must outlive the model; models may share `facts`.
+std::unique_ptr<TargetModel> make_cpu_target_model(const CpuTarget& target, const DeviceSpec& spec,
+                                                   const Profile* profile = nullptr,
+                                                   std::shared_ptr<OpFactsTable> facts = nullptr);
 
 }  // namespace placewright

@@ -13,8 +13,8 @@
 
 namespace placewright {
 
-// Peak rate of an op class ("contraction", "elementwise", ...) in operations per second. A device runs the op classes
-// and dtypes that it has rates for.
+// Peak rate of an op class (ir/work.h) in operations per second. A device runs the op classes and dtypes that it has
+// rates for.
 struct Rate {
   std::string op_class;
   DType dtype = DType::f32;
@@ -67,7 +67,11 @@ struct Machine {
 };
 
 std::string print_machine(const Machine& machine);
-// Exact round trip. Error names `name` (the file), the line, what was found and what was expected.
+// Exact round trip. Error names `name` (the file), the line, what was found and what was expected: what is negative,
+// not finite, unknown or there twice is refused.
 Machine parse_machine(std::string_view text, std::string_view name = "machine");
+// Error unless the machine can be planned for: a device is the host's, all have memory and bandwidth, and links lead
+// from each device to each other one whose memory is not the same.
+void verify_machine(const Machine& machine, std::string_view name = "machine");
 
 }  // namespace placewright

@@ -12,8 +12,10 @@
 
 namespace placewright {
 
+struct Machine;  // ir/machine.h
+
 struct CostPoint {
-  double size = 0;  // operations of an op class, bytes of a link
+  double size = 0;  // operations as the op class counts them (ir/work.h), bytes of a link
   double seconds = 0;
   friend bool operator==(const CostPoint&, const CostPoint&) = default;
 };
@@ -35,18 +37,27 @@ struct Profile {
     std::vector<CostPoint> points;
     friend bool operator==(const LinkCost&, const LinkCost&) = default;
   };
-  // The median of one kernel, found by a key of its structured kernel and schedule.
+  // What a launch takes beside its stages.
+  struct LaunchCost {
+    DeviceId device;
+    double seconds = 0;
+    friend bool operator==(const LaunchCost&, const LaunchCost&) = default;
+  };
+  // The median of one kernel, its launch included, by a key of its structured kernel.
   struct KernelCost {
     DeviceId device;
     std::string key;
     double seconds = 0;
     friend bool operator==(const KernelCost&, const KernelCost&) = default;
   };
-  std::string machine;  // what it was measured on, for people
+  std::string machine;      // what it was measured on, for people
+  double call_seconds = 0;  // what a call takes beside its launches and copies; 0: not measured
+  std::vector<LaunchCost> launches;
   std::vector<OpCost> ops;
   std::vector<LinkCost> links;
   std::vector<KernelCost> kernels;
 
+  std::optional<double> launch_seconds(const DeviceId& device) const;
   std::optional<double> op_seconds(const DeviceId& device, std::string_view op_class, DType dtype,
                                    double operations) const;
   std::optional<double> link_seconds(const DeviceId& from, const DeviceId& to, double bytes) const;
@@ -55,6 +66,10 @@ struct Profile {
 };
 
 std::string print_profile(const Profile& profile);
-Profile parse_profile(std::string_view text);  // exact round trip; Error names the line, what was found and expected
+// Exact round trip. Error names `name` (the file), the line, what was found and what was expected: what is not above 0,
+// not finite, unknown or there twice is refused.
+Profile parse_profile(std::string_view text, std::string_view name = "profile");
+// Error if the profile speaks of devices that the machine lacks: it is another machine's.
+void verify_profile(const Profile& profile, const Machine& machine, std::string_view name = "profile");
 
 }  // namespace placewright

@@ -18,6 +18,7 @@ namespace placewright {
 
 struct Machine;  // ir/machine.h
 struct Profile;  // ir/profile.h
+struct PlanFile;  // passes/plan_file.h
 
 struct PassOptions {
   std::map<std::string, int64_t> symbols;  // sizes that `specialise` binds
@@ -34,6 +35,7 @@ struct PassContext {
   std::map<DeviceId, const TargetModel*> targets;
   const Machine* machine = nullptr;  // null: one host named cpu:0 without costs
   const Profile* profile = nullptr;
+  const PlanFile* plan = nullptr;  // that placement follows: its pins, and where ops stand that no pin moves
   PassOptions options;
 };
 

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "placewright/passes/pass.h"
+#include "placewright/passes/placement_problem.h"
 
 namespace placewright {
 
@@ -19,12 +21,28 @@ enum class PlacementCause : uint8_t {
   argument_home,     // arguments are given in host memory
   only_device,       // no other device can run it
   cheapest,          // by estimated cost, transfers included
+  planned,           // the plan file that is followed has it there
 };
 std::string_view name(PlacementCause cause);
 
+enum class RejectionKind : uint8_t {
+  pinned,     // the user placed the op elsewhere
+  follows,    // what decided its place is elsewhere: a pinned neighbour, its forward op, the caller's memory
+  colocated,  // the op that it stays with is elsewhere
+  no_kernel,  // the device runs neither the op nor its parts
+  memory,     // what it holds does not fit there
+  dearer,     // the step would take longer
+  same_cost,  // the step would take as long; the device that comes first was taken
+  absent,     // the device is not here
+};
+std::string_view name(RejectionKind kind);
+
 struct RejectedDevice {
   DeviceId device;
-  std::string cause;
+  RejectionKind kind = RejectionKind::dearer;
+  std::string cause;   // for people: names the values and the lines that decided
+  SourceSite site;     // of what decided: the pin, the op that it stays with; else the op's own line
+  double seconds = 0;  // that a step would take longer if the op alone, with what stays with it, ran there
 };
 
 struct OpPlacement {
@@ -36,7 +54,11 @@ struct OpPlacement {
   PlacementCause cause = PlacementCause::only_device;
   std::string reason;  // for people: names the value and the line that decided
   std::vector<RejectedDevice> rejected;
-  double seconds = 0;  // estimated on its device; 0 without a cost model
+  double seconds = 0;         // estimated on its device; 0 without a cost model
+  std::string key = {};       // names the op in plan files (passes/plan_file.h)
+  std::string type = {};      // of its results
+  SourceSite pinned_at = {};  // of the pin, in the program or in the plan file
+  bool by_plan_file = false;  // the plan file that was followed says so
 };
 
 // One copy between devices. A value is copied at most once to each device.
@@ -62,6 +84,21 @@ struct PinConflict {
   std::string message;  // one line: what, bytes, how often, both source lines and the fix
 };
 
+// What was left to choose by cost, as numbers, and the answer.
+struct SolvedPlacement {
+  PlacementProblem problem;
+  std::vector<DeviceId> devices;  // of each label
+  std::vector<int> group_of;      // of each op; one more group, the last, is the host, which reads the results
+  std::vector<Value> sources;     // of each of problem.values
+  Labels labels;                  // of each group
+  int64_t energy = 0;             // nanoseconds
+  int64_t bound = 0;              // proven: no placement within the devices' memories takes less
+  bool is_limited = false;        // by the devices' memories: with more, another placement would take less
+  // Where devices that work at once make a step shorter, in nanoseconds: when the last one is done, by simulation, and
+  // what no placement undercuts. Then `energy` is not the least. 0: the sum of all times was minimised.
+  int64_t makespan = 0, makespan_bound = 0;
+};
+
 struct PlacementPlan {
   std::vector<OpPlacement> ops;  // one for each op of the entry function
   std::vector<PlannedTransfer> transfers;
@@ -72,6 +109,7 @@ struct PlacementPlan {
   double seconds = 0;               // of one step; 0 without a cost model
   int64_t bytes_per_step = 0;
   int64_t bytes_at_load = 0;
+  std::shared_ptr<const SolvedPlacement> solved;  // null on one device
 };
 
 // Error: a pin names a device that is absent or cannot run the op; colocated pins differ; in strict mode, any conflict
@@ -80,7 +118,8 @@ PlacementPlan plan_placement(const Graph& graph, const PassContext& context);
 Graph apply_placement(Graph graph, const PlacementPlan& plan);
 
 // Makes the ledger anew from the graph that is compiled, behind all passes: the copies that they dropped or shared are
-// gone, the constants that it loads are there. Before that, the ledger is a forecast. The runtime counts the same bytes.
+// gone, the constants that it loads are there. Before that, the ledger is a forecast. The runtime counts the same
+// bytes.
 void settle_ledger(PlacementPlan& plan, const Graph& compiled, const PassContext& context);
 
 // The text form: a line for each op with its device and reason, then the transfer ledger.

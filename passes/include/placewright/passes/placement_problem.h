@@ -14,6 +14,8 @@ struct PlacementProblem {
     int producer = 0;
     std::vector<int> consumers;  // distinct groups other than the producer
     std::vector<int64_t> moves;  // [from * labels + to]: what one copy takes; 0 where from == to
+    int64_t bytes = 0;           // that one copy needs on its device
+    bool is_given = false;       // there before a step begins: a state, an argument
   };
 
   int labels = 0;
@@ -44,8 +46,22 @@ struct Solution {
   bool is_optimal = false;  // proven: the flow of a minimum cut is equal
 };
 
-// Two labels: exact. More: from the best single device, exchanges of pairs and moves of single groups until none
-// gains; each accepted only if the energy falls.
+// Two labels: exact. More: from the first device against the rest, in small problems also from each single device,
+// exchanges of pairs and moves of single groups until none gains; each accepted only if the energy falls.
 Solution solve_placement(const PlacementProblem& problem);
+
+// A proof that no placement costs less than `bound`: a flow in the network whose source side stands for the label
+// `around` and whose sink side for all others, each at the least that any of them costs. A group takes at most its
+// cheapest other cost from the source and gives at most its cost on `around` to the sink; a value's copies carry at
+// most the cheapest move out of `around` to its readers, and at most the cheapest move into it from them. With two
+// labels the bound is the optimum. scripts/check_certificate.py checks it in linear time.
+struct Certificate {
+  int around = 0;
+  int64_t bound = 0;                        // all that leaves the source
+  std::vector<std::vector<int64_t>> flows;  // [value][consumer]: from the producer's group to the consumer's, net
+};
+
+// The best of such proofs; each `around` is one minimum cut.
+Certificate certify(const PlacementProblem& problem);
 
 }  // namespace placewright

@@ -1,0 +1,20 @@
+# cmake -DOUTPUT=F.cc -DHEADER=F.h -DNAMESPACE=N "-DFUNCTIONS=name=FILE,FILE;name=FILE" -P placewright_embed.cmake
+# writes a function `std::string_view NAME()` for each name: its files' bytes, one after the other.
+set(text "// Written by the build.\n#include \"${HEADER}\"\n\nnamespace ${NAMESPACE} {\n")
+foreach(function IN LISTS FUNCTIONS)
+  string(REGEX MATCH "^([^=]+)=(.*)$" match "${function}")
+  set(name ${CMAKE_MATCH_1})
+  string(REPLACE "," ";" files "${CMAKE_MATCH_2}")
+  set(bytes "")
+  foreach(file IN LISTS files)
+    file(READ ${file} hex HEX)
+    string(APPEND bytes ${hex})
+  endforeach()
+  string(LENGTH "${bytes}" digits)
+  math(EXPR size "${digits} / 2")
+  string(REGEX REPLACE "(................................)" "\\1\n" bytes "${bytes}")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," bytes "${bytes}")
+  string(APPEND text "static constexpr unsigned char ${name}_bytes[] = {\n${bytes}};\n"
+    "std::string_view ${name}() { return {reinterpret_cast<const char*>(${name}_bytes), ${size}}; }\n")
+endforeach()
+file(WRITE ${OUTPUT} "${text}}  // namespace ${NAMESPACE}\n")

@@ -1,0 +1,39 @@
+// What target models ask of ops again and again, told by their lowerings and remembered by what the ops are.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "placewright/ir/graph.h"
+#include "placewright/ir/work.h"
+
+namespace placewright {
+
+struct OpFacts {
+  std::vector<StageWork> stages;  // of its kernel; empty for what has none: views, structural ops, composites
+  KernelCost cost;
+  double results = 0;   // elements
+  double operands = 0;  // elements of the largest operand
+  bool reduces = false;
+};
+
+// Safe to use from several threads. Ops that are equal in name, types and attributes are lowered once.
+class OpFactsTable {
+ public:
+  std::shared_ptr<const OpFacts> find(const Graph& graph, const Function& function, const Op& op);
+  // The name of its kernel in profiles; empty for what has none.
+  std::string key(const Graph& graph, const Function& function, const Op& op);
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::string> keys_;
+  std::unordered_map<std::string, std::shared_ptr<const OpFacts>> facts_;
+};
+
+// The name of a kernel in profiles: equal for kernels that differ in names only.
+std::string kernel_key(StructuredKernel kernel);
+
+}  // namespace placewright

@@ -1,0 +1,66 @@
+#include "placewright/codegen/launch_costs.h"
+
+#include <algorithm>
+
+#include <fmt/core.h>
+
+#include "placewright/ir/op_table.h"
+
+namespace placewright {
+
+LaunchCosts::LaunchCosts(DeviceSpec spec, const Profile* profile, std::shared_ptr<OpFactsTable> facts)
+    : spec_(std::move(spec)), profile_(profile), facts_(std::move(facts)), launch_seconds_(spec_.launch_seconds) {
+  if (!profile_) return;
+  launch_seconds_ = profile_->launch_seconds(spec_.id).value_or(launch_seconds_);
+  knows_kernels_ = std::any_of(profile_->kernels.begin(), profile_->kernels.end(),
+                               [&](const Profile::KernelCost& cost) { return cost.device == spec_.id; });
+}
+
+std::string LaunchCosts::refuses(const Graph& graph, const Function& function, const Op& op) const {
+  if (op.entry->realised_as<Decompose>())
+    return fmt::format("{} is a composite: {} runs its parts", op.name(), spec_.id.to_string());
+  if (op.entry->traits.view || op.entry->is_structural() || op.entry->realised_as<Host>()) return "";
+  std::shared_ptr<const OpFacts> facts = facts_->find(graph, function, op);
+  for (const StageWork& work : facts->stages)
+    for (DType dtype : work.needed)
+      if (spec_.rate(work.op_class, dtype) <= 0)
+        return fmt::format("no kernel for {} of {}", work.op_class, name(dtype));
+  return "";
+}
+
+double LaunchCosts::seconds(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const {
+  if (knows_kernels_ && group.size() == 1)
+    if (auto measured = profile_->kernel_seconds(spec_.id, facts_->key(graph, function, function.ops[group[0]])))
+      return *measured;
+  double sum = launch_seconds_;
+  for (int32_t op : group) {
+    std::shared_ptr<const OpFacts> facts = facts_->find(graph, function, function.ops[op]);
+    for (const StageWork& work : facts->stages) sum += seconds(work);
+  }
+  return sum;
+}
+
+double LaunchCosts::seconds(const StageWork& work) const {
+  return std::max(arithmetic_seconds(work), traffic_seconds(work.bytes));
+}
+
+double LaunchCosts::arithmetic_seconds(const StageWork& work) const {
+  double rate = spec_.rate(work.op_class, work.dtype);
+  if (profile_) {
+    if (auto measured = profile_->op_seconds(spec_.id, work.op_class, work.dtype, work.operations)) return *measured;
+    // Another dtype's curve, by the ratio of the rates.
+    for (const Profile::OpCost& cost : profile_->ops)
+      if (double other = spec_.rate(work.op_class, cost.dtype);
+          cost.device == spec_.id && cost.op_class == work.op_class && rate > 0 && other > 0)
+        return *interpolate(cost.points, work.operations) * other / rate;
+  }
+  return rate > 0 ? work.operations / rate : 0;
+}
+
+double LaunchCosts::traffic_seconds(double bytes) const {
+  if (profile_)
+    if (auto measured = profile_->op_seconds(spec_.id, "movement", DType::f32, bytes)) return *measured;
+  return spec_.memory_bandwidth > 0 ? bytes / spec_.memory_bandwidth : 0;
+}
+
+}  // namespace placewright

@@ -1,0 +1,111 @@
+#include "placewright/codegen/machine_target_model.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "placewright/codegen/launch_costs.h"
+#include "placewright/ir/op_table.h"
+
+namespace placewright {
+namespace {
+
+class MachineTargetModel final : public TargetModel {
+ public:
+  MachineTargetModel(const DeviceSpec& spec, const Profile* profile, const std::shared_ptr<OpFactsTable>& facts)
+      : facts_(facts), costs_(spec, profile, facts) {}
+
+  std::string refuses(const Graph& graph, const Function& function, const Op& op) const override {
+    return costs_.refuses(graph, function, op);
+  }
+
+  std::unique_ptr<LaunchModel> launches(const Graph& graph, const Function& function) const override;
+
+  double cost(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const override {
+    return costs_.seconds(graph, function, group);
+  }
+
+  int64_t workspace(const Graph&, const Function& function, const std::vector<int32_t>& group) const override {
+    int64_t bytes = 0;
+    for (int32_t op : group)
+      for (const Type& type : function.ops[op].results) bytes = std::max(bytes, type.tensor().bytes());
+    return bytes;
+  }
+
+ private:
+  friend class MachineLaunchModel;
+
+  std::shared_ptr<OpFactsTable> facts_;
+  LaunchCosts costs_;
+};
+
+class MachineLaunchModel final : public LaunchModel {
+ public:
+  MachineLaunchModel(const MachineTargetModel& target, const Graph& graph, const Function& function)
+      : target_(target), graph_(graph), function_(function), known_(function.ops.size()) {}
+
+  // What every generator of kernels can: chains of elementwise ops, in front of one reduction or behind one product.
+  bool can_fuse(const std::vector<int32_t>& group, int32_t consumer) override {
+    const Work& added = work_of(consumer);
+    Kind largest = Kind::moves;
+    double results = 0;
+    bool same_size = false;
+    for (int32_t op : group) {
+      const Work& member = work_of(op);
+      largest = std::max(largest, member.kind);
+      same_size = same_size || member.results == added.results;
+      results = std::max(results, member.results);
+    }
+    if (added.kind == Kind::stands_alone || largest == Kind::stands_alone) return false;
+    if (added.kind == Kind::product) return largest == Kind::moves;
+    if (largest >= Kind::reduces) return added.kind < Kind::reduces && same_size;
+    if (added.kind == Kind::reduces) return added.operands >= results;
+    return same_size || added.results >= results;
+  }
+
+  double cost(const std::vector<int32_t>& group) override { return target_.cost(graph_, function_, group); }
+
+ private:
+  enum class Kind : uint8_t { moves, computes, reduces, product, stands_alone };
+  struct Work {
+    Kind kind;
+    double operands, results;  // bytes
+  };
+
+  const Work& work_of(int32_t op) {
+    std::optional<Work>& known = known_[op];
+    if (!known) {
+      std::shared_ptr<const OpFacts> facts = target_.facts_->find(graph_, function_, function_.ops[op]);
+      known = {kind_of(function_.ops[op], *facts), facts->operands, facts->results};
+    }
+    return *known;
+  }
+
+  static Kind kind_of(const Op& op, const OpFacts& facts) {
+    if (op.entry->traits.view) return Kind::moves;
+    if (facts.stages.size() != 1) return Kind::stands_alone;
+    std::string_view op_class = facts.stages[0].op_class;
+    if (op_class == "contraction" || op_class == "convolution") return Kind::product;
+    if (op_class == "scatter") return Kind::stands_alone;
+    if (facts.reduces) return Kind::reduces;
+    return facts.cost.flops == 0 ? Kind::moves : Kind::computes;
+  }
+
+  const MachineTargetModel& target_;
+  const Graph& graph_;
+  const Function& function_;
+  std::vector<std::optional<Work>> known_;  // by op
+};
+
+std::unique_ptr<LaunchModel> MachineTargetModel::launches(const Graph& graph, const Function& function) const {
+  return std::make_unique<MachineLaunchModel>(*this, graph, function);
+}
+
+}  // namespace
+
+std::unique_ptr<TargetModel> make_machine_target_model(const DeviceSpec& spec, const Profile* profile,
+                                                       std::shared_ptr<OpFactsTable> facts) {
+  if (!facts) facts = std::make_shared<OpFactsTable>();
+  return std::make_unique<MachineTargetModel>(spec, profile, facts);
+}
+
+}  // namespace placewright

@@ -1,0 +1,129 @@
+#include "placewright/codegen/op_facts.h"
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+#include <fmt/core.h>
+
+#include "placewright/codegen/lower.h"
+#include "placewright/ir/op_table.h"
+
+namespace placewright {
+namespace {
+
+template <typename T>
+void append(std::string& text, const T& value) {
+  text.append(reinterpret_cast<const char*>(&value), sizeof value);
+}
+
+void append(std::string& text, const Shape& shape) {
+  append(text, shape.size());
+  for (const Dim& dim : shape) {
+    append(text, dim.bound());
+    text += dim.symbol_name();
+    text += '\0';
+  }
+}
+
+void append(std::string& text, const TensorType& type) {
+  append(text, type.dtype);
+  append(text, type.shape);
+  if (type.layout.is_row_major()) return;
+  TensorType laid_out;
+  laid_out.layout = type.layout;
+  text += Type(laid_out).to_string();
+}
+
+// Appends the attribute, unless it holds a tensor.
+bool try_append(std::string& text, const Attribute& attribute) {
+  append(text, attribute.index());
+  if (std::holds_alternative<HostTensor>(attribute)) return false;
+  if (const auto* string = std::get_if<std::string>(&attribute)) {
+    append(text, string->size());
+    text += *string;
+  } else if (const auto* sizes = std::get_if<Sizes>(&attribute)) {
+    append(text, sizes->size());
+    for (int64_t size : *sizes) append(text, size);
+  } else if (const auto* shape = std::get_if<Shape>(&attribute)) {
+    append(text, *shape);
+  } else {
+    std::visit(
+        [&](const auto& value) {
+          if constexpr (std::is_trivially_copyable_v<std::decay_t<decltype(value)>>) append(text, value);
+        },
+        attribute);
+  }
+  return true;
+}
+
+// All that the lowering of an op depends on; nothing for ops whose bodies stand elsewhere.
+std::optional<std::string> signature(const Function& function, const Op& op) {
+  if (!op.functions.empty()) return std::nullopt;
+  std::string text;
+  append(text, op.entry);
+  append(text, op.operands.size());
+  for (Value operand : op.operands) append(text, function.tensor(operand));
+  for (const Type& type : op.results) append(text, type.tensor());
+  for (const auto& [name, attribute] : op.attributes) {
+    text += name;
+    text += '\0';
+    if (!try_append(text, attribute)) return std::nullopt;
+  }
+  return text;
+}
+
+bool has_kernel(const Op& op) {
+  return op.is("fused") || op.is("relayout") || (can_lower(*op.entry) && !op.entry->traits.view);
+}
+
+OpFacts make_facts(const Graph& graph, const Function& function, const Op& op) {
+  OpFacts facts;
+  for (const Type& type : op.results) facts.results += static_cast<double>(type.tensor().elements());
+  for (Value operand : op.operands)
+    facts.operands = std::max(facts.operands, static_cast<double>(function.tensor(operand).elements()));
+  if (!has_kernel(op)) return facts;
+  StructuredKernel kernel = lower_launch(graph, function, op);
+  facts.stages = count_work(kernel);
+  facts.cost = count_cost(kernel);
+  for (const Stage& stage : kernel.stages) facts.reduces = facts.reduces || stage.has_reduction();
+  return facts;
+}
+
+}  // namespace
+
+std::string kernel_key(StructuredKernel kernel) {
+  kernel.name.clear();
+  for (KernelBuffer& buffer : kernel.buffers) buffer.name.clear();
+  for (Stage& stage : kernel.stages) {
+    stage.name.clear();
+    stage.reduction.split = {};
+  }
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (char c : print_kernel(kernel)) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  return fmt::format("{:016x}", hash);
+}
+
+std::shared_ptr<const OpFacts> OpFactsTable::find(const Graph& graph, const Function& function, const Op& op) {
+  std::optional<std::string> known_by = signature(function, op);
+  if (!known_by) return std::make_shared<const OpFacts>(make_facts(graph, function, op));
+  {
+    std::lock_guard lock(mutex_);
+    if (auto found = facts_.find(*known_by); found != facts_.end()) return found->second;
+  }
+  auto made = std::make_shared<const OpFacts>(make_facts(graph, function, op));
+  std::lock_guard lock(mutex_);
+  return facts_.try_emplace(std::move(*known_by), std::move(made)).first->second;
+}
+
+std::string OpFactsTable::key(const Graph& graph, const Function& function, const Op& op) {
+  if (!has_kernel(op)) return "";
+  std::optional<std::string> known_by = signature(function, op);
+  if (!known_by) return kernel_key(lower_launch(graph, function, op));
+  std::lock_guard lock(mutex_);
+  auto [at, is_new] = keys_.try_emplace(std::move(*known_by));
+  if (is_new) at->second = kernel_key(lower_launch(graph, function, op));
+  return at->second;
+}
+
+}  // namespace placewright

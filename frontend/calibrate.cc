@@ -1,0 +1,309 @@
+#include "placewright/calibrate.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+
+#include <fmt/core.h>
+
+#include "calibration_cases.h"
+#include "placewright/codegen/apply_schedule.h"
+#include "placewright/codegen/emitter.h"
+#include "placewright/codegen/machine_target_model.h"
+#include "placewright/codegen/strategy.h"
+#include "placewright/runtime/byte_cache.h"
+#include "placewright/runtime/device.h"
+#include "session_body.h"
+
+namespace placewright {
+namespace {
+
+constexpr double round_seconds = 60e-6;  // what one clock reading more may not spoil
+constexpr double case_seconds = 8e-3;    // that a case may take beyond its first rounds
+constexpr int fewest_rounds = 3, most_rounds = 12;
+constexpr double least_seconds = 1e-9;
+
+KernelImage compile(const std::vector<StructuredKernel>& kernels) {
+  const CpuTarget target = host_cpu_target();
+  std::vector<LoopKernel> loops;
+  for (size_t i = 0; i < kernels.size(); ++i) {
+    StructuredKernel kernel = kernels[i];
+    split_reductions(kernel, target);
+    kernel = collapse_dimensions(std::move(kernel));
+    kernel.name = "calibration" + std::to_string(i);
+    Schedule schedule = choose_schedule(kernel, target);
+    std::string symbol = kernel.name;
+    loops.push_back(apply_schedule(std::move(kernel), std::move(schedule), target.vector_bits, symbol));
+  }
+  return emit_cpu_image(loops, target);
+}
+
+// Numbers near 1; of integers, every position of a buffer once, in an order that no prefetcher follows.
+HostTensor contents(const KernelBuffer& buffer) {
+  HostTensor tensor(buffer.dtype, buffer.sizes);
+  int64_t count = tensor.elements();
+  if (buffer.dtype == DType::f32) {
+    std::ranges::fill(tensor.data<float>(), 0.999f);
+  } else {
+    for (int64_t i = 0; i < count; ++i)
+      if (is_floating(buffer.dtype))
+        tensor.set_number(i, 0.999);
+      else
+        tensor.set_integer(i, i * 7919 % count);
+  }
+  return tensor;
+}
+
+class DeviceMeter {
+ public:
+  DeviceMeter(const std::shared_ptr<Device>& device, const std::shared_ptr<Device>& host)
+      : device_(device), host_(host), stream_(device->open_stream()) {}
+  ~DeviceMeter() { device_->close_stream(stream_); }
+  DeviceMeter(const DeviceMeter&) = delete;
+
+  // Seconds of one launch of an entry of the image: the smallest of several rounds.
+  double kernel_seconds(const LoadedImage& image, int entry, const StructuredKernel& kernel) {
+    std::vector<DeviceMemory> memory;
+    for (const KernelBuffer& buffer : kernel.buffers) {
+      if (buffer.role == KernelBuffer::Role::local) continue;
+      HostTensor values = contents(buffer);
+      memory.emplace_back(device_, values.bytes(), 64, "calibration");
+      copy_now(memory.back().view(), {host_.get(), values.raw(), values.bytes()}, values.bytes(), "calibration");
+    }
+    for (int64_t bytes : image.entries()[static_cast<size_t>(entry)].workspace_bytes)
+      memory.emplace_back(device_, bytes, 64, "calibration");
+    std::vector<void*> addresses;
+    std::vector<int64_t> bytes;
+    for (const DeviceMemory& part : memory) {
+      addresses.push_back(part.address());
+      bytes.push_back(part.bytes());
+    }
+    uint64_t status = 0;
+    KernelCost cost = count_cost(kernel);
+    KernelLaunch launch{&image,  entry,   addresses.data(), bytes.data(), static_cast<int>(addresses.size()),
+                        nullptr, &status, cost.flops,       cost.bytes,   "calibration"};
+    return smallest([&] { device_->launch(stream_, launch); });
+  }
+
+  double copy_seconds(const std::shared_ptr<Device>& from, const std::shared_ptr<Device>& to, int64_t bytes) {
+    DeviceMemory source(from, bytes, 64, "calibration"), destination(to, bytes, 64, "calibration");
+    return smallest([&] { device_->copy(stream_, destination.view(), source.view(), bytes, "calibration"); });
+  }
+
+ private:
+  template <typename Work>
+  double timed(const Work& work, int times) {
+    double begin = device_->finish(device_->record(stream_));
+    for (int i = 0; i < times; ++i) work();
+    return (device_->finish(device_->record(stream_)) - begin) / times;
+  }
+
+  template <typename Work>
+  double smallest(const Work& work) {
+    double best = timed(work, 1), spent = best;  // the first one meets cold caches
+    int times = std::clamp(static_cast<int>(round_seconds / std::max(best, least_seconds)), 1, 1000);
+    for (int round = 0; round < most_rounds && (round < fewest_rounds || spent < case_seconds); ++round) {
+      double seconds = timed(work, times);
+      spent += seconds * times;
+      best = round == 0 ? seconds : std::min(best, seconds);
+    }
+    return std::max(best, least_seconds);
+  }
+
+  std::shared_ptr<Device> device_, host_;
+  int stream_;
+};
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+// Three digits: a clock knows no more, and people read the files.
+double rounded(double value) {
+  if (value <= 0) return value;
+  double unit = std::pow(10, std::floor(std::log10(value)) - 2);
+  return unit < 1 ? std::round(value / unit) / std::round(1 / unit) : std::round(value / unit) * unit;
+}
+
+// Longer kernels take longer, whatever the clock said.
+void straighten(std::vector<CostPoint>& points) {
+  std::sort(points.begin(), points.end(), [](const CostPoint& a, const CostPoint& b) { return a.size < b.size; });
+  for (CostPoint& point : points) point.seconds = rounded(point.seconds);
+  for (size_t i = points.size() - 1; i-- > 0;) points[i].seconds = std::min(points[i].seconds, points[i + 1].seconds);
+}
+
+class Calibration {
+ public:
+  explicit Calibration(Session& session) : session_(session), machine_(session.machine()) {}
+
+  Profile run() {
+    cases_ = calibration_cases();
+    std::vector<StructuredKernel> kernels;
+    for (const CalibrationCase& each : cases_) kernels.push_back(each.kernel);
+    kernels.push_back(smallest_kernel());
+    KernelImage image = compile(kernels);
+    profile_.machine = session_.devices().host()->spec().name;
+    profile_.call_seconds = rounded(measure_call());
+    for (const DeviceSpec& spec : machine_.devices)
+      if (!copy_measured(spec)) measure(spec, image, kernels.back());
+    for (const Link& link : machine_.links)
+      if (!copy_measured(link)) measure(link);
+    return std::move(profile_);
+  }
+
+ private:
+  // A compiled function whose one kernel takes next to nothing.
+  static double measure_call() {
+    CompiledFunction twice = placewright::compile([](const Tensor& x) { return x + x; });
+    Tensor x(HostTensor::from<float>({1}, {1}));
+    double best = 1;
+    for (int round = 0; round < most_rounds; ++round) {
+      constexpr int calls = 1000;
+      double begin = now();
+      for (int i = 0; i < calls; ++i) twice(x);
+      best = std::min(best, (now() - begin) / calls);
+    }
+    return best;
+  }
+
+  void measure(const DeviceSpec& spec, const KernelImage& image, const StructuredKernel& smallest) {
+    const std::shared_ptr<Device>& device = session_.devices().find(spec.id);
+    DeviceMeter meter(device, session_.devices().host());
+    std::shared_ptr<const LoadedImage> loaded = device->load(image);
+    double launch = meter.kernel_seconds(*loaded, static_cast<int>(cases_.size()), smallest);
+    profile_.launches.push_back({spec.id, rounded(launch)});
+    for (size_t i = 0; i < cases_.size(); ++i) {
+      const CalibrationCase& each = cases_[i];
+      double seconds = meter.kernel_seconds(*loaded, static_cast<int>(i), each.kernel);
+      if (i == 0 || cases_[i - 1].op_class != each.op_class || cases_[i - 1].dtype != each.dtype)
+        profile_.ops.push_back({spec.id, each.op_class, each.dtype, {}});
+      profile_.ops.back().points.push_back({each.operations, std::max(seconds - launch, least_seconds)});
+    }
+    for (Profile::OpCost& cost : profile_.ops)
+      if (cost.device == spec.id) straighten(cost.points);
+  }
+
+  void measure(const Link& link) {
+    const DeviceSet& devices = session_.devices();
+    const std::shared_ptr<Device>&from = devices.find(link.from), &to = devices.find(link.to);
+    DeviceMeter meter(from->is_host_memory() ? to : from, devices.host());
+    Profile::LinkCost cost{link.from, link.to, {}};
+    for (int64_t bytes : {int64_t{64}, int64_t{1} << 14, int64_t{1} << 19, int64_t{1} << 24})
+      cost.points.push_back({static_cast<double>(bytes), meter.copy_seconds(from, to, bytes)});
+    straighten(cost.points);
+    profile_.links.push_back(std::move(cost));
+  }
+
+  // What a device of equal figures took.
+  bool copy_measured(const DeviceSpec& spec) {
+    for (const Profile::LaunchCost& known : profile_.launches) {
+      DeviceSpec twin = machine_.find(known.device);
+      twin.id = spec.id;
+      if (twin != spec) continue;
+      DeviceId measured = known.device;
+      profile_.launches.push_back({spec.id, known.seconds});
+      for (size_t i = 0, count = profile_.ops.size(); i < count; ++i)
+        if (profile_.ops[i].device == measured) {
+          Profile::OpCost cost = profile_.ops[i];
+          cost.device = spec.id;
+          profile_.ops.push_back(std::move(cost));
+        }
+      return true;
+    }
+    return false;
+  }
+
+  // What a link of equal figures between devices of the same kinds took.
+  bool copy_measured(const Link& link) {
+    for (const Profile::LinkCost& known : profile_.links) {
+      Link twin = *machine_.try_link(known.from, known.to);
+      if (twin.latency_seconds != link.latency_seconds || twin.bytes_per_second != link.bytes_per_second ||
+          twin.from.kind != link.from.kind || twin.to.kind != link.to.kind)
+        continue;
+      Profile::LinkCost cost = known;
+      cost.from = link.from;
+      cost.to = link.to;
+      profile_.links.push_back(std::move(cost));
+      return true;
+    }
+    return false;
+  }
+
+  Session& session_;
+  const Machine& machine_;
+  std::vector<CalibrationCase> cases_;
+  Profile profile_;
+};
+
+std::string calibration_key(const Machine& machine) {
+  return fmt::format("calibration 1\n{}\n{}", code_generator_stamp(), print_machine(machine));
+}
+
+}  // namespace
+
+Profile calibrate() { return Calibration(*Session::current()).run(); }
+
+Machine apply_profile(Machine machine, const Profile& profile) {
+  for (DeviceSpec& device : machine.devices) {
+    device.launch_seconds = profile.launch_seconds(device.id).value_or(device.launch_seconds);
+    std::vector<Rate> before = device.rates;
+    for (Rate& rate : device.rates) {
+      // Measured, or as much better or worse than thought as another dtype of the class.
+      double factor = 0;
+      for (const Profile::OpCost& cost : profile.ops) {
+        if (cost.device != device.id || cost.op_class != rate.op_class) continue;
+        double thought = 0;
+        for (const Rate& known : before)
+          if (known.op_class == cost.op_class && known.dtype == cost.dtype) thought = known.per_second;
+        if (thought > 0 && (factor == 0 || cost.dtype == rate.dtype))
+          factor = cost.points.back().size / cost.points.back().seconds / thought;
+      }
+      if (factor > 0) rate.per_second = rounded(rate.per_second * factor);
+    }
+    if (double measured = device.rate("movement", DType::f32)) device.memory_bandwidth = measured;
+  }
+  for (Link& link : machine.links)
+    for (const Profile::LinkCost& cost : profile.links) {
+      if (cost.from != link.from || cost.to != link.to) continue;
+      const CostPoint &first = cost.points.front(), &last = cost.points.back();
+      link.latency_seconds = first.seconds;
+      if (last.seconds > first.seconds)
+        link.bytes_per_second = rounded((last.size - first.size) / (last.seconds - first.seconds));
+    }
+  return machine;
+}
+
+StepTime predict_step(const Specialisation& step, const Machine& machine, const Profile* profile) {
+  PassContext context;
+  std::vector<std::unique_ptr<TargetModel>> models;
+  auto facts = std::make_shared<OpFactsTable>();
+  for (const DeviceSpec& spec : machine.devices) {
+    models.push_back(make_machine_target_model(spec, profile, facts));
+    context.targets[spec.id] = models.back().get();
+  }
+  context.machine = &machine;
+  context.profile = profile;
+  return estimate_step(step.placed(), step.placement(), context);
+}
+
+std::optional<Profile> try_load_calibration(const Machine& machine, const std::string& cache_folder) {
+  try {
+    std::filesystem::path folder = cache_folder.empty() ? default_cache_folder() : std::filesystem::path(cache_folder);
+    if (!std::filesystem::is_directory(folder)) return std::nullopt;
+    std::optional<std::vector<uint8_t>> bytes = ByteCache(folder).load(calibration_key(machine));
+    if (!bytes) return std::nullopt;
+    Profile profile = parse_profile({reinterpret_cast<const char*>(bytes->data()), bytes->size()}, "calibration");
+    verify_profile(profile, machine, "calibration");
+    return profile;
+  } catch (const Error&) {  // a cache never stops a program
+    return std::nullopt;
+  }
+}
+
+void keep_calibration(const Machine& machine, const Profile& profile) {
+  std::string text = print_profile(profile);
+  ByteCache(default_cache_folder())
+      .store(calibration_key(machine), {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
+}
+
+}  // namespace placewright

@@ -1,0 +1,59 @@
+// Placement where several devices work at once: what counts is when the last of them is done, which a simulator tells.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "placewright/passes/placement_problem.h"
+
+namespace placewright {
+
+// One step. Each device runs its groups one after the other in program order. A value is copied once to each device
+// that reads it, as soon as it is made; copies over one directed link queue in the order in which they can start. What
+// is given is there from the start, so that a parameter's update may wait for what was computed from it; other cycles
+// are broken by running the first group in program order that waits.
+struct Schedule {
+  struct Run {
+    int64_t start = 0, end = 0;
+  };
+  struct Copy {
+    int value = 0, from = 0, to = 0;
+    int64_t start = 0, end = 0;
+  };
+  std::vector<Run> runs;      // of each group
+  std::vector<Copy> copies;   // in the order in which they were queued
+  std::vector<int> critical;  // groups that a shorter step would have to move or speed up, the last one first
+  int64_t makespan = 0;
+};
+
+// `order`: of each group, its position in the program; empty: the group's number.
+Schedule simulate(const PlacementProblem& problem, const Labels& labels, const std::vector<int>& order = {});
+
+// No placement is done earlier: the longest chain of groups on their best devices, and all work shared out evenly.
+int64_t makespan_bound(const PlacementProblem& problem, const std::vector<int>& order = {});
+
+// Heterogeneous earliest finish time (Topcuoglu 2002, doi:10.1109/71.993206).
+Labels heft(const PlacementProblem& problem, const std::vector<int>& order = {});
+
+struct MakespanOptions {
+  std::vector<int> order;
+  std::function<bool(const Labels&)> fits;  // for memory; empty: all placements do
+  int simulations = 0;                      // of the local search; 0: by the size of the problem
+};
+
+struct MakespanSolution {
+  Labels labels;
+  int64_t makespan = 0, bound = 0;
+  std::string found_by;  // "cut", "cut with copies at 30%", "HEFT" ...
+  int simulations = 0;
+};
+
+// The best by simulation of minimum cuts whose copies are priced at several parts of what they take, HEFT, and all on
+// one device; then groups on the critical path move while that gains. `start` is one more candidate, kept unless
+// another is better. Counts bound the work, so that equal problems have equal answers.
+MakespanSolution solve_makespan(const PlacementProblem& problem, const Labels& start,
+                                const MakespanOptions& options = {});
+
+}  // namespace placewright

@@ -1,0 +1,31 @@
+// What a step is predicted to take, launch by launch: after all passes, where one op is one launch.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "placewright/passes/pass.h"
+#include "placewright/passes/placement.h"
+
+namespace placewright {
+
+struct LaunchTime {
+  int32_t op = -1;  // of the compiled graph's entry function
+  std::string what;
+  DeviceId device;
+  double seconds = 0;
+};
+
+struct StepTime {
+  std::vector<LaunchTime> launches;  // in their order
+  double launch_seconds = 0;         // their sum
+  double transfer_seconds = 0;       // of the copies of each step
+  double call_seconds = 0;           // of the call itself, if it was measured
+  double seconds() const { return launch_seconds + transfer_seconds + call_seconds; }
+};
+
+// One after the other. `compiled` and the ledger of `plan` are what a compile made; the context holds the target
+// models.
+StepTime estimate_step(const Graph& compiled, const PlacementPlan& plan, const PassContext& context);
+
+}  // namespace placewright

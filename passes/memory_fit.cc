@@ -1,0 +1,242 @@
+#include "memory_fit.h"
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+
+#include <fmt/core.h>
+
+#include "movement.h"
+#include "placewright/base/checked.h"
+#include "placewright/base/join.h"
+#include "placewright/ir/machine.h"
+#include "placewright/ir/op_table.h"
+#include "placewright/ir/plan_memory.h"
+#include "placewright/passes/placement_memory.h"
+
+namespace placewright {
+namespace {
+
+// What a placement needs, by a memory plan of what would be compiled.
+struct Need {
+  Labels labels;
+  std::vector<int64_t> peaks;                     // [label]
+  std::vector<std::vector<int64_t>> alive;        // [label][group]: alive at the peak, states apart
+  std::vector<std::vector<std::string>> holders;  // [label]: for people, largest first
+};
+
+class MemoryFit {
+ public:
+  MemoryFit(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
+            const std::vector<int>& group_of, const std::vector<DeviceId>& devices)
+      : graph_(graph),
+        function_(graph.main()),
+        context_(context),
+        problem_(problem),
+        group_of_(group_of),
+        devices_(devices),
+        states_(problem.costs.size(), 0) {}
+
+  std::vector<int64_t> peaks(const Labels& labels) const { return plan(labels).peaks; }
+
+  FittedPlacement run() {
+    Solution free = solve_placement(problem_);
+    FittedPlacement fitted{free.labels, free.energy, free.energy, false, caps(), {}};
+    if (!free.is_optimal) fitted.bound = certify(problem_).bound;
+    if (surely_fits(fitted.caps)) return fitted;
+    for (Value input : function_.inputs)
+      if (input_kind(function_, input) == InputKind::state) states_[group_of_[input.op]] += bytes(input);
+    Need need = plan(free.labels);
+    fitted.peaks = need.peaks;
+    if (excess(need, fitted.caps) == 0) return fitted;
+    return shrink(std::move(fitted), std::move(need));
+  }
+
+ private:
+  int64_t bytes(Value value) const { return function_.tensor(value).bytes(); }
+
+  std::vector<int64_t> caps() const {
+    std::vector<int64_t> caps;
+    for (const DeviceId& device : devices_) {
+      const DeviceSpec* spec = context_.machine ? context_.machine->try_find(device) : nullptr;
+      caps.push_back(spec && spec->memory_bytes > 0 ? spec->memory_bytes : unlimited_memory);
+    }
+    return caps;
+  }
+
+  // A device holds each value at most once, and little else; what composites become may be much larger than they are.
+  bool surely_fits(const std::vector<int64_t>& caps) const {
+    int64_t sum = 0;
+    bool has_composites = false;
+    for (const Op& op : function_.ops) {
+      has_composites = has_composites || op.entry->realised_as<Decompose>();
+      for (const Type& type : op.results) sum = checked_add(sum, type.tensor().bytes());
+    }
+    int64_t room = *std::min_element(caps.begin(), caps.end());
+    return sum <= room / (has_composites ? 256 : 2);
+  }
+
+  int64_t excess(const Need& need, const std::vector<int64_t>& caps) const {
+    int64_t sum = 0;
+    for (size_t label = 0; label < caps.size(); ++label) sum += std::max<int64_t>(0, need.peaks[label] - caps[label]);
+    return sum;
+  }
+
+  // What is alive at the peaks that were seen has a price; the last attempt counts everything that a group makes.
+  FittedPlacement shrink(FittedPlacement fitted, Need need) {
+    Need nearest = need;
+    std::vector<int64_t> counted = states_;
+    constexpr int attempts = 5;
+    for (int attempt = 0; attempt < attempts; ++attempt) {
+      if (attempt + 1 < attempts)
+        count_alive(need, fitted.caps, counted);
+      else
+        count_all(counted);
+      CappedSolution solution = solve_with_memory(problem_without_streams(), limits(need, fitted.caps, counted));
+      need = plan(solution.labels);
+      int64_t over = excess(need, fitted.caps);
+      if (over < excess(nearest, fitted.caps)) nearest = need;
+      if (over > 0) continue;
+      fitted.is_limited = true;
+      fitted.labels = std::move(solution.labels);
+      fitted.energy = solution.energy;
+      fitted.peaks = need.peaks;
+      // Whatever fits holds its states at least.
+      MemoryLimits least{fitted.caps, {}, folded_order()};
+      for (int64_t state : states_) least.bytes.emplace_back(devices_.size(), state);
+      fitted.bound = std::max(fitted.bound, solve_with_memory(problem_without_streams(), least).bound);
+      return fitted;
+    }
+    refuse(nearest, fitted.caps);
+  }
+
+  void count_alive(const Need& need, const std::vector<int64_t>& caps, std::vector<int64_t>& counted) const {
+    for (size_t label = 0; label < caps.size(); ++label)
+      for (size_t g = 0; need.peaks[label] > caps[label] && g < counted.size(); ++g)
+        counted[g] = std::max(counted[g], states_[g] + need.alive[label][g]);
+  }
+
+  void count_all(std::vector<int64_t>& counted) const {
+    std::fill(counted.begin(), counted.end(), 0);
+    for (size_t op = 0; op < function_.ops.size(); ++op)
+      for (const Type& type : function_.ops[op].results) counted[group_of_[op]] += type.tensor().bytes();
+  }
+
+  // The memory plan counts the buffers of what is streamed.
+  PlacementProblem problem_without_streams() const {
+    PlacementProblem problem = problem_;
+    for (PlacementProblem::Value& value : problem.values) value.is_given = false;
+    return problem;
+  }
+
+  // What the groups do not account for is taken off the caps.
+  MemoryLimits limits(const Need& need, const std::vector<int64_t>& caps, const std::vector<int64_t>& counted) const {
+    MemoryLimits limits{caps, {}, folded_order()};
+    std::vector<int64_t> held(caps.size(), 0);
+    for (size_t g = 0; g < counted.size(); ++g) {
+      limits.bytes.emplace_back(caps.size(), counted[g]);
+      held[need.labels[g]] += counted[g];
+    }
+    for (size_t label = 0; label < caps.size(); ++label)
+      if (caps[label] < unlimited_memory)
+        limits.caps[label] = std::max<int64_t>(0, caps[label] - std::max<int64_t>(0, need.peaks[label] - held[label]));
+    return limits;
+  }
+
+  // Backward ops at the position of their forward op, states at that of their first reader.
+  std::vector<int> folded_order() const {
+    auto count = static_cast<int>(function_.ops.size());
+    std::vector<int> position(function_.ops.size()), order(problem_.costs.size(), count);
+    std::map<std::pair<std::string_view, int32_t>, int> forward;
+    for (int op = 0; op < count; ++op) {
+      const Origin& origin = graph_.origins[function_.ops[op].origin];
+      position[op] = op;
+      if (origin.role == Role::forward && function_.ops[op].origin != 0)
+        forward.try_emplace({origin.module_path, origin.ordinal}, op);
+      else if (auto at = forward.find({origin.module_path, origin.ordinal});
+               origin.role == Role::backward && at != forward.end())
+        position[op] = at->second;
+      for (Value operand : function_.ops[op].operands)
+        if (function_.op(operand).is("input") && position[operand.op] == operand.op) position[operand.op] = op;
+    }
+    for (int op = 0; op < count; ++op) order[group_of_[op]] = std::min(order[group_of_[op]], position[op]);
+    return order;
+  }
+
+  // Ops are found again by their origins, which are numbers here.
+  Need plan(const Labels& labels) const {
+    auto count = devices_.size();
+    Need need{labels, std::vector<int64_t>(count, 0), {}, {}};
+    need.alive.assign(count, std::vector<int64_t>(labels.size(), 0));
+    need.holders.resize(count);
+    Graph placed = graph_;
+    for (size_t i = 0; i < function_.ops.size(); ++i) {
+      Op& op = placed.main().ops[i];
+      op.origin = placed.origins.intern({{}, std::to_string(i), Role::forward, 0, {}});
+      if (op.is("all_reduce")) continue;
+      for (Type& type : op.results) type.tensor().where = Where{{devices_[labels[group_of_[i]]]}, {}, {}};
+    }
+    PassHooks hooks;
+    hooks.verify = false;
+    placed = run_passes(std::move(placed), context_, hooks, "insert_transfers");
+    MemoryPlan memory = plan_memory(placed, 0);
+    for (const DeviceMemoryPlan& device : memory.devices) {
+      auto at = std::find(devices_.begin(), devices_.end(), device.device);
+      if (at == devices_.end()) continue;
+      auto label = static_cast<size_t>(at - devices_.begin());
+      need.peaks[label] = device.peak_bytes;
+      for (int32_t holder : device.holders) add_holder(placed, memory.storages[holder], label, need);
+    }
+    return need;
+  }
+
+  void add_holder(const Graph& placed, const Storage& storage, size_t label, Need& need) const {
+    Value value = storage.values.front();
+    const Op* op = &placed.main().op(value);
+    bool is_state = storage.kind == StorageKind::state;
+    while (op->is("transfer")) op = &placed.main().op(op->operands[0]);
+    const std::string& number = placed.origins[op->origin].module_path;
+    int32_t old = -1;
+    std::from_chars(number.data(), number.data() + number.size(), old);
+    if (old < 0 || static_cast<size_t>(old) >= function_.ops.size()) return;
+    if (!is_state) need.alive[label][group_of_[old]] += storage.bytes;
+    if (need.holders[label].size() >= 5) return;
+    const Origin& origin = graph_.origins[function_.ops[old].origin];
+    need.holders[label].push_back(fmt::format("{}{} of {} bytes{}", is_state ? "state " : "",
+                                              value_name(graph_, function_, {old, 0}), storage.bytes,
+                                              origin.has_site() ? " (" + origin.site() + ")" : ""));
+  }
+
+  [[noreturn]] void refuse(const Need& need, const std::vector<int64_t>& caps) const {
+    size_t worst = 0;
+    for (size_t label = 1; label < caps.size(); ++label)
+      if (need.peaks[label] - caps[label] > need.peaks[worst] - caps[worst]) worst = label;
+    throw Error(
+        fmt::format("a step needs {} bytes of memory on {}, which has {}; it holds {}; use a smaller batch, or "
+                    "let more run on other devices",
+                    need.peaks[worst], devices_[worst].to_string(), caps[worst], join(need.holders[worst], ", ")));
+  }
+
+  const Graph& graph_;
+  const Function& function_;
+  const PassContext& context_;
+  const PlacementProblem& problem_;
+  const std::vector<int>& group_of_;
+  const std::vector<DeviceId>& devices_;
+  std::vector<int64_t> states_;  // bytes of each group's states
+};
+
+}  // namespace
+
+FittedPlacement place_within_memory(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
+                                    const std::vector<int>& group_of, const std::vector<DeviceId>& devices) {
+  return MemoryFit(graph, context, problem, group_of, devices).run();
+}
+
+std::vector<int64_t> memory_peaks(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
+                                  const std::vector<int>& group_of, const std::vector<DeviceId>& devices,
+                                  const Labels& labels) {
+  return MemoryFit(graph, context, problem, group_of, devices).peaks(labels);
+}
+
+}  // namespace placewright

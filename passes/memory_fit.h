@@ -1,0 +1,32 @@
+// Placement by cost within the machine's memories. Internal to passes. What ops need while they run is known only from
+// a memory plan of the graph as it will be compiled, so solving and planning take turns until all fits.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "placewright/passes/pass.h"
+#include "placewright/passes/placement_problem.h"
+
+namespace placewright {
+
+struct FittedPlacement {
+  Labels labels;
+  int64_t energy = 0;
+  int64_t bound = 0;           // no placement that fits costs less
+  bool is_limited = false;     // without the caps another placement would cost less
+  std::vector<int64_t> caps;   // [label]; unlimited_memory where the machine says nothing
+  std::vector<int64_t> peaks;  // [label]; empty if it was clear that all fits
+};
+
+// `group_of`: of each op of the entry function. Error if nothing fits: needed, available, largest holders.
+FittedPlacement place_within_memory(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
+                                    const std::vector<int>& group_of, const std::vector<DeviceId>& devices);
+
+// The peaks of a placement on each label, by a memory plan of what would be compiled.
+std::vector<int64_t> memory_peaks(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
+                                  const std::vector<int>& group_of, const std::vector<DeviceId>& devices,
+                                  const Labels& labels);
+
+}  // namespace placewright

@@ -1,0 +1,135 @@
+#include "placewright/passes/placement_makespan.h"
+
+#include <algorithm>
+#include <numeric>
+#include <set>
+
+#include "placewright/base/error.h"
+
+namespace placewright {
+namespace {
+
+constexpr int64_t unrunnable = PlacementProblem::unrunnable;
+
+class Search {
+ public:
+  Search(const PlacementProblem& problem, const MakespanOptions& options) : problem_(problem), options_(options) {}
+
+  MakespanSolution run(const Labels& start) {
+    best_.labels = start;
+    schedule_ = simulate(problem_, start, options_.order);
+    best_.makespan = schedule_.makespan;
+    best_.found_by = "cut";
+    for (int percent : {0, 30, 60, 150}) offer(cut(percent), "cut with copies at " + std::to_string(percent) + "%");
+    offer(heft(problem_, options_.order), "HEFT");
+    for (int label = 0; label < problem_.labels; ++label) offer(all_on(label), "one device");
+    int budget = options_.simulations;
+    if (budget == 0) budget = std::clamp(200000 / (problem_.groups() + 1), 16, 2000);
+    improve(budget);
+    best_.bound = makespan_bound(problem_, options_.order);
+    PW_CHECK(best_.bound <= best_.makespan, "a step is done before its bound");
+    return std::move(best_);
+  }
+
+ private:
+  bool runs(const Labels& labels) const {
+    for (int g = 0; g < problem_.groups(); ++g)
+      if (problem_.costs[g][labels[g]] >= unrunnable) return false;
+    return !options_.fits || options_.fits(labels);
+  }
+
+  bool offer(Labels labels, const std::string& found_by) {
+    if (!runs(labels)) return false;
+    Schedule schedule = simulate(problem_, labels, options_.order);
+    ++best_.simulations;
+    if (schedule.makespan >= best_.makespan) return false;
+    best_.labels = std::move(labels);
+    best_.makespan = schedule.makespan;
+    best_.found_by = found_by;
+    schedule_ = std::move(schedule);
+    return true;
+  }
+
+  Labels cut(int percent) const {
+    PlacementProblem scaled = problem_;
+    for (PlacementProblem::Value& value : scaled.values)
+      for (int64_t& move : value.moves) move = move >= unrunnable / 2 ? move : move * percent / 100;
+    return solve_placement(scaled).labels;
+  }
+
+  Labels all_on(int label) const {
+    Labels labels;
+    for (const std::vector<int64_t>& costs : problem_.costs)
+      labels.push_back(costs[label] < unrunnable
+                           ? label
+                           : static_cast<int>(std::min_element(costs.begin(), costs.end()) - costs.begin()));
+    return labels;
+  }
+
+  // Groups on the critical path, alone and with the neighbours on the path that share their device, move to each other
+  // device in turn; after each gain the path is another.
+  void improve(int budget) {
+    const int last = best_.simulations + budget;
+    bool gained = true;
+    while (gained && best_.simulations < last) {
+      gained = false;
+      const std::vector<int> path = schedule_.critical;
+      for (size_t i = 0; i < path.size() && !gained && best_.simulations < last; ++i)
+        for (int to = 0; to < problem_.labels && !gained && best_.simulations < last; ++to)
+          gained = try_move({path[i]}, to);
+      for (size_t i = 0; i < path.size() && !gained && best_.simulations < last;) {
+        std::vector<int> stretch;
+        const int label = best_.labels[path[i]];
+        for (; i < path.size() && best_.labels[path[i]] == label; ++i) stretch.push_back(path[i]);
+        for (int to = 0; to < problem_.labels && !gained; ++to)
+          gained = stretch.size() > 1 && best_.simulations < last && try_move(stretch, to);
+      }
+      constexpr int few_groups = 256;  // others than those on the path may help, too: they make room on links
+      for (int g = 0; g < problem_.groups() && problem_.groups() <= few_groups && !gained; ++g)
+        for (int to = 0; to < problem_.labels && !gained && best_.simulations < last; ++to) gained = try_move({g}, to);
+    }
+  }
+
+  bool try_move(const std::vector<int>& groups, int to) {
+    Labels labels = best_.labels;
+    for (int g : groups)
+      if (problem_.costs[g][to] < unrunnable) labels[g] = to;
+    return labels != best_.labels && offer(std::move(labels), best_.found_by);
+  }
+
+  const PlacementProblem& problem_;
+  const MakespanOptions& options_;
+  MakespanSolution best_;
+  Schedule schedule_;  // of best_
+};
+
+}  // namespace
+
+int64_t makespan_bound(const PlacementProblem& problem, const std::vector<int>& order) {
+  std::vector<int> program(problem.costs.size()), position(problem.costs.size());
+  std::iota(program.begin(), program.end(), 0);
+  if (!order.empty())
+    std::stable_sort(program.begin(), program.end(), [&](int a, int b) { return order[a] < order[b]; });
+  for (size_t i = 0; i < program.size(); ++i) position[program[i]] = static_cast<int>(i);
+  std::vector<int64_t> ready(problem.costs.size(), 0);
+  std::vector<std::vector<int>> made(problem.costs.size());
+  for (size_t v = 0; v < problem.values.size(); ++v)
+    if (!problem.values[v].is_given) made[problem.values[v].producer].push_back(static_cast<int>(v));
+  int64_t longest = 0, work = 0;
+  for (int g : program) {
+    int64_t least = *std::min_element(problem.costs[g].begin(), problem.costs[g].end());
+    int64_t done = ready[g] + least;
+    longest = std::max(longest, done);
+    work += least;
+    for (int v : made[g])
+      for (int consumer : problem.values[v].consumers)
+        if (position[consumer] > position[g]) ready[consumer] = std::max(ready[consumer], done);
+  }
+  return std::max(longest, (work + problem.labels - 1) / problem.labels);
+}
+
+MakespanSolution solve_makespan(const PlacementProblem& problem, const Labels& start, const MakespanOptions& options) {
+  return Search(problem, options).run(start);
+}
+
+}  // namespace placewright

@@ -1,0 +1,101 @@
+// Plans keep within the machine's memories, as a memory plan of the compiled graph counts them.
+#include <algorithm>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "placewright/ir/builder.h"
+#include "placewright/ir/plan_memory.h"
+#include "placewright/passes/placement.h"
+#include "test_machine.h"
+
+namespace placewright {
+namespace {
+
+// x, then for each of six states of 4 MB: h = exp(h * w).
+Graph layers(const std::optional<Pin>& pin = {}) {
+  Graph graph;
+  FunctionBuilder builder(graph, add_function(graph, "main"));
+  Type type(DType::f32, {1000, 1000});
+  Value h = builder.input("x", InputKind::argument, type);
+  std::vector<Value> weights;
+  builder.pin = pin;
+  for (int i = 0; i < 6; ++i) weights.push_back(builder.input("w" + std::to_string(i), InputKind::state, type));
+  for (Value weight : weights) h = builder("exp", {builder("mul", {h, weight})});
+  builder.function().results = {h};
+  return graph;
+}
+
+struct Planned {
+  PlacementPlan plan;
+  std::map<DeviceId, int64_t> peaks;
+};
+
+Planned plan_with(const Graph& graph, TestMachine& machine, int64_t bytes) {
+  for (DeviceSpec& spec : machine.machine.devices)
+    if (!spec.host_memory) spec.memory_bytes = bytes;
+  Planned planned{plan_placement(graph, machine.context), {}};
+  Graph compiled = run_passes(apply_placement(graph, planned.plan), machine.context, {}, "insert_transfers");
+  for (const DeviceMemoryPlan& device : plan_memory(compiled, 0).devices)
+    planned.peaks[device.device] = device.peak_bytes;
+  return planned;
+}
+
+const DeviceId first{"sim", 0}, second{"sim", 1};
+
+TEST(MemoryFit, RunsAtItsPeakAndKeepsBelowLess) {
+  TestMachine machine;
+  machine.context.targets.erase(second);
+  Planned free = plan_with(layers(), machine, 0);
+  int64_t peak = free.peaks.at(first);
+  ASSERT_GE(peak, 24000000);
+  Planned exact = plan_with(layers(), machine, peak);
+  EXPECT_FALSE(exact.plan.solved->is_limited);
+  EXPECT_EQ(exact.plan.solved->labels, free.plan.solved->labels);
+  for (int64_t cap : {peak - 1, peak / 2}) {
+    Planned less = plan_with(layers(), machine, cap);
+    EXPECT_TRUE(less.plan.solved->is_limited);
+    EXPECT_LE(less.peaks.at(first), cap);
+    EXPECT_GT(less.plan.solved->energy, free.plan.solved->energy);
+    EXPECT_LE(less.plan.solved->bound, less.plan.solved->energy);
+    EXPECT_THAT(less.plan.objective, testing::HasSubstr("within the devices' memories"));
+    bool has_cause = false;
+    for (const OpPlacement& op : less.plan.ops)
+      for (const RejectedDevice& rejected : op.rejected)
+        has_cause = has_cause || (rejected.device == first && rejected.kind == RejectionKind::memory);
+    EXPECT_TRUE(has_cause);
+  }
+}
+
+TEST(MemoryFit, TwoAcceleratorsShareWhatOneCannotHold) {
+  TestMachine machine;
+  int64_t peak = plan_with(layers(), machine, 0).peaks.at(first);
+  Planned shared = plan_with(layers(), machine, peak * 3 / 4);
+  EXPECT_LE(shared.peaks.at(first), peak * 3 / 4);
+  EXPECT_LE(shared.peaks.at(second), peak * 3 / 4);
+  auto on = [&](const DeviceId& device) {
+    return std::count_if(shared.plan.ops.begin(), shared.plan.ops.end(),
+                         [&](const OpPlacement& op) { return op.where.devices[0] == device; });
+  };
+  EXPECT_GT(on(first), 0);
+  EXPECT_GT(on(second), 0);
+}
+
+TEST(MemoryFit, WhatIsPinnedAndDoesNotFitIsRefusedWithItsLargestHolders) {
+  TestMachine machine;
+  machine.context.targets.erase(second);
+  Graph pinned = layers(Pin{first, {"train.cc", 7}});
+  int64_t peak = plan_with(pinned, machine, 0).peaks.at(first);
+  EXPECT_EQ(plan_with(pinned, machine, peak).peaks.at(first), peak);
+  try {
+    plan_with(pinned, machine, peak - 1);
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("a step needs " + std::to_string(peak) +
+                                                 " bytes of memory on sim:0, which has " + std::to_string(peak - 1)));
+    EXPECT_THAT(error.what(), testing::HasSubstr("it holds state w0 of 4000000 bytes, state w1"));
+  }
+}
+
+}  // namespace
+}  // namespace placewright

@@ -1,0 +1,56 @@
+// Programs whose branches gain by running on two accelerators at once are planned by when the last device is done.
+#include <algorithm>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "placewright/ir/builder.h"
+#include "placewright/passes/placement.h"
+#include "test_machine.h"
+
+namespace placewright {
+namespace {
+
+// Chains of `length` ops over 4 MB each, of one input or each of its own; every op takes 9 us on an accelerator, and a
+// copy 410 us.
+Graph chains(int count, int length) {
+  Graph graph;
+  FunctionBuilder builder(graph, add_function(graph, "main"));
+  Value x = builder.input("x", InputKind::argument, Type(DType::f32, {1000, 1000}));
+  for (int c = 0; c < count; ++c) {
+    Value h = x;
+    for (int i = 0; i < length; ++i) h = builder(i % 2 == c ? "exp" : "tanh", {h});
+    builder.function().results.push_back(h);
+  }
+  return graph;
+}
+
+TEST(PlaceAtOnce, TwoChainsRunOnTwoAccelerators) {
+  TestMachine machine;
+  PlacementPlan plan = plan_placement(chains(2, 100), machine.context);
+  EXPECT_THAT(plan.objective, testing::HasSubstr("time until the last device is done"));
+  int64_t makespan = plan.solved->makespan;
+  EXPECT_GE(makespan, plan.solved->makespan_bound);
+  EXPECT_LT(makespan, 410000 + 2 * 900000 + 410000);  // what one accelerator takes at least
+  EXPECT_NE(plan.ops[1].where, plan.ops[101].where);
+  bool is_later = false;
+  for (const OpPlacement& op : plan.ops)
+    for (const RejectedDevice& rejected : op.rejected) {
+      is_later = is_later || (rejected.kind == RejectionKind::dearer && rejected.seconds > 0);
+      EXPECT_GE(rejected.seconds, 0);
+    }
+  EXPECT_TRUE(is_later);
+  PlacementPlan again = plan_placement(chains(2, 100), machine.context);
+  EXPECT_EQ(print_plan(plan), print_plan(again));
+}
+
+TEST(PlaceAtOnce, OneChainStaysTogether) {
+  TestMachine machine;
+  PlacementPlan plan = plan_placement(chains(1, 100), machine.context);
+  EXPECT_EQ(plan.solved->makespan, 0);
+  EXPECT_THAT(plan.objective, testing::HasSubstr("sum of op times"));
+  for (size_t i = 2; i < plan.ops.size(); ++i) EXPECT_EQ(plan.ops[i].where, plan.ops[1].where);
+}
+
+}  // namespace
+}  // namespace placewright

@@ -1,0 +1,174 @@
+// The simulator's schedules against their rules, and placements by makespan against trying everything.
+#include "placewright/passes/placement_makespan.h"
+
+#include <algorithm>
+#include <map>
+
+#include <gtest/gtest.h>
+
+#include "random_problem.h"
+
+namespace placewright {
+namespace {
+
+constexpr int64_t unrunnable = PlacementProblem::unrunnable;
+
+// A program: groups read from earlier ones, and parameters, which are given and updated at the end.
+PlacementProblem random_program(std::mt19937& random, int labels, int groups) {
+  PlacementProblem problem{labels, {}, {}};
+  int scale = draw(random, 0, 1) ? 6 : 1000;
+  auto add = [&](int producer, std::vector<int> consumers, bool is_given) {
+    PlacementProblem::Value value{producer, std::move(consumers), {}, 0, is_given};
+    for (int from = 0; from < labels; ++from)
+      for (int to = 0; to < labels; ++to) value.moves.push_back(from == to ? 0 : draw(random, 0, scale));
+    problem.values.push_back(value);
+  };
+  for (int g = 0; g < groups; ++g) {
+    problem.costs.emplace_back();
+    for (int label = 0; label < labels; ++label) problem.costs.back().push_back(draw(random, 1, scale));
+    std::vector<int> consumers;
+    for (int c = g + 1; c < groups; ++c)
+      if (draw(random, 0, 2) == 0) consumers.push_back(c);
+    if (!consumers.empty()) add(g, consumers, false);
+  }
+  if (groups > 2 && draw(random, 0, 1)) add(groups - 1, {0}, true);  // the last one updates what the first one reads
+  return problem;
+}
+
+// The rules, one by one.
+void expect_valid(const PlacementProblem& problem, const Labels& labels, const Schedule& schedule) {
+  int64_t end = 0;
+  std::map<int, int64_t> device_free;
+  for (int g = 0; g < problem.groups(); ++g) {
+    const Schedule::Run& run = schedule.runs[g];
+    EXPECT_EQ(run.end - run.start, problem.costs[g][labels[g]]);
+    EXPECT_GE(run.start, device_free[labels[g]]);
+    device_free[labels[g]] = run.end;
+    end = std::max(end, run.end);
+  }
+  EXPECT_EQ(schedule.makespan, end);
+  std::map<std::pair<int, int>, int64_t> link_free, copied;  // of a link; of (value, label), the arrival
+  for (const Schedule::Copy& copy : schedule.copies) {
+    const PlacementProblem::Value& value = problem.values[copy.value];
+    EXPECT_EQ(copy.from, labels[value.producer]);
+    EXPECT_EQ(copy.end - copy.start, value.moves[copy.from * problem.labels + copy.to]);
+    int64_t made = value.is_given ? 0 : schedule.runs[value.producer].end;
+    int64_t& free = link_free[{copy.from, copy.to}];
+    EXPECT_EQ(copy.start, std::max(made, free));
+    free = copy.end;
+    EXPECT_TRUE(copied.emplace(std::pair(copy.value, copy.to), copy.end).second) << "copied twice";
+  }
+  for (size_t v = 0; v < problem.values.size(); ++v) {
+    const PlacementProblem::Value& value = problem.values[v];
+    for (int consumer : value.consumers) {
+      bool is_here = labels[consumer] == labels[value.producer];
+      int64_t there = is_here ? (value.is_given ? 0 : schedule.runs[value.producer].end)
+                              : copied.at({static_cast<int>(v), labels[consumer]});
+      EXPECT_GE(schedule.runs[consumer].start, there);
+    }
+  }
+  ASSERT_FALSE(schedule.critical.empty());
+  EXPECT_EQ(schedule.runs[schedule.critical.front()].end, end);
+}
+
+Labels random_labels(std::mt19937& random, const PlacementProblem& problem) {
+  Labels labels;
+  for (int g = 0; g < problem.groups(); ++g) labels.push_back(draw(random, 0, problem.labels - 1));
+  return labels;
+}
+
+TEST(PlacementMakespan, SchedulesKeepTheRules) {
+  std::mt19937 random(31);
+  for (int i = 0; i < (full_counts() ? 100000 : 2000); ++i) {
+    PlacementProblem problem = random_program(random, 2 + i % 3, 1 + i % 12);
+    Labels labels = random_labels(random, problem);
+    Schedule schedule = simulate(problem, labels);
+    expect_valid(problem, labels, schedule);
+    ASSERT_LE(makespan_bound(problem), schedule.makespan);
+    if (HasFailure()) FAIL() << "problem " << i;
+  }
+}
+
+TEST(PlacementMakespan, CyclesAndForeignOrdersStillRunEverything) {
+  std::mt19937 random(33);
+  for (int i = 0; i < 1000; ++i) {
+    PlacementProblem problem = random_problem(random, 2 + i % 2, 2 + i % 8);  // values run in all directions
+    Labels labels = random_labels(random, problem);
+    std::vector<int> order;
+    for (int g = 0; g < problem.groups(); ++g) order.push_back(draw(random, 0, 20));
+    Schedule schedule = simulate(problem, labels, order);
+    for (int g = 0; g < problem.groups(); ++g)
+      ASSERT_EQ(schedule.runs[g].end - schedule.runs[g].start, problem.costs[g][labels[g]]);
+    ASSERT_LE(makespan_bound(problem, order), schedule.makespan);
+    Labels by_heft = heft(problem, order);
+    ASSERT_EQ(by_heft.size(), labels.size());
+  }
+}
+
+TEST(PlacementMakespan, ParallelBranchesRunOnBothDevices) {
+  // A source, two branches of three groups of 100, a sink; a copy takes 10.
+  PlacementProblem problem{2, {}, {}};
+  for (int g = 0; g < 8; ++g) problem.costs.push_back({g == 0 || g == 7 ? 10 : 100, g == 0 || g == 7 ? 10 : 100});
+  auto add = [&](int producer, std::vector<int> consumers) {
+    problem.values.push_back({producer, std::move(consumers), {0, 10, 10, 0}});
+  };
+  add(0, {1, 4});
+  add(1, {2});
+  add(2, {3});
+  add(3, {7});
+  add(4, {5});
+  add(5, {6});
+  add(6, {7});
+  Solution serial = solve_placement(problem);
+  EXPECT_EQ(simulate(problem, serial.labels).makespan, 620);
+  MakespanSolution solution = solve_makespan(problem, serial.labels);
+  EXPECT_EQ(solution.makespan, 330);  // 10 + 10 + 300 + 10: the other branch's copy arrives meanwhile
+  EXPECT_EQ(solution.bound, 320);
+  EXPECT_NE(solution.labels[1], solution.labels[4]);
+}
+
+TEST(PlacementMakespan, CopiesOverOneLinkQueue) {
+  // Two values over one link, one after the other; over two links, at once.
+  PlacementProblem problem{3, {{5, 5, 5}, {1, 1, 1}, {1, 1, 1}}, {}};
+  std::vector<int64_t> moves{0, 20, 20, 20, 0, 20, 20, 20, 0};
+  problem.values.push_back({0, {1}, moves});
+  problem.values.push_back({0, {2}, moves});
+  EXPECT_EQ(simulate(problem, {0, 1, 1}).makespan, 5 + 20 + 20 + 1);
+  EXPECT_EQ(simulate(problem, {0, 1, 2}).makespan, 5 + 20 + 1);
+  EXPECT_EQ(simulate(problem, {0, 1, 1}).critical, (std::vector<int>{2, 0}));
+}
+
+TEST(PlacementMakespan, NearlyTheBestOfAllPlacements) {
+  std::mt19937 random(37);
+  int problems = full_counts() ? 2000 : 150, best_found = 0;
+  double sum = 0;
+  for (int i = 0; i < problems; ++i) {
+    PlacementProblem problem = random_program(random, 2 + i % 2, 3 + i % 6);
+    if (i % 4 == 0) problem.costs[0][0] = unrunnable;
+    MakespanSolution solution = solve_makespan(problem, solve_placement(problem).labels);
+    int64_t best = unrunnable;
+    for_all_placements(problem,
+                       [&](const Labels& labels) { best = std::min(best, simulate(problem, labels).makespan); });
+    ASSERT_LE(solution.bound, best);
+    ASSERT_GE(solution.makespan, best);
+    ASSERT_EQ(solution.makespan, simulate(problem, solution.labels).makespan);
+    best_found += solution.makespan == best;
+    sum += static_cast<double>(solution.makespan) / static_cast<double>(best);
+  }
+  EXPECT_GT(best_found, problems * 7 / 10);
+  EXPECT_LT(sum / problems, 1.05);
+  RecordProperty("optimal", best_found);
+  RecordProperty("mean", std::to_string(sum / problems));
+}
+
+TEST(PlacementMakespan, WhatDoesNotFitIsNoCandidate) {
+  std::mt19937 random(41);
+  PlacementProblem problem = random_program(random, 2, 8);
+  MakespanOptions options;
+  options.fits = [](const Labels& labels) { return std::count(labels.begin(), labels.end(), 1) <= 2; };
+  MakespanSolution solution = solve_makespan(problem, Labels(8, 0), options);
+  EXPECT_TRUE(options.fits(solution.labels));
+}
+
+}  // namespace
+}  // namespace placewright

@@ -1,0 +1,22 @@
+// How drift between plans is shown and judged: by `diff` and by `place --check`.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "command.h"
+#include "placewright/passes/plan_file.h"
+
+namespace placewright::tools {
+
+struct DriftReport {
+  std::string before, after;  // for people: files
+  std::vector<Drift> drifts;
+  std::vector<Drift> exceeded;  // limits; `what` names the limit
+  bool fails = false;
+};
+DriftReport compare(const PlanFile& before, const PlanFile& after, const DriftOptions& options);
+
+std::string print(const DriftReport& report, const DriftOptions& options);
+
+}  // namespace placewright::tools

@@ -1,0 +1,426 @@
+// The report for people at a terminal. Ops that one line of a module made, and that are where they are for one reason,
+// are one entry.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "command.h"
+#include "placement_report.h"
+
+namespace placewright::tools {
+namespace {
+
+constexpr int width = 100;
+constexpr size_t most_loads = 8;  // alike, that are listed one by one
+
+// Ops that are told of together.
+struct Entry {
+  std::vector<const OpPlacement*> ops;
+  double seconds = 0;
+};
+
+class TextReport {
+ public:
+  TextReport(const PlacementReport& report, bool every_op, bool colour)
+      : report_(report), plan_(report.placed.plan), every_op_(every_op), colour_(colour) {}
+
+  std::string run() {
+    summary();
+    devices();
+    ops();
+    cuts();
+    ledger();
+    memory();
+    pins();
+    islands();
+    hints();
+    list("Absent", plan_.absent);
+    std::vector<std::pair<std::string, int>> conflicts;  // layers of a stack have the same ones
+    for (const PinConflict& conflict : plan_.conflicts) {
+      auto at = std::find_if(conflicts.begin(), conflicts.end(),
+                             [&](const auto& known) { return known.first == conflict.message; });
+      if (at == conflicts.end())
+        conflicts.emplace_back(conflict.message, 1);
+      else
+        ++at->second;
+    }
+    std::vector<std::string> rows;
+    for (const auto& [message, count] : conflicts)
+      rows.push_back(count == 1 ? message : fmt::format("{} times: {}", count, message));
+    list("Conflicts of pins", rows);
+    return std::move(text_);
+  }
+
+ private:
+  void line(std::string_view text, int indent = 0, int hanging = -1) {
+    text_ += wrapped(std::string(static_cast<size_t>(indent), ' ') + std::string(text), width,
+                     hanging < 0 ? indent + 2 : hanging) +
+             "\n";
+  }
+  std::string shown(std::string_view text, int code) const {
+    return colour_ && !text.empty() ? marked(text, code) : std::string(text);
+  }
+  std::string shown_bold(std::string_view text) const { return shown(text, 1); }
+  void heading(std::string_view text) { text_ += "\n" + shown_bold(text) + "\n"; }
+  void list(std::string_view title, const std::vector<std::string>& rows) {
+    if (rows.empty()) return;
+    heading(title);
+    for (const std::string& row : rows) line(row, 2, 4);
+  }
+
+  // Each device in a colour of its own, the host in none.
+  std::string device(const DeviceId& id) const {
+    constexpr int codes[] = {0, 34, 33, 32, 35, 36, 31};
+    size_t number = 0;
+    const std::vector<DeviceSpec>& all = report_.placed.machine.devices;
+    while (number < all.size() && !(all[number].id == id)) ++number;
+    return number == 0 ? id.to_string() : shown(id.to_string(), codes[1 + (number - 1) % 6]);
+  }
+  // As wide as it looks: colours take no room.
+  static std::string padded(std::string text, size_t seen, size_t to) {
+    if (seen < to) text.append(to - seen, ' ');
+    return text;
+  }
+  std::string device_column(const DeviceId& id) const {
+    return padded(device(id), id.to_string().size(), device_width());
+  }
+  size_t device_width() const {
+    size_t widest = 5;
+    for (const DeviceSpec& spec : report_.placed.machine.devices) widest = std::max(widest, spec.id.to_string().size());
+    return widest;
+  }
+  static std::string shortened(const std::string& text, size_t most) {
+    return text.size() <= most ? text : text.substr(0, most - 3) + "...";
+  }
+
+  void summary() {
+    text_ +=
+        shown_bold(fmt::format("{} on {}", report_.model, report_.machine.empty() ? "this machine" : report_.machine)) +
+        "\n";
+    if (report_.proof && report_.proof->is_simulated)
+      line(fmt::format("All op times and transfers of a step add up to {}; its devices work at once.",
+                       duration_text(plan_.seconds)));
+    else if (plan_.seconds > 0)
+      line(fmt::format("A step takes {} ({}).", duration_text(plan_.seconds), plan_.objective));
+    else
+      line(fmt::format("Objective: {}.", plan_.objective));
+    if (report_.proof && report_.proof->chosen_seconds > 0) line(proof_text(*report_.proof));
+    if (report_.radius) line(radius_text(*report_.radius));
+    if (report_.timeline.seconds > 0)
+      line(fmt::format("Simulated, devices and links side by side: {}.", duration_text(report_.timeline.seconds)));
+    line(fmt::format("Copied between devices: {} in every step, {} once, at load.", bytes_text(plan_.bytes_per_step),
+                     bytes_text(plan_.bytes_at_load)));
+  }
+
+  static std::string proof_text(const PlacementProof& proof) {
+    const std::string chosen = duration_text(proof.chosen_seconds);
+    if (proof.is_simulated)
+      return fmt::format(
+          "Within {:.3g}% of what no placement undercuts: the last device is done after {}, not before {}.",
+          proof.gap() * 100, chosen, duration_text(proof.bound_seconds));
+    if (proof.is_optimal)
+      return fmt::format("Optimal: the flow of a minimum cut proves that what was left open cannot take less than {}.",
+                         chosen);
+    return fmt::format("Within {:.3g}% of optimal: what was left open takes {}, and cannot take less than {}.",
+                       proof.gap() * 100, chosen, duration_text(proof.bound_seconds));
+  }
+
+  std::string radius_text(const PlacementRadius& radius) const {
+    if (radius.relative == 0) return "Other placements cost as much: any error of a cost may make one of them better.";
+    std::string text =
+        fmt::format("{} while no cost errs by more than {:.2g}%",
+                    radius.is_proven ? "It stays optimal" : "No better placement is known", radius.relative * 100);
+    for (size_t i = 0; i < std::min<size_t>(radius.ops.size(), 3); ++i)
+      text += fmt::format("{}{}", i == 0 ? "; what decides is the time of " : ", ", shown_op(radius.ops[i]));
+    return text + ".";
+  }
+
+  const DeviceMemory* memory_of(const DeviceId& id) const {
+    for (const DeviceMemory& memory : report_.memory)
+      if (memory.device == id) return &memory;
+    return nullptr;
+  }
+
+  void devices() {
+    heading("Devices");
+    for (const DeviceSpec& spec : report_.placed.machine.devices) {
+      size_t count = 0;
+      double busy = 0;
+      for (const OpPlacement& op : plan_.ops)
+        if (op.where.devices.front() == spec.id) {
+          ++count;
+          busy += op.seconds;
+        }
+      const DeviceMemory* memory = memory_of(spec.id);
+      std::string row = fmt::format("  {}  {:<28}  {:>10}  {:>8}  {}", device_column(spec.id), shortened(spec.name, 28),
+                                    plural(count, "op"), busy > 0 ? duration_text(busy) : "",
+                                    memory ? "peak " + bytes_text(memory->peak_bytes) : "");
+      text_ += row.substr(0, row.find_last_not_of(' ') + 1) + "\n";
+    }
+  }
+
+  std::string key(const OpPlacement& op) const {
+    std::string key = fmt::format("{}|{}|{}|{}|{}", name(report_.origin(op).role), op.site.file, op.site.line,
+                                  op.where.devices.front().to_string(), op.reason);
+    for (const RejectedDevice& rejected : op.rejected)
+      key += fmt::format("|{} {} {}", rejected.device.to_string(), name(rejected.kind),
+                         rejected.kind == RejectionKind::dearer ? "" : rejected.cause);
+    return every_op_ ? key + "|" + std::to_string(op.op) : key;
+  }
+
+  void ops() {
+    std::map<std::string, size_t> module_numbers;
+    std::vector<std::pair<std::string, std::vector<Entry>>> modules;
+    std::map<std::pair<size_t, std::string>, size_t> numbers;
+    for (const OpPlacement& op : plan_.ops) {
+      const std::string& module = report_.modules[op.op];
+      size_t number = module_numbers.try_emplace(module, modules.size()).first->second;
+      if (number == modules.size()) modules.emplace_back(module, std::vector<Entry>());
+      std::vector<Entry>& entries = modules[number].second;
+      size_t entry = numbers.try_emplace({number, key(op)}, entries.size()).first->second;
+      if (entry == entries.size()) entries.emplace_back();
+      entries[entry].ops.push_back(&op);
+      entries[entry].seconds += op.seconds;
+    }
+    heading("Ops");
+    std::vector<std::pair<std::string, std::vector<std::string>>> kinds;  // text, and modules of which it is true
+    std::map<std::string, size_t> kind_numbers;
+    for (const auto& [module, entries] : modules) {
+      std::string before = std::move(text_);
+      text_.clear();
+      for (const Entry& entry : entries) print(entry);
+      std::string text = std::exchange(text_, std::move(before));
+      std::string pattern = every_op_ ? module + text : without(text, module);
+      size_t number = kind_numbers.try_emplace(std::move(pattern), kinds.size()).first->second;
+      if (number == kinds.size()) kinds.emplace_back(std::move(text), std::vector<std::string>());
+      kinds[number].second.push_back(module);
+    }
+    for (const auto& [text, alike] : kinds) {
+      if (kinds.size() > 1 || !alike.front().empty()) line(shown_bold(module_heading(alike)), 2, 4);
+      text_ += text;
+    }
+  }
+
+  // Layers of a stack differ in their names alone.
+  static std::string without(std::string text, const std::string& module) {
+    for (size_t at = 0; !module.empty() && (at = text.find(module, at)) != std::string::npos; at += 1)
+      text.replace(at, module.size(), "*");
+    std::erase(text, ' ');
+    std::erase(text, '\n');
+    return text;
+  }
+
+  static std::string module_heading(const std::vector<std::string>& alike) {
+    std::string heading = alike.front().empty() ? "outside modules" : alike.front();
+    if (alike.size() == 1) return heading;
+    heading += fmt::format(", and {} like it: {}", alike.size() - 1, alike[1]);
+    return alike.size() == 2 ? heading : heading + (alike.size() == 3 ? ", " : " ... ") + alike.back();
+  }
+
+  // "add, mul x 3"
+  static std::string contents(const Entry& entry) {
+    std::vector<std::pair<std::string, int>> counts;
+    for (const OpPlacement* op : entry.ops) {
+      auto at = std::find_if(counts.begin(), counts.end(), [&](const auto& count) { return count.first == op->what; });
+      if (at == counts.end())
+        counts.emplace_back(op->what, 1);
+      else
+        ++at->second;
+    }
+    std::string text;
+    for (const auto& [what, count] : counts)
+      text += (text.empty() ? "" : ", ") + what + (count > 1 ? fmt::format(" x {}", count) : "");
+    return text;
+  }
+
+  void print(const Entry& entry) {
+    const OpPlacement& first = *entry.ops.front();
+    const DeviceId& on = first.where.devices.front();
+    const std::string what = contents(entry), time = entry.seconds > 0 ? duration_text(entry.seconds) : "";
+    const std::string site = first.site.file.empty() ? "" : first.site.to_string();
+    constexpr size_t what_width = 44;
+    if (what.size() > what_width) {
+      line(what, 4, 6);
+      text_ += fmt::format("    {:<{}}", "", what_width);
+    } else {
+      text_ += fmt::format("    {:<{}}", what, what_width);
+    }
+    std::string rest = fmt::format("  {}  {:>8}  {}", device_column(on), time, shown(site, 2));
+    rest.erase(rest.find_last_not_of(' ') + 1);
+    text_ += rest + "\n";
+    line(first.reason, 6, 8);
+    std::vector<std::pair<std::string, std::string>> causes;  // and devices of which each is true
+    for (size_t i = 0; i < first.rejected.size(); ++i) {
+      if (first.rejected[i].kind == RejectionKind::absent) continue;  // said once, at the end
+      std::string cause = rejection(entry, i), device = first.rejected[i].device.to_string();
+      auto at = std::find_if(causes.begin(), causes.end(), [&](const auto& known) { return known.first == cause; });
+      if (at == causes.end())
+        causes.emplace_back(std::move(cause), std::move(device));
+      else
+        at->second += ", " + device;
+    }
+    for (const auto& [cause, devices] : causes) line(fmt::format("not {}: {}", devices, cause), 6, 8);
+  }
+
+  static std::string rejection(const Entry& entry, size_t number) {
+    const RejectedDevice& first = entry.ops.front()->rejected[number];
+    double least = first.seconds, most = first.seconds;
+    for (const OpPlacement* op : entry.ops) {
+      least = std::min(least, op->rejected[number].seconds);
+      most = std::max(most, op->rejected[number].seconds);
+    }
+    std::string cause = first.cause;
+    if (first.kind == RejectionKind::dearer && entry.ops.size() > 1)
+      cause = fmt::format("dearer by {}{} if one alone ran there", duration_text(least),
+                          most > least ? " to " + duration_text(most) : "");
+    else if (first.kind == RejectionKind::pinned || first.cause == entry.ops.front()->reason)
+      cause = first.kind == RejectionKind::pinned ? "pinned" : "for the same reason";
+    return cause;
+  }
+
+  void cuts() {
+    if (report_.cuts.empty()) return;
+    heading("Cut edges");
+    for (const CutEdge& cut : report_.cuts) {
+      std::string readers;
+      if (!cut.readers.empty()) {
+        const OpPlacement& reader = plan_.ops[cut.readers.front()];
+        readers = fmt::format(", read by {}{}{}", reader.what,
+                              reader.site.file.empty() ? "" : " (" + reader.site.to_string() + ")",
+                              cut.readers.size() > 1 ? fmt::format(" and {} more", cut.readers.size() - 1) : "");
+      }
+      const OpPlacement& made = plan_.ops[cut.value.op];
+      line(fmt::format("{} {} -> {}: {}{} made by {}{}{}", cut.at_load ? "once" : "step", device(cut.from),
+                       device(cut.to), bytes_text(cut.bytes),
+                       cut.seconds > 0 ? ", " + duration_text(cut.seconds) + "," : ",", made.what,
+                       made.site.file.empty() ? "" : " (" + made.site.to_string() + ")", readers),
+           2, 4);
+    }
+  }
+
+  void ledger() {
+    heading(fmt::format("Transfer ledger: {} a step, {} at load", bytes_text(plan_.bytes_per_step),
+                        bytes_text(plan_.bytes_at_load)));
+    std::map<std::string, std::vector<const PlannedTransfer*>> loads;  // by from, to and why
+    auto key = [](const PlannedTransfer& transfer) {
+      return fmt::format("{} -> {} {}", transfer.from.to_string(), transfer.to.to_string(), transfer.why);
+    };
+    for (const PlannedTransfer& transfer : plan_.transfers)
+      if (transfer.at_load) loads[key(transfer)].push_back(&transfer);
+    for (const PlannedTransfer& transfer : plan_.transfers) {
+      if (transfer.at_load && !every_op_ && loads[key(transfer)].size() > most_loads) {
+        if (loads[key(transfer)].front() == &transfer) print_loads(loads[key(transfer)]);
+        continue;
+      }
+      line(fmt::format("{} {} {} -> {} {}{}: {}{}", transfer.at_load ? "once" : "step", transfer.what,
+                       device(transfer.from), device(transfer.to), bytes_text(transfer.bytes),
+                       transfer.seconds > 0 ? ", " + duration_text(transfer.seconds) : "", transfer.why,
+                       transfer.site.file.empty() ? "" : ", " + transfer.site.to_string()),
+           2, 4);
+    }
+  }
+
+  void print_loads(const std::vector<const PlannedTransfer*>& loads) {
+    int64_t bytes = 0;
+    for (const PlannedTransfer* load : loads) bytes += load->bytes;
+    line(fmt::format("once {}, {} ... {} {} -> {} {}: {}, each of them", plural(loads.size(), "value"),
+                     loads.front()->what, loads.back()->what, device(loads.front()->from), device(loads.front()->to),
+                     bytes_text(bytes), loads.front()->why),
+         2, 4);
+  }
+
+  // Bytes over the launches of a step in 64 columns, each its largest.
+  std::string chart(const DeviceMemory& memory) const {
+    constexpr int columns = 64;
+    static constexpr const char* bars[] = {" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    const auto launches = static_cast<int64_t>(report_.launches.size()) + 1;
+    std::vector<int64_t> largest(columns, 0);
+    for (size_t i = 0; i < memory.points.size(); ++i) {
+      int64_t begin = memory.points[i].launch;
+      int64_t end = i + 1 < memory.points.size() ? memory.points[i + 1].launch : launches;
+      for (int64_t c = begin * columns / launches; c <= std::min<int64_t>((end * columns - 1) / launches, columns - 1);
+           ++c)
+        largest[c] = std::max(largest[c], memory.points[i].bytes);
+    }
+    std::string text;
+    for (int64_t bytes : largest)
+      text += bars[memory.peak_bytes > 0 ? (bytes * 8 + memory.peak_bytes - 1) / memory.peak_bytes : 0];
+    return text;
+  }
+
+  void pins() {
+    if (report_.pins.empty()) return;
+    heading("Prices of pins");
+    for (const PinPrice& pin : report_.pins) {
+      std::string price = "without it there is no placement";
+      if (pin.seconds)
+        price = *pin.seconds > 0   ? fmt::format("a step takes {} longer for it", duration_text(*pin.seconds))
+                : *pin.seconds < 0 ? fmt::format("a step takes {} less for it", duration_text(-*pin.seconds))
+                                   : "free";
+      line(fmt::format("{} at {}, {}: {}", device(pin.device), pin.site.to_string(), plural(pin.ops, "op"), price), 2,
+           4);
+    }
+  }
+
+  void islands() {
+    constexpr size_t most = 6;
+    size_t told = 0;
+    for (const PlacementIsland& island : report_.islands) {
+      if (told == most) break;
+      if (told++ == 0) heading("Islands: what a step would take longer with all of one elsewhere");
+      std::string costs;
+      for (const auto& [id, seconds] : island.elsewhere)
+        costs += fmt::format("{}{} on {}", costs.empty() ? "" : ", ", duration_text(seconds), device(id));
+      line(fmt::format("{}, {} from {} to {}: {}", device(island.device), plural(island.ops.size(), "op"),
+                       shown_op(island.ops.front()), shown_op(island.ops.back()), costs),
+           2, 4);
+    }
+  }
+
+  std::string shown_op(int32_t number) const {
+    const OpPlacement& op = plan_.ops[number];
+    return op.site.file.empty() ? op.what : fmt::format("{} ({})", op.what, op.site.to_string());
+  }
+
+  void hints() {
+    std::vector<std::string> rows;
+    for (const PlacementHint& hint : report_.hints)
+      rows.push_back(hint.seconds > 0 ? fmt::format("{} less: {}", duration_text(hint.seconds), hint.text) : hint.text);
+    list("Hints", rows);
+  }
+
+  void memory() {
+    heading("Memory over the launches of a step");
+    if (!report_.unplanned_memory.empty()) line(report_.unplanned_memory, 2);
+    for (const DeviceMemory& memory : report_.memory) {
+      const bool is_launch = memory.peak_launch < static_cast<int32_t>(report_.launches.size());
+      text_ += fmt::format("  {}  {}\n", device_column(memory.device), chart(memory));
+      line(fmt::format("peak {}{} at {}; arena {}", bytes_text(memory.peak_bytes),
+                       memory.capacity_bytes > 0 ? " of " + bytes_text(memory.capacity_bytes) : "",
+                       is_launch ? report_.launches[memory.peak_launch] : "the end of the step",
+                       bytes_text(memory.arena_bytes)),
+           4);
+      for (size_t i = 0; i < std::min<size_t>(memory.holders.size(), 5); ++i) {
+        const MemoryHolder& holder = memory.holders[i];
+        line(fmt::format("{}  {}, {}{}", bytes_text(holder.bytes), holder.what, holder.kind,
+                         holder.site.file.empty() ? "" : ", " + holder.site.to_string()),
+             6, 8);
+      }
+    }
+  }
+
+  const PlacementReport& report_;
+  const PlacementPlan& plan_;
+  bool every_op_, colour_;
+  std::string text_;
+};
+
+}  // namespace
+
+std::string placement_text(const PlacementReport& report, bool every_op, bool colour) {
+  return TextReport(report, every_op, colour).run();
+}
+
+}  // namespace placewright::tools
