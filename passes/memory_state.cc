@@ -75,21 +75,34 @@ void MemoryState::move(int group, int to) {
 
 namespace {
 
-// Moves single groups while that gains and fits.
+// Moves the groups to a label if that gains and fits.
+bool try_move(const PlacementProblem& problem, MemoryState& state, const std::vector<int>& groups, int to) {
+  const int64_t energy = state.energy(), excess = state.excess();
+  std::vector<std::pair<int, int>> moved;  // group, its label before
+  for (int g : groups) {
+    int from = state.labels()[g];
+    if (from == to || problem.costs[g][to] >= unrunnable) continue;
+    moved.emplace_back(g, from);
+    state.move(g, to);
+  }
+  if (state.energy() < energy && state.excess() <= excess) return true;
+  for (; !moved.empty(); moved.pop_back()) state.move(moved.back().first, moved.back().second);
+  return false;
+}
+
+// Moves single groups, and in small problems both ends of a value, while that gains and fits.
 void settle(const PlacementProblem& problem, MemoryState& state) {
+  constexpr int few_groups = 1024;
   for (int round = 0; round < 8; ++round) {
     bool gained = false;
     for (int g = 0; g < problem.groups(); ++g)
-      for (int to = 0; to < problem.labels; ++to) {
-        int from = state.labels()[g];
-        if (to == from || problem.costs[g][to] >= unrunnable || state.growth(g, to) >= 0) continue;
-        int64_t before = state.excess();
-        state.move(g, to);
-        if (state.excess() > before)
-          state.move(g, from);
-        else
-          gained = true;
-      }
+      for (int to = 0; to < problem.labels; ++to)
+        if (to != state.labels()[g] && problem.costs[g][to] < unrunnable && state.growth(g, to) < 0)
+          gained = try_move(problem, state, {g}, to) || gained;
+    for (size_t v = 0; v < problem.values.size() && problem.groups() <= few_groups && !gained; ++v)
+      for (int consumer : problem.values[v].consumers)
+        for (int to = 0; to < problem.labels; ++to)
+          gained = try_move(problem, state, {problem.values[v].producer, consumer}, to) || gained;
     if (!gained) return;
   }
 }

@@ -54,12 +54,14 @@ class CapSolver {
         "limits of another problem");
     Solution free = solve_placement(problem_);
     result_.bound = free.is_optimal ? free.energy : certify(problem_).bound;
-    if (offer(MemoryState(capped_, free.labels))) return finish();
-    if (find_shortage()) return finish();
-    if (!solve_alike_as_one()) price_memories(free.labels);
     int free_groups = 0;
     for (const std::vector<int64_t>& costs : problem_.costs) free_groups += choices(costs) > 1;
-    if (free_groups <= 12 && problem_.groups() <= 512) {
+    const bool is_small = free_groups <= 12 && problem_.groups() <= 512;
+    bool fits = offer(MemoryState(capped_, free.labels));
+    if (fits && (free.is_optimal || !is_small)) return finish();
+    if (find_shortage()) return finish();
+    if (!fits && !solve_alike_as_one()) price_memories(free.labels);
+    if (is_small) {
       Labels best = enumerate_placements(capped_, found_ ? result_.labels : Labels{});
       if (!best.empty()) {
         offer(MemoryState(capped_, best));
@@ -237,7 +239,12 @@ class CapSolver {
   // at that price replaces one of them, until neither is undercut.
   Labels price_memory(int label, Labels full) {
     MemoryState over_cap(capped_, std::move(full));
-    MemoryState within(capped_, emptied(label));
+    MemoryState within(capped_, emptied(label, false));
+    // What is read there but kept elsewhere needs buffers; without its readers, none.
+    if (within.used()[label] > limits_.caps[label]) {
+      MemoryState empty(capped_, emptied(label, true));
+      if (empty.used()[label] < within.used()[label]) within = std::move(empty);
+    }
     if (within.used()[label] > limits_.caps[label]) {
       mend(capped_, within);
       offer(within);
@@ -266,11 +273,11 @@ class CapSolver {
                                                                                       : within.labels();
   }
 
-  // The best placement that leaves nothing on the label which could be elsewhere.
-  Labels emptied(int label) const {
+  // The best placement that leaves nothing on the label which could be elsewhere and holds memory, or nothing at all.
+  Labels emptied(int label, bool of_all) const {
     PlacementProblem other = problem_;
     for (int g = 0; g < problem_.groups(); ++g)
-      if (limits_.bytes[g][label] > 0 && choices(problem_.costs[g]) > 1) other.costs[g][label] = unrunnable;
+      if ((of_all || limits_.bytes[g][label] > 0) && choices(problem_.costs[g]) > 1) other.costs[g][label] = unrunnable;
     return solve_placement(other).labels;
   }
 

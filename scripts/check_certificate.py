@@ -44,7 +44,7 @@ def split(words, *marks):
     return parts + [words[begin:]]
 
 
-def check(text):
+def prove(text):
     lines = text.split("\n")
     need(lines[0] == "placewright plan 1", "not a plan of version 1")
     need(lines[-2:] == ["end", ""], "the plan has no end")
@@ -132,6 +132,13 @@ def check(text):
         return f"optimal: {energy} ns, {len(groups)} groups, {len(values)} values"
     above = f"{(energy / flow - 1) * 100:.2f}% above" if flow else "above"
     return f"bounded: {energy} ns, no placement on these {k} devices below {flow} ns in the sum of all times ({above})"
+
+
+def check(text):
+    try:
+        return prove(text)
+    except (IndexError, ValueError) as error:
+        raise Wrong(f"a damaged line: {error}") from None
 
 
 def main():
