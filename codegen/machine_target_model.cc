@@ -68,7 +68,7 @@ class MachineLaunchModel final : public LaunchModel {
   enum class Kind : uint8_t { moves, computes, reduces, product, stands_alone };
   struct Work {
     Kind kind;
-    double operands, results;  // bytes
+    double operands, results;  // elements
   };
 
   const Work& work_of(int32_t op) {
