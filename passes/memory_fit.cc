@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <optional>
 
 #include <fmt/core.h>
 
@@ -85,6 +86,7 @@ class MemoryFit {
   // What is alive at the peaks that were seen has a price; the last attempt counts everything that a group makes.
   FittedPlacement shrink(FittedPlacement fitted, Need need) {
     Need nearest = need;
+    std::optional<Need> best = best_of_single_devices(fitted);
     std::vector<int64_t> counted = states_;
     constexpr int attempts = 5;
     for (int attempt = 0; attempt < attempts; ++attempt) {
@@ -92,22 +94,37 @@ class MemoryFit {
         count_alive(need, fitted.caps, counted);
       else
         count_all(counted);
-      CappedSolution solution = solve_with_memory(problem_without_streams(), limits(need, fitted.caps, counted));
-      need = plan(solution.labels);
+      need = plan(solve_with_memory(problem_without_streams(), limits(need, fitted.caps, counted)).labels);
       int64_t over = excess(need, fitted.caps);
       if (over < excess(nearest, fitted.caps)) nearest = need;
       if (over > 0) continue;
-      fitted.is_limited = true;
-      fitted.labels = std::move(solution.labels);
-      fitted.energy = solution.energy;
-      fitted.peaks = need.peaks;
-      // Whatever fits holds its states at least.
-      MemoryLimits least{fitted.caps, {}, folded_order()};
-      for (int64_t state : states_) least.bytes.emplace_back(devices_.size(), state);
-      fitted.bound = std::max(fitted.bound, solve_with_memory(problem_without_streams(), least).bound);
-      return fitted;
+      if (!best || energy(problem_, need.labels) < energy(problem_, best->labels)) best = std::move(need);
+      break;
     }
-    refuse(nearest, fitted.caps);
+    if (!best) refuse(nearest, fitted.caps);
+    fitted.is_limited = true;
+    fitted.energy = energy(problem_, best->labels);
+    fitted.labels = std::move(best->labels);
+    fitted.peaks = std::move(best->peaks);
+    // Whatever fits holds its states at least.
+    MemoryLimits least{fitted.caps, {}, folded_order()};
+    for (int64_t state : states_) least.bytes.emplace_back(devices_.size(), state);
+    fitted.bound = std::max(fitted.bound, solve_with_memory(problem_without_streams(), least).bound);
+    return fitted;
+  }
+
+  // The cheapest that fits of those with all that can on one device: coarse, but what fits so is never refused.
+  std::optional<Need> best_of_single_devices(const FittedPlacement& fitted) const {
+    std::optional<Need> best;
+    for (int label = 0; label < problem_.labels; ++label) {
+      Labels labels = fitted.labels;
+      for (size_t g = 0; g < labels.size(); ++g)
+        if (problem_.costs[g][label] < PlacementProblem::unrunnable) labels[g] = label;
+      if (best && energy(problem_, labels) >= energy(problem_, best->labels)) continue;
+      Need need = plan(labels);
+      if (excess(need, fitted.caps) == 0) best = std::move(need);
+    }
+    return best;
   }
 
   void count_alive(const Need& need, const std::vector<int64_t>& caps, std::vector<int64_t>& counted) const {

@@ -81,6 +81,29 @@ TEST(MemoryFit, TwoAcceleratorsShareWhatOneCannotHold) {
   EXPECT_GT(on(second), 0);
 }
 
+// A product, two unary ops and an update: alone on the host it fits, whatever the accelerators hold.
+TEST(MemoryFit, WhatFitsOnOneDeviceIsNotRefused) {
+  Graph graph;
+  FunctionBuilder builder(graph, add_function(graph, "main"));
+  Type type(DType::f32, {512, 512});
+  Value x = builder.input("x", InputKind::argument, type), weight = builder.input("w", InputKind::state, type);
+  Value product = builder("dot_general", {x, weight}, {{"lhs_contracting", Sizes{1}}, {"rhs_contracting", Sizes{0}}});
+  Value tanh = builder("tanh", {product}), exp = builder("exp", {tanh}), sub = builder("sub", {weight, tanh});
+  builder.function().results = {exp};
+  builder.function().updates = {{weight, sub}};
+  TestMachine machine;
+  int64_t bytes = builder.function().tensor(x).bytes();
+  int64_t cheapest = plan_with(graph, machine, 0).plan.solved->energy, before = cheapest;
+  for (int64_t cap = 6 * bytes; cap > 0; cap -= bytes / 2) {
+    Planned planned = plan_with(graph, machine, cap);
+    EXPECT_LE(planned.peaks[first], cap);
+    EXPECT_LE(planned.peaks[second], cap);
+    EXPECT_GE(planned.plan.solved->energy, cheapest);
+    before = planned.plan.solved->energy;
+  }
+  EXPECT_GT(before, cheapest);
+}
+
 TEST(MemoryFit, WhatIsPinnedAndDoesNotFitIsRefusedWithItsLargestHolders) {
   TestMachine machine;
   machine.context.targets.erase(second);
