@@ -38,7 +38,8 @@ std::vector<std::string> candidates(const SharedLibrary::Search& search) {
 
 std::string path_of(void* handle, const std::string& candidate) {
   link_map* map = nullptr;
-  if (::dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&map)) == 0 && map && map->l_name && *map->l_name) return map->l_name;
+  if (::dlinfo(handle, RTLD_DI_LINKMAP, static_cast<void*>(&map)) == 0 && map && map->l_name && *map->l_name)
+    return map->l_name;
   return candidate;
 }
 

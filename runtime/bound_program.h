@@ -17,8 +17,8 @@ struct BoundInstruction {
   const Instruction* instruction = nullptr;
   int launch = -1;
   bool is_judged = false;  // of a launch: its status is known when it returns, and must be ok
-  int event = -1;    // to be recorded behind it; of a Wait: the one it waits for
-  std::string name;  // for errors and traces
+  int event = -1;          // to be recorded behind it; of a Wait: the one it waits for
+  std::string name;        // for errors and traces
 };
 
 struct BoundLaunch {

@@ -15,7 +15,8 @@ State::Fill filled_with(const HostTensor& value) {
 
 }  // namespace
 
-State::State(const HostTensor& initial, Site made) : State(initial.dtype(), initial.sizes(), filled_with(initial), made) {}
+State::State(const HostTensor& initial, Site made)
+    : State(initial.dtype(), initial.sizes(), filled_with(initial), made) {}
 
 State::State(DType dtype, Sizes sizes, Fill fill, Site made)
     : dtype_(dtype), sizes_(std::move(sizes)), fill_(std::move(fill)), made_(made) {}

@@ -58,7 +58,7 @@ HostImage::HostImage(std::vector<KernelEntry> entries, std::shared_ptr<const Hos
 void HostImage::run(const KernelLaunch& launch, ThreadPool& pool) const {
   for (const Phase& phase : phases_[static_cast<size_t>(launch.entry)]) {
     if (launch.status && *launch.status != 0) return;  // what follows must not see what went wrong
-    if (phase.extent / 2 < phase.grain) {  // not worth two threads
+    if (phase.extent / 2 < phase.grain) {              // not worth two threads
       phase.function(launch.buffers, launch.scalars, 0, phase.extent, launch.status);
       continue;
     }

@@ -1,4 +1,5 @@
-// Every op x dtype of the table through schedule, loops, LLVM and loader, against `evaluate`; registered from the table.
+// Every op x dtype of the table through schedule, loops, LLVM and loader, against `evaluate`; registered from the
+// table.
 #include <gtest/gtest.h>
 
 #include "derived_cases.h"
@@ -54,8 +55,9 @@ const bool registered = [] {
     for (const OpEntry& entry : op_table()) {
       if (!can_lower(entry)) continue;
       std::string name(entry.name);
-      ::testing::RegisterTest(("DerivedKernels_" + level.substr(7)).c_str(), name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
-                              [&entry, level]() -> ::testing::Test* { return new DerivedKernels(entry, level, false); });
+      ::testing::RegisterTest(
+          ("DerivedKernels_" + level.substr(7)).c_str(), name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
+          [&entry, level]() -> ::testing::Test* { return new DerivedKernels(entry, level, false); });
       if (level != levels().front()) continue;
       ::testing::RegisterTest("DerivedKernels_checked", name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
                               [&entry, level]() -> ::testing::Test* { return new DerivedKernels(entry, level, true); });

@@ -1,9 +1,9 @@
 #include "run_kernel.h"
 
-#include <gtest/gtest.h>
-
 #include <cstring>
 #include <string>
+
+#include <gtest/gtest.h>
 
 #include "placewright/codegen/apply_schedule.h"
 #include "placewright/runtime/host_code/host_code.h"

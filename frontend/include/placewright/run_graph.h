@@ -53,8 +53,8 @@ struct GraphRun {
   int64_t load_transfer_bytes = 0;  // before it
 };
 
-// Runs main once, by a plan file or by none. `inputs` gives every argument, state and constant by its name; symbolic sizes are taken from them.
-// Error names the input that is missing, unknown, or of another dtype or shape.
+// Runs main once, by a plan file or by none. `inputs` gives every argument, state and constant by its name; symbolic
+// sizes are taken from them. Error names the input that is missing, unknown, or of another dtype or shape.
 GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& inputs, const PlanFile* plan = nullptr);
 
 }  // namespace placewright

@@ -21,7 +21,8 @@ struct SessionOptions {
   bool strict = false;               // an unasked-for transfer is an error before anything runs, not a printed line
   std::string cache_directory = {};  // of compiled programs; empty: the user's cache folder
   bool use_cache = true;
-  bool use_calibration = true;  // several devices: plan with what `placewright machine --calibrate` found in that folder
+  // Several devices: plan with what `placewright machine --calibrate` found in that folder.
+  bool use_calibration = true;
   bool check_bounds = false;                               // generated code checks every access
   bool check_memory = false;                               // arenas get canaries and NaN poison
   std::function<void(std::string_view line)> notice = {};  // where notices go; empty: standard error

@@ -80,13 +80,26 @@ void exercise_relocations(void* const* buffers, const int64_t* scalars, int64_t,
   out[3] = static_cast<double>(++counter_in_bss[3]);
   out[4] = words[scalars[2]][1];
   switch (scalars[1]) {
-    case 0: out[5] = 17; break;
-    case 1: out[5] = polynomial(out[0]); break;
-    case 2: out[5] = 23 + out[1]; break;
-    case 3: out[5] = out[0] * 7; break;
-    case 4: out[5] = -4; break;
-    case 5: out[5] = out[2] + 100; break;
-    default: out[5] = 0;
+    case 0:
+      out[5] = 17;
+      break;
+    case 1:
+      out[5] = polynomial(out[0]);
+      break;
+    case 2:
+      out[5] = 23 + out[1];
+      break;
+    case 3:
+      out[5] = out[0] * 7;
+      break;
+    case 4:
+      out[5] = -4;
+      break;
+    case 5:
+      out[5] = out[2] + 100;
+      break;
+    default:
+      out[5] = 0;
   }
 }
 

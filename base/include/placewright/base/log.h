@@ -15,7 +15,8 @@ inline void log_warning(std::string_view line) { log(LogLevel::warning, line); }
 // What is below `level` is dropped; info at first.
 void set_log_level(LogLevel level);
 
-// Sends the lines elsewhere (a test, a progress bar that must not be torn) while it lives. Not to be nested across threads.
+// Sends the lines elsewhere (a test, a progress bar that must not be torn) while it lives. Not to be nested across
+// threads.
 class LogCapture {
  public:
   using Sink = std::function<void(LogLevel, std::string_view)>;

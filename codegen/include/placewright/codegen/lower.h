@@ -12,7 +12,8 @@ namespace placewright {
 // elements is composed into the accesses of its readers, elementwise ops join the stage that made their operand (its
 // body, or the epilogue of a reduction), and what remains are stages over local buffers. Each op keeps its rounding.
 // Inputs of the function come first among the buffers, then its results. Error if an op has no lowering.
-// `split` decides the splits of each op's reductions on the op's own kernel, on row-major operands, before it is joined.
+// `split` decides the splits of each op's reductions on the op's own kernel, on row-major operands, before it is
+// joined.
 using SplitReductions = std::function<void(StructuredKernel&)>;
 StructuredKernel lower_function(const Graph& graph, FunctionId function, const SplitReductions& split = {});
 

@@ -22,8 +22,8 @@ struct Loop {
   friend bool operator==(const Loop&, const Loop&) = default;
 };
 
-// Copies the whole buffer of an access into a local one of another layout before the stage runs, so that the stage reads
-// it with stride 1 (order, blocks) or without guards (padding). A phase of its own, with its own schedule.
+// Copies the whole buffer of an access into a local one of another layout before the stage runs, so that the stage
+// reads it with stride 1 (order, blocks) or without guards (padding). A phase of its own, with its own schedule.
 struct Pack {
   int access = 0;
   Layout layout;

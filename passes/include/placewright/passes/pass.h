@@ -16,8 +16,8 @@
 
 namespace placewright {
 
-struct Machine;  // ir/machine.h
-struct Profile;  // ir/profile.h
+struct Machine;   // ir/machine.h
+struct Profile;   // ir/profile.h
 struct PlanFile;  // passes/plan_file.h
 
 struct PassOptions {
@@ -26,7 +26,8 @@ struct PassOptions {
   bool strict = false;
   int64_t max_bytes_per_step = -1;       // Error if the planned transfers of a step exceed it; -1: no limit
   int64_t fold_limit_bytes = 64 * 1024;  // constants larger than this are not made at compile time
-  std::map<std::string, Layout> state_layouts;  // of states, by name, that an earlier executable settled: they keep them
+  // Of states, by name, that an earlier executable settled: they keep them.
+  std::map<std::string, Layout> state_layouts;
 };
 
 // What passes may know. The pointers must outlive the passes; all of it is read-only.

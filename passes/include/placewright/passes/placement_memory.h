@@ -44,9 +44,9 @@ struct CappedSolution {
   double gap() const { return energy > bound ? static_cast<double>(energy - bound) / static_cast<double>(energy) : 0; }
 };
 
-// At most twelve groups with a choice, of at most 512: exact. Else the memory of a device that is too full gets a price for a byte,
-// found by the secant method (a Lagrangian relaxation, which also gives the bound), and what is left free is filled.
-// Devices that are alike are first taken as one and then split along the folded order.
+// At most twelve groups with a choice, of at most 512: exact. Else the memory of a device that is too full gets a price
+// for a byte, found by the secant method (a Lagrangian relaxation, which also gives the bound), and what is left free
+// is filled. Devices that are alike are first taken as one and then split along the folded order.
 CappedSolution solve_with_memory(const PlacementProblem& problem, const MemoryLimits& limits);
 
 }  // namespace placewright
