@@ -9,7 +9,7 @@ namespace capture {
 HostTensor value_of(const Tensor& tensor, Site where) {
   if (!tensor.is_defined()) throw Error("an undefined tensor was read: expected one to be assigned first");
   Node& node = *tensor.node();
-  if (node.kind == Node::Kind::state) return node.state->read();
+  if (node.state) return node.state->read();  // `kind` may become `value` meanwhile
   if (node.depends_on_argument)
     throw Error(
         fmt::format("a tensor was read while a function is compiled, where it has no value yet: return it from the "
