@@ -5,7 +5,7 @@
 namespace placewright {
 namespace {
 
-constexpr uint64_t version = 2;
+constexpr uint64_t version = 3;
 
 class Writer {
  public:
@@ -67,6 +67,9 @@ void write(Writer& out, const KernelImage& image) {
       out.text(phase.symbol);
       out.number(static_cast<uint64_t>(phase.extent));
       out.number(static_cast<uint64_t>(phase.grain));
+      for (int64_t size : phase.groups) out.number(static_cast<uint64_t>(size));
+      for (int64_t size : phase.group_threads) out.number(static_cast<uint64_t>(size));
+      out.number(static_cast<uint64_t>(phase.shared_bytes));
     }
     out.number(entry.workspace_bytes.size());
     for (int64_t bytes : entry.workspace_bytes) out.number(static_cast<uint64_t>(bytes));
@@ -83,11 +86,14 @@ KernelImage read_image(Reader& in) {
   image.entries.resize(in.count(24));
   for (KernelEntry& entry : image.entries) {
     entry.name = in.text();
-    entry.phases.resize(in.count(24));
+    entry.phases.resize(in.count(80));
     for (KernelPhase& phase : entry.phases) {
       phase.symbol = in.text();
       phase.extent = static_cast<int64_t>(in.number());
       phase.grain = static_cast<int64_t>(in.number());
+      for (int64_t& size : phase.groups) size = static_cast<int64_t>(in.number());
+      for (int64_t& size : phase.group_threads) size = static_cast<int64_t>(in.number());
+      phase.shared_bytes = static_cast<int64_t>(in.number());
     }
     entry.workspace_bytes.resize(in.count(8));
     for (int64_t& bytes : entry.workspace_bytes) bytes = static_cast<int64_t>(in.number());

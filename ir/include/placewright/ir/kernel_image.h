@@ -1,6 +1,7 @@
 // Machine code as data: codegen makes it, a device loads it, the cache and artefacts store it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -13,10 +14,18 @@ namespace placewright {
 // same time on several threads and in any order; `status` takes the bits of Status by atomic or.
 inline constexpr uint32_t kernel_abi_version = 1;
 
+// The kernel ABI of images whose phases are grids of threads (formats "ptx" and "cubin"): each symbol takes, eight
+// bytes each, the addresses of operands, results and workspaces, then that of the status word, then the scalars. All
+// phases of an entry take the same parameters.
+
 struct KernelPhase {
   std::string symbol;
   int64_t extent = 1;  // iterations of the thread loop; 1: serial
   int64_t grain = 1;   // iterations worth handing to one thread at least
+  // Of a grid: groups of threads (x, y, z) that share memory and meet at barriers. None in x: nothing to run.
+  std::array<int64_t, 3> groups{0, 1, 1};
+  std::array<int64_t, 3> group_threads{1, 1, 1};
+  int64_t shared_bytes = 0;  // of each group, beside what the code itself declares
   friend bool operator==(const KernelPhase&, const KernelPhase&) = default;
 };
 
@@ -28,7 +37,7 @@ struct KernelEntry {
 };
 
 struct KernelImage {
-  std::string format;  // "elf-x86-64"
+  std::string format;  // "elf-x86-64", "ptx", "cubin"
   std::string target;  // CPU and features, or compute capability: refused by devices that lack them
   uint32_t abi_version = kernel_abi_version;
   std::vector<uint8_t> bytes;

@@ -84,6 +84,7 @@ struct KernelLaunch {
   double flops = 0;
   double bytes = 0;
   const char* name = "";  // for errors: the entry and its origin
+  int scalar_count = 0;
 };
 
 // A point in a stream's work, made by record.
