@@ -1,0 +1,63 @@
+#include "block_writer.h"
+
+#include <algorithm>
+
+namespace placewright {
+
+void Hazards::collect(const Range& range, bool writes, int stream, std::map<int, int>& waits) const {
+  for (const Touch& touch : touches_)
+    if (touch.stream != stream && (writes || touch.writes) && touch.range.space == range.space &&
+        touch.range.begin < range.end && range.begin < touch.range.end)
+      waits[touch.stream] = std::max(waits.contains(touch.stream) ? waits[touch.stream] : -1, touch.instruction);
+}
+
+void Hazards::add(const Range& range, bool writes, int stream, int instruction) {
+  touches_.push_back({range, writes, stream, instruction});
+}
+
+void BlockWriter::add(Instruction instruction, int stream, std::span<const int> reads, std::span<const int> writes) {
+  wait(stream, reads, writes);
+  int number = static_cast<int>(block_.instructions.size());
+  block_.instructions.push_back(std::move(instruction));
+  note(number, stream, reads, writes);
+}
+
+void BlockWriter::add_collective(Collective instruction) {
+  const Collective made = instruction;
+  auto one = [](const int& buffer) { return std::span<const int>(&buffer, 1); };
+  for (size_t m = 0; m < made.streams.size(); ++m)
+    wait(made.streams[m], one(made.sources[m]), one(made.destinations[m]));
+  int number = static_cast<int>(block_.instructions.size());
+  block_.instructions.emplace_back(std::move(instruction));
+  for (size_t m = 0; m < made.streams.size(); ++m)
+    note(number, made.streams[m], one(made.sources[m]), one(made.destinations[m]));
+}
+
+void BlockWriter::wait(int stream, std::span<const int> reads, std::span<const int> writes) {
+  std::map<int, int> waits;
+  for (int buffer : reads) hazards_.collect(range(buffer), false, stream, waits);
+  for (int buffer : writes) hazards_.collect(range(buffer), true, stream, waits);
+  for (auto [other, number] : waits) {
+    int& seen = seen_[{stream, other}];  // numbers are kept one higher: 0 is none
+    if (seen > number) continue;
+    seen = number + 1;
+    block_.instructions.emplace_back(Wait{stream, number});
+  }
+}
+
+void BlockWriter::note(int number, int stream, std::span<const int> reads, std::span<const int> writes) {
+  if (program_.streams.size() == 1) return;
+  for (int buffer : reads) hazards_.add(range(buffer), false, stream, number);
+  for (int buffer : writes) hazards_.add(range(buffer), true, stream, number);
+}
+
+Hazards::Range BlockWriter::range(int index) const {
+  index = memory_of(program_, index);
+  const ProgramBuffer& buffer = program_.buffers[index];
+  int64_t bytes = std::max<int64_t>(buffer.bytes, 1);
+  if (buffer.kind == BufferKind::temporary && buffer.arena >= 0)
+    return {-1 - buffer.arena, buffer.offset, buffer.offset + bytes};
+  return {index, 0, bytes};
+}
+
+}  // namespace placewright

@@ -1,0 +1,48 @@
+// The kernels that a placed function launches: each op lowered once, equal kernels emitted once.
+#pragma once
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "placewright/codegen/cpu_target.h"
+#include "placewright/codegen/emitter.h"
+#include "placewright/ir/graph.h"
+#include "placewright/ir/kernel.h"
+#include "placewright/ir/program.h"
+
+namespace placewright {
+
+class LaunchKernels {
+ public:
+  // Lowers every op that may be launched; `graph` and `target` must outlive this.
+  LaunchKernels(const Graph& graph, const Function& function, const CpuTarget& target);
+
+  // Whether the op may write its result over its operand.
+  bool in_place(const Op& op, int operand, int result) const;
+  // Entry, flops and bytes of an op's launch; its kernel will be emitted.
+  void fill(Launch& launch, int32_t op);
+  // Emits what was launched: adds the images and names each launch's.
+  void emit(CompiledProgram& compiled, const EmitOptions& options, int threads) const;
+
+ private:
+  struct Lowered {
+    StructuredKernel kernel;
+    KernelCost cost;
+    size_t number = 0;  // in kernels_
+  };
+
+  Lowered lower(const Op& op);
+  void split(StructuredKernel& own);
+
+  const Graph& graph_;
+  const Function& function_;
+  const CpuTarget& target_;
+  std::vector<Lowered> lowered_;  // by op
+  std::vector<StructuredKernel> kernels_;
+  std::vector<std::pair<StructuredKernel, StructuredKernel>> splits_;  // without and with their splits
+  std::set<size_t> used_;                                              // kernels that something launches
+};
+
+}  // namespace placewright
