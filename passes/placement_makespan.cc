@@ -40,7 +40,7 @@ class Search {
 
   bool offer(Labels labels, const std::string& found_by) {
     if (!runs(labels)) return false;
-    Schedule schedule = simulate(problem_, labels, options_.order);
+    SimulatedStep schedule = simulate(problem_, labels, options_.order);
     ++best_.simulations;
     if (schedule.makespan >= best_.makespan) return false;
     best_.labels = std::move(labels);
@@ -100,7 +100,7 @@ class Search {
   const PlacementProblem& problem_;
   const MakespanOptions& options_;
   MakespanSolution best_;
-  Schedule schedule_;  // of best_
+  SimulatedStep schedule_;  // of best_
 };
 
 }  // namespace

@@ -22,7 +22,7 @@ class Simulator {
     schedule_.runs.resize(labels.size());
   }
 
-  Schedule run() {
+  SimulatedStep run() {
     std::vector<int> groups(labels_.size());
     std::iota(groups.begin(), groups.end(), 0);
     if (!order_.empty())
@@ -44,7 +44,7 @@ class Simulator {
       }
       if (!break_cycle()) break;
     }
-    for (const Schedule::Run& run : schedule_.runs) schedule_.makespan = std::max(schedule_.makespan, run.end);
+    for (const SimulatedStep::Run& run : schedule_.runs) schedule_.makespan = std::max(schedule_.makespan, run.end);
     trace();
     return std::move(schedule_);
   }
@@ -99,7 +99,7 @@ class Simulator {
 
   void handle(const Event& event) {
     if (event.copy >= 0) {
-      const Schedule::Copy copy = schedule_.copies[event.copy];
+      const SimulatedStep::Copy copy = schedule_.copies[event.copy];
       const PlacementProblem::Value& value = problem_.values[copy.value];
       for (int consumer : value.consumers)
         if (labels_[consumer] == copy.to) arrive(consumer, event.time, event.copy, value.producer);
@@ -140,7 +140,7 @@ class Simulator {
       int g = queue.groups[queue.next];
       if (first < 0 || position(g) < position(first)) first = g;
     }
-    for (const Schedule::Copy& copy : schedule_.copies) now = std::max(now, copy.end);
+    for (const SimulatedStep::Copy& copy : schedule_.copies) now = std::max(now, copy.end);
     if (first < 0) return false;
     waits_for_[first] = -problem_.groups();  // what comes later does not start it again
     start(queues_[labels_[first]], now);
@@ -181,12 +181,12 @@ class Simulator {
   std::vector<int> last_copy_;   // of each directed link
   std::vector<int> waited_for_;  // of each copy, the one before it on the link if that held it up
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
-  Schedule schedule_;
+  SimulatedStep schedule_;
 };
 
 }  // namespace
 
-Schedule simulate(const PlacementProblem& problem, const Labels& labels, const std::vector<int>& order) {
+SimulatedStep simulate(const PlacementProblem& problem, const Labels& labels, const std::vector<int>& order) {
   return Simulator(problem, labels, order).run();
 }
 

@@ -36,11 +36,11 @@ PlacementProblem random_program(std::mt19937& random, int labels, int groups) {
 }
 
 // The rules, one by one.
-void expect_valid(const PlacementProblem& problem, const Labels& labels, const Schedule& schedule) {
+void expect_valid(const PlacementProblem& problem, const Labels& labels, const SimulatedStep& schedule) {
   int64_t end = 0;
   std::map<int, int64_t> device_free;
   for (int g = 0; g < problem.groups(); ++g) {
-    const Schedule::Run& run = schedule.runs[g];
+    const SimulatedStep::Run& run = schedule.runs[g];
     EXPECT_EQ(run.end - run.start, problem.costs[g][labels[g]]);
     EXPECT_GE(run.start, device_free[labels[g]]);
     device_free[labels[g]] = run.end;
@@ -48,7 +48,7 @@ void expect_valid(const PlacementProblem& problem, const Labels& labels, const S
   }
   EXPECT_EQ(schedule.makespan, end);
   std::map<std::pair<int, int>, int64_t> link_free, copied;  // of a link; of (value, label), the arrival
-  for (const Schedule::Copy& copy : schedule.copies) {
+  for (const SimulatedStep::Copy& copy : schedule.copies) {
     const PlacementProblem::Value& value = problem.values[copy.value];
     EXPECT_EQ(copy.from, labels[value.producer]);
     EXPECT_EQ(copy.end - copy.start, value.moves[copy.from * problem.labels + copy.to]);
@@ -82,7 +82,7 @@ TEST(PlacementMakespan, SchedulesKeepTheRules) {
   for (int i = 0; i < (full_counts() ? 100000 : 2000); ++i) {
     PlacementProblem problem = random_program(random, 2 + i % 3, 1 + i % 12);
     Labels labels = random_labels(random, problem);
-    Schedule schedule = simulate(problem, labels);
+    SimulatedStep schedule = simulate(problem, labels);
     expect_valid(problem, labels, schedule);
     ASSERT_LE(makespan_bound(problem), schedule.makespan);
     if (HasFailure()) FAIL() << "problem " << i;
@@ -96,7 +96,7 @@ TEST(PlacementMakespan, CyclesAndForeignOrdersStillRunEverything) {
     Labels labels = random_labels(random, problem);
     std::vector<int> order;
     for (int g = 0; g < problem.groups(); ++g) order.push_back(draw(random, 0, 20));
-    Schedule schedule = simulate(problem, labels, order);
+    SimulatedStep schedule = simulate(problem, labels, order);
     for (int g = 0; g < problem.groups(); ++g)
       ASSERT_EQ(schedule.runs[g].end - schedule.runs[g].start, problem.costs[g][labels[g]]);
     ASSERT_LE(makespan_bound(problem, order), schedule.makespan);

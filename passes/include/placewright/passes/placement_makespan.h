@@ -14,7 +14,7 @@ namespace placewright {
 // that reads it, as soon as it is made; copies over one directed link queue in the order in which they can start. What
 // is given is there from the start, so that a parameter's update may wait for what was computed from it; other cycles
 // are broken by running the first group in program order that waits.
-struct Schedule {
+struct SimulatedStep {
   struct Run {
     int64_t start = 0, end = 0;
   };
@@ -29,7 +29,7 @@ struct Schedule {
 };
 
 // `order`: of each group, its position in the program; empty: the group's number.
-Schedule simulate(const PlacementProblem& problem, const Labels& labels, const std::vector<int>& order = {});
+SimulatedStep simulate(const PlacementProblem& problem, const Labels& labels, const std::vector<int>& order = {});
 
 // No placement is done earlier: the longest chain of groups on their best devices, and all work shared out evenly.
 int64_t makespan_bound(const PlacementProblem& problem, const std::vector<int>& order = {});
