@@ -29,6 +29,10 @@ std::string code_generator_stamp() {
 
 KernelImage emit_cpu_image(std::span<const LoopKernel> kernels, const CpuTarget& target, const EmitOptions& options) {
   KernelImage image;
+  if (options.names_only) {
+    for (const LoopKernel& loops : kernels) image.entries.push_back({loops.kernel.name, {}, loops.workspace_bytes});
+    return image;
+  }
   std::string error;
   if (!open_emitter()(kernels.data(), kernels.size(), &target, &options, &image, &error)) throw Error(error);
   return image;

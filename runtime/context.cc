@@ -100,7 +100,7 @@ void Context::Body::make_launches() {
     launches.push_back({launch.image.get(), launch.entry, table.data() + begins[i], table_bytes.data() + begins[i],
                         static_cast<int>(begins[i + 1] - begins[i]), launch.launch->scalars.data(), &statuses[i],
                         launch.launch->flops, launch.launch->bytes, launch.name.c_str(),
-                        static_cast<int>(launch.launch->scalars.size())});
+                        static_cast<int>(launch.launch->scalars.size()), launch.launch->origin.c_str()});
   }
 }
 

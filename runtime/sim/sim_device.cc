@@ -20,11 +20,36 @@ constexpr int64_t page = 4096;                              // an unused one lie
 constexpr size_t remembered_events = 65536;                 // of a stream
 constexpr int poison = 0xff;                                // NaN as f32 and f64, -1 as an integer
 
+// It is never run.
+class NamedImage final : public LoadedImage {
+ public:
+  explicit NamedImage(const KernelImage& image) : LoadedImage(image.entries) {}
+};
+
 }  // namespace
 
 double SimMachine::host_seconds() const {
   std::lock_guard lock(mutex_);
   return host_seconds_;
+}
+
+void SimMachine::spend(double seconds) {
+  std::lock_guard lock(mutex_);
+  host_seconds_ += seconds;
+}
+
+void SimMachine::set_truth(const SimTruth& truth) {
+  std::lock_guard lock(mutex_);
+  truth_ = truth;
+}
+
+SimTruth SimMachine::truth() const {
+  std::lock_guard lock(mutex_);
+  return truth_;
+}
+
+std::shared_ptr<const LoadedImage> SimMachine::load_names(const KernelImage& image) {
+  return std::make_shared<NamedImage>(image);
 }
 
 SimDevice::SimDevice(DeviceSpec spec, std::shared_ptr<SimMachine> machine, std::shared_ptr<ThreadPool> pool)
@@ -87,7 +112,7 @@ void* SimDevice::try_allocate(int64_t bytes, int64_t alignment) {
   size_t size = static_cast<size_t>(round_up(std::max<int64_t>(bytes, 1), page));
   auto* memory = static_cast<uint8_t*>(std::aligned_alloc(page, size));
   if (!memory) return nullptr;
-  std::memset(memory, poison, size);
+  if (machine_->computes()) std::memset(memory, poison, size);
   PW_CHECK(alignment <= page);
   uint64_t address = next_address_;
   next_address_ += size + page;
@@ -110,7 +135,7 @@ int64_t SimDevice::used_bytes() const {
 }
 
 std::shared_ptr<const LoadedImage> SimDevice::load(const KernelImage& image) {
-  return HostImage::load(image, spec_.target);
+  return machine_->computes() ? HostImage::load(image, spec_.target) : SimMachine::load_names(image);
 }
 
 int SimDevice::open_stream() {
@@ -227,11 +252,9 @@ void SimDevice::run(Stream& stream, const LaunchCommand& command) {
     buffers[i] = translate(command.buffers[i], command.bytes[i], "kernel", given.name);
   KernelLaunch launch = given;
   launch.buffers = buffers.data();
-  static_cast<const HostImage*>(launch.image)->run(launch, *pool_);
-  double rate = 1;
-  for (const Rate& entry : spec_.rates) rate = std::max(rate, entry.per_second);
-  double work = std::max(given.flops / rate, given.bytes / std::max(spec_.memory_bandwidth, 1.0));
-  busy_until_ = std::max(busy_until_, stream.seconds) + (spec_.launch_seconds + work) * faults_.launch_factor;
+  if (machine_->computes()) static_cast<const HostImage*>(launch.image)->run(launch, *pool_);
+  double seconds = machine_->truth_.launch_seconds(spec_, given) * faults_.launch_factor;
+  busy_until_ = std::max(busy_until_, stream.seconds) + seconds;
   stream.seconds = busy_until_;
 }
 
@@ -243,17 +266,25 @@ void SimDevice::run(Stream& stream, const CopyCommand& command) {
   };
   uint8_t* to = host_address(command.destination);
   const uint8_t* from = host_address(command.source);
-  if (command.bytes > 0) std::memmove(to, from, static_cast<size_t>(command.bytes));
-  double& free = machine_->link_free_[{command.source.device->id(), command.destination.device->id()}];
-  free = std::max(free, stream.seconds) + link_seconds(command) * faults_.link_factor;
+  if (command.bytes > 0 && machine_->computes()) std::memmove(to, from, static_cast<size_t>(command.bytes));
+  queue_on_link(stream, command);
+}
+
+void SimDevice::queue_on_link(Stream& stream, const CopyCommand& command) {
+  const DeviceId &from = command.source.device->id(), &to = command.destination.device->id();
+  const SimTruth& truth = machine_->truth_;
+  const bool waits_for_all = truth.seed != 0 && truth.shared_links && from != to;
+  double& free = waits_for_all ? machine_->all_links_free_ : machine_->link_free_[{from, to}];
+  free = std::max(free, stream.seconds) + link_seconds(command) * truth.of_link(from, to) * faults_.link_factor;
   stream.seconds = free;
 }
 
 void SimDevice::run(Stream& stream, const AccumulateCommand& command) {
   count_command("accumulate", "of an all-reduce");
   int64_t bytes = byte_size(command.dtype, command.count);
-  accumulate_on_host(translate(command.destination, bytes, "accumulate", "destination"),
-                     translate(command.source, bytes, "accumulate", "source"), command.dtype, command.count);
+  uint8_t* destination = translate(command.destination, bytes, "accumulate", "destination");
+  const uint8_t* source = translate(command.source, bytes, "accumulate", "source");
+  if (machine_->computes()) accumulate_on_host(destination, source, command.dtype, command.count);
   busy_until_ = std::max(busy_until_, stream.seconds) +
                 (spec_.launch_seconds + 3 * static_cast<double>(bytes) / std::max(spec_.memory_bandwidth, 1.0)) *
                     faults_.launch_factor;

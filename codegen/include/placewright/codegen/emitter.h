@@ -14,6 +14,7 @@ namespace placewright {
 struct EmitOptions {
   bool check_bounds = false;  // test every access against its buffer; a violation sets Status::out_of_bounds
   bool dump_ir = false;       // prints LLVM IR to the standard error stream
+  bool names_only = false;    // no code: for simulated devices on which only time passes
 };
 
 // One object for all kernels; each becomes an entry named after its structured kernel. Error if the emitter cannot be

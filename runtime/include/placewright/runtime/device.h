@@ -85,6 +85,7 @@ struct KernelLaunch {
   double bytes = 0;
   const char* name = "";  // for errors: the entry and its origin
   int scalar_count = 0;
+  const char* origin = "";  // for virtual clocks
 };
 
 // A point in a stream's work, made by record.

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "placewright/runtime/device.h"
+#include "placewright/runtime/sim/sim_truth.h"
 #include "placewright/runtime/thread_pool.h"
 
 namespace placewright {
@@ -32,16 +33,29 @@ class SimDevice;
 // The devices of one simulated machine: one lock, one virtual host clock, and the links' traffic.
 class SimMachine {
  public:
-  explicit SimMachine(std::vector<Link> links) : links_(std::move(links)) {}
+  // Without `computes` only time passes: kernels need no code, nothing is written, and values are undefined: a step of
+  // a large model is then a matter of milliseconds.
+  explicit SimMachine(std::vector<Link> links, bool computes = true) : links_(std::move(links)), computes_(computes) {}
   // Virtual seconds that the host has waited until.
   double host_seconds() const;
+  void spend(double seconds);  // the host is busy
   const std::vector<Link>& links() const { return links_; }
+  bool computes() const { return computes_; }
+  // For what runs from now on.
+  void set_truth(const SimTruth& truth);
+  SimTruth truth() const;
+
+  // An image of which only the names of its entries count.
+  static std::shared_ptr<const LoadedImage> load_names(const KernelImage& image);
 
  private:
   friend class SimDevice;
   mutable std::mutex mutex_;
   std::vector<Link> links_;
+  bool computes_;
+  SimTruth truth_;
   std::map<std::pair<DeviceId, DeviceId>, double> link_free_;  // when the link is idle again
+  double all_links_free_ = 0;
   double host_seconds_ = 0;
 };
 
@@ -121,6 +135,7 @@ class SimDevice : public Device {
   uint8_t* try_translate(const void* address, int64_t bytes) const;
   uint8_t* translate(const void* address, int64_t bytes, const char* what, const char* name) const;
   double link_seconds(const CopyCommand& command) const;
+  void queue_on_link(Stream& stream, const CopyCommand& command);
 
   DeviceSpec spec_;
   std::shared_ptr<SimMachine> machine_;

@@ -1,0 +1,138 @@
+#include "judged_plans.h"
+
+#include <algorithm>
+
+#include "placewright/codegen/compile_program.h"
+#include "placewright/passes/placement_makespan.h"
+#include "placewright/runtime/executable.h"
+#include "placewright/runtime/sim/sim_host.h"
+
+namespace placewright::testing {
+namespace {
+
+// Accelerators in their order, then the host.
+std::vector<int> by_priority(const SolvedPlacement& solved) {
+  std::vector<int> order;
+  for (size_t label = 1; label < solved.devices.size(); ++label) order.push_back(static_cast<int>(label));
+  order.push_back(0);
+  return order;
+}
+
+Labels first_of(const SolvedPlacement& solved, const std::vector<int>& order) {
+  Labels labels;
+  for (const std::vector<int64_t>& costs : solved.problem.costs)
+    labels.push_back(*std::find_if(order.begin(), order.end(), [&](int label) {
+      return costs[static_cast<size_t>(label)] < PlacementProblem::unrunnable;
+    }));
+  return labels;
+}
+
+std::vector<int> program_order(const SolvedPlacement& solved) {
+  std::vector<int> order(solved.problem.costs.size(), static_cast<int>(solved.group_of.size()));
+  for (size_t op = 0; op < solved.group_of.size(); ++op)
+    order[static_cast<size_t>(solved.group_of[op])] = static_cast<int>(op);
+  return order;
+}
+
+}  // namespace
+
+std::vector<Rival> rivals(const SolvedPlacement& solved) {
+  std::vector<Rival> all;
+  const std::vector<int> priority = by_priority(solved);
+  for (size_t label = 0; label < solved.devices.size(); ++label) {
+    std::vector<int> order = priority;
+    auto preferred = std::find(order.begin(), order.end(), static_cast<int>(label));
+    std::rotate(order.begin(), preferred, preferred + 1);
+    all.push_back({"all on " + solved.devices[label].to_string(), first_of(solved, order)});
+  }
+  all.push_back({"by priority", first_of(solved, priority)});
+  all.push_back({"HEFT", heft(solved.problem, program_order(solved))});
+  return all;
+}
+
+PlanFile plan_with(const GraphPlacement& placed, const Graph& graph, const Labels& labels) {
+  const SolvedPlacement& solved = *placed.plan.solved;
+  PlanFile file = make_plan_file(placed.plan, placed.compiled, make_plan_header(graph, placed.machine, "none", {}));
+  for (size_t op = 0; op < solved.group_of.size(); ++op) {
+    auto label = static_cast<size_t>(labels[static_cast<size_t>(solved.group_of[op])]);
+    file.rows[op].devices = {solved.devices[label]};
+  }
+  return file;
+}
+
+struct Judge::Runner {
+  Runner(const JudgedCase& judged, const GraphPlacement& placed)
+      : machine(std::make_shared<SimMachine>(judged.machine.links, false)) {
+    std::vector<std::shared_ptr<Device>> devices;
+    auto pool = std::make_shared<ThreadPool>(1);
+    for (const DeviceSpec& spec : judged.machine.devices)
+      if (spec.host_memory)
+        devices.push_back(std::make_shared<SimHost>(spec, machine));
+      else
+        devices.push_back(std::make_shared<SimDevice>(spec, machine, pool));
+    auto states = std::make_shared<StateStore>(devices.front());
+    CompileProgramOptions options;
+    options.target = host_cpu_target();
+    options.emit.names_only = true;
+    CompiledProgram compiled = compile_program(placed.compiled, options);
+    const Function& function = judged.graph.main();
+    for (Value input : function.inputs) {
+      const TensorType& type = function.tensor(input);
+      const std::string& name = input_name(function, input);
+      switch (input_kind(function, input)) {
+        case InputKind::argument:
+          arguments.emplace_back(type.dtype, type.sizes());
+          break;
+        case InputKind::state:
+          states->add(name, type.dtype, type.sizes(), [](uint8_t*) {});
+          break;
+        case InputKind::constant:
+          compiled.constants.insert_or_assign(name, HostTensor(type.dtype, type.sizes()));
+          break;
+      }
+    }
+    executable = Executable::bind(std::move(compiled), DeviceSet(devices, {}), states);
+    context = executable->make_context();
+  }
+
+  double step() const {
+    double begin = machine->host_seconds();
+    executable->run(*context, arguments);
+    return machine->host_seconds() - begin;
+  }
+
+  std::shared_ptr<SimMachine> machine;
+  std::vector<HostTensor> arguments;
+  std::shared_ptr<const Executable> executable;
+  std::unique_ptr<Context> context;
+};
+
+Judge::Judge(const JudgedCase& judged) {
+  GraphPlacement placed = place_graph(judged.graph, judged.machine, {});
+  auto add = [&](const std::string& name, const GraphPlacement& one) {
+    names_.push_back(name);
+    predicted_.push_back(one.plan.seconds);
+    runners_.push_back(std::make_unique<Runner>(judged, one));
+  };
+  add("plan", placed);
+  for (const Rival& rival : rivals(*placed.plan.solved)) {
+    const PlanFile file = plan_with(placed, judged.graph, rival.labels);
+    add(rival.name, place_graph(judged.graph, judged.machine, {}, false, nullptr, &file));
+  }
+}
+
+Judge::~Judge() = default;
+
+std::vector<double> Judge::seconds(uint64_t seed) const {
+  std::vector<double> all;
+  for (const std::unique_ptr<Runner>& runner : runners_) {
+    SimTruth truth;
+    truth.seed = seed;
+    runner->machine->set_truth(truth);
+    runner->step();
+    all.push_back(runner->step());
+  }
+  return all;
+}
+
+}  // namespace placewright::testing
