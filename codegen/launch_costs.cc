@@ -40,6 +40,21 @@ double LaunchCosts::seconds(const Graph& graph, const Function& function, const 
   return sum;
 }
 
+LaunchParts LaunchCosts::parts(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const {
+  LaunchParts parts{launch_seconds_, 0, 0};
+  for (int32_t op : group) {
+    std::shared_ptr<const OpFacts> facts = facts_->find(graph, function, function.ops[op]);
+    for (const StageWork& work : facts->stages) {
+      const double arithmetic = arithmetic_seconds(work), traffic = traffic_seconds(work.bytes);
+      (arithmetic >= traffic ? parts.arithmetic : parts.traffic) += std::max(arithmetic, traffic);
+    }
+  }
+  const double estimated = parts.seconds();
+  const double known = knows_kernels_ ? seconds(graph, function, group) : estimated;
+  const double factor = estimated > 0 ? known / estimated : 1;
+  return {parts.overhead * factor, parts.arithmetic * factor, parts.traffic * factor};
+}
+
 double LaunchCosts::seconds(const StageWork& work) const {
   return std::max(arithmetic_seconds(work), traffic_seconds(work.bytes));
 }

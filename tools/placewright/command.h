@@ -55,6 +55,13 @@ struct PlaceOptions {
 };
 int place(const PlaceOptions& options);
 
+struct FitOptions {
+  std::string file, format = "text", batch;
+  std::vector<std::string> machines, symbols;
+  bool must_fit = false;
+};
+int fit(const FitOptions& options);
+
 struct DiffOptions {
   std::string before, after;
   DriftOptions drift;

@@ -113,6 +113,31 @@ void add_place(CLI::App& app, Action& action) {
   });
 }
 
+void add_fit(CLI::App& app, Action& action) {
+  auto* command = app.add_subcommand("fit", "On which machines a step fits, what it takes, what would make it fit");
+  auto options = std::make_shared<FitOptions>();
+  command->add_option("FILE.pw", options->file, "A graph in text form")->required();
+  command->add_option("--machines", options->machines, "Shipped machines, or machine files")
+      ->required()
+      ->delimiter(',')
+      ->type_name("NAME|FILE ...");
+  command->add_option("--symbol", options->symbols, "The size of a symbolic dimension; without it, its bound")
+      ->allow_extra_args(false)
+      ->type_name("NAME=SIZE");
+  command->add_option("--batch", options->batch, "The symbol that is the batch; else the first of an argument")
+      ->type_name("NAME");
+  command->add_option("--format", options->format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  command->add_flag_callback("--json", [options] { options->format = "json"; }, "The same as --format json");
+  command->add_flag("--must-fit", options->must_fit, "Exit code 3 unless it fits on every machine");
+  command->footer(
+      "Examples:\n  placewright fit model.pw --machines h200 rtx4090\n"
+      "  placewright fit model.pw --machines rtx4090 --symbol B=256 --json\n"
+      "  placewright fit model.pw --machines this.machine --must-fit");
+  when_chosen(command, action, options, fit);
+}
+
 void add_diff(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("diff", "What differs between two plans, and what caused it");
   auto options = std::make_shared<DiffOptions>();
@@ -256,6 +281,7 @@ int run_command_line(int argc, char** argv) {
   Action action;
   add_inspect(app, action);
   add_place(app, action);
+  add_fit(app, action);
   add_diff(app, action);
   add_opt(app, action);
   add_run(app, action);

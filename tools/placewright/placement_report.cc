@@ -70,6 +70,32 @@ std::vector<MemoryPoint> memory_points(const MemoryPlan& plan, const DeviceId& d
   return points;
 }
 
+// Inputs have no line of their own: the first op that reads them has.
+SourceSite site_near(const Graph& graph, Value value) {
+  auto site_of = [&](const Op& op) {
+    const Origin& origin = graph.origins[op.origin];
+    return origin.has_site() ? origin.frames.front() : SourceSite{};
+  };
+  SourceSite site = site_of(graph.main().op(value));
+  for (size_t op = 0; site.file.empty() && op < graph.main().ops.size(); ++op) {
+    const std::vector<Value>& read = graph.main().ops[op].operands;
+    if (std::find(read.begin(), read.end(), value) != read.end()) site = site_of(graph.main().ops[op]);
+  }
+  return site;
+}
+
+std::optional<PlacementProof> find_proof(const PlacementPlan& plan) {
+  if (!plan.solved) return {};
+  const SolvedPlacement& solved = *plan.solved;
+  auto seconds = [](int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; };
+  if (solved.makespan > 0)
+    return PlacementProof{true, seconds(solved.makespan), seconds(solved.makespan_bound),
+                          solved.makespan == solved.makespan_bound};
+  return PlacementProof{false, seconds(solved.energy), seconds(solved.bound), solved.bound == solved.energy};
+}
+
+}  // namespace
+
 std::vector<DeviceMemory> find_memory(const GraphPlacement& placed) {
   constexpr size_t most_holders = 12;
   const Graph& graph = placed.compiled;
@@ -89,26 +115,13 @@ std::vector<DeviceMemory> find_memory(const GraphPlacement& placed) {
       const Storage& storage = plan.storages[device.holders[i]];
       if (storage.values.empty()) continue;
       const Value value = storage.values.front();
-      const Origin& origin = graph.origins[graph.main().op(value).origin];
       row.holders.push_back({value_name(graph, graph.main(), value), std::string(name(storage.kind)), storage.bytes,
-                             origin.has_site() ? origin.frames.front() : SourceSite{}});
+                             site_near(graph, value)});
     }
     memory.push_back(std::move(row));
   }
   return memory;
 }
-
-std::optional<PlacementProof> find_proof(const PlacementPlan& plan) {
-  if (!plan.solved) return {};
-  const SolvedPlacement& solved = *plan.solved;
-  auto seconds = [](int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; };
-  if (solved.makespan > 0)
-    return PlacementProof{true, seconds(solved.makespan), seconds(solved.makespan_bound),
-                          solved.makespan == solved.makespan_bound};
-  return PlacementProof{false, seconds(solved.energy), seconds(solved.bound), solved.bound == solved.energy};
-}
-
-}  // namespace
 
 PlacementReport make_placement_report(GraphPlacement placed, std::string model, std::string machine) {
   PlacementReport report;

@@ -117,6 +117,9 @@ struct PlacementReport {
 
 PlacementReport make_placement_report(GraphPlacement placed, std::string model, std::string machine);
 
+// What each device holds, by a memory plan of the compiled graph. Error if values are on several devices at once.
+std::vector<DeviceMemory> find_memory(const GraphPlacement& placed);
+
 // Each device is a FIFO that runs its ops in the graph's order, and so is each link in each direction; a copy begins
 // when its value is made. What happens at load has happened before.
 Timeline simulate(const PlacementReport& report);

@@ -11,6 +11,14 @@
 
 namespace placewright {
 
+// What the seconds of a launch go to. Of a stage, the larger of its arithmetic and its memory traffic counts.
+struct LaunchParts {
+  double overhead = 0;
+  double arithmetic = 0;
+  double traffic = 0;
+  double seconds() const { return overhead + arithmetic + traffic; }
+};
+
 // A pure function of machine, profile and graph. Measured kernels go first, then measured curves, then the device's
 // rates; a launch takes its overhead and the sum of its stages, a stage the larger of its arithmetic and its traffic.
 class LaunchCosts {
@@ -22,6 +30,8 @@ class LaunchCosts {
   std::string refuses(const Graph& graph, const Function& function, const Op& op) const;
   double seconds(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const;
   double seconds(const StageWork& work) const;
+  // The same seconds, parted; a measured kernel's in the proportions that are estimated.
+  LaunchParts parts(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const;
 
  private:
   double arithmetic_seconds(const StageWork& work) const;

@@ -1,0 +1,214 @@
+// placewright fit, held against `place`, which shares none of its judgement.
+#include <filesystem>
+#include <sstream>
+
+#include <fmt/core.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "placewright/base/file.h"
+#include "placewright/ir/machine.h"
+#include "tools/run_tool.h"
+
+namespace placewright::tools_test {
+namespace {
+
+using Json = nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+const std::string lenet = PLACEWRIGHT_TEST_DATA "/../../examples/graphs/lenet.pw";
+const std::string transformer = PLACEWRIGHT_TEST_DATA "/../../examples/graphs/transformer.pw";
+
+// Two layers whose batch is a symbol: 1 MiB of weights, and about 5 KiB for a sample.
+constexpr const char* two_layers = R"(graph v1
+
+origins {
+  #1 = forward 0 in "up" from "model.cc":11
+  #2 = forward 1 in "up" from "model.cc":12
+  #3 = forward 0 in "down" from "model.cc":13
+}
+
+function "main"(%0, %1, %2) {
+  %0 = input() {kind="argument", name="x"} : f32[B<=4096,256]
+  %1 = input() {kind="state", name="up.weight"} : f32[256,512]
+  %2 = input() {kind="state", name="down.weight"} : f32[512,256]
+  %3 = dot_general(%0, %1) {lhs_contracting=[1], rhs_contracting=[0]} : f32[B<=4096,512] #1  // model.cc:11
+  %4 = tanh(%3) : f32[B<=4096,512] #2  // model.cc:12
+  %5 = dot_general(%4, %2) {lhs_contracting=[1], rhs_contracting=[0]} : f32[B<=4096,256] #3  // model.cc:13
+  return %5
+}
+)";
+
+// A shipped machine with other memories: of its host, and of what else there is.
+std::string with_memory(const std::string& name, int64_t host, int64_t other) {
+  Machine machine = parse_machine(run_tool({"machine", name}).output, name);
+  for (DeviceSpec& spec : machine.devices) spec.memory_bytes = spec.host_memory ? host : other;
+  return print_machine(machine);
+}
+
+// Only its host.
+std::string host_alone(int64_t bytes) {
+  Machine machine = parse_machine(with_memory("rtx4090", bytes, bytes));
+  machine.devices.resize(1);
+  machine.links.clear();
+  return print_machine(machine);
+}
+
+class Fit : public ::testing::Test {
+ protected:
+  std::string file(const std::string& name, const std::string& text) {
+    write_file_atomically(folder_ / name, text);
+    return folder_ / name;
+  }
+  // The one machine's entry.
+  static Json ask(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "fit");
+    arguments.push_back("--json");
+    ToolRun run = run_tool(arguments);
+    EXPECT_EQ(run.exit_code, 0) << run.errors;
+    return run.exit_code == 0 ? Json::parse(run.output).at("machines").at(0) : Json();
+  }
+  // Whether `place` makes a plan whose peaks are within what there is.
+  static bool place_fits(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), "place");
+    arguments.push_back("--json");
+    ToolRun run = run_tool(arguments);
+    if (run.exit_code != 0) {
+      EXPECT_THAT(run.errors, HasSubstr("bytes of memory on")) << "another fault than memory";
+      return false;
+    }
+    const Json document = Json::parse(run.output);
+    for (const Json& device : document.at("memory"))
+      if (device.at("peak_bytes").get<int64_t>() > device.at("capacity_bytes").get<int64_t>()) return false;
+    return true;
+  }
+  static const Json* find_change(const Json& row, const std::string& kind) {
+    for (const Json& change : row.at("changes"))
+      if (change.at("kind") == kind) return &change;
+    return nullptr;
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(Fit, ARealGraphFitsEverywhereWithTheMemoryThatPlaceReports) {
+  const std::vector<std::string> machines = {"h200", "a100", "rtx4090", "h100x8"};
+  ToolRun run = run_tool({"fit", transformer, "--machines", "h200", "a100", "rtx4090", "h100x8", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  const Json document = Json::parse(run.output);
+  ASSERT_EQ(document.at("machines").size(), machines.size());
+  for (size_t i = 0; i < machines.size(); ++i) {
+    const Json& row = document["machines"][i];
+    EXPECT_EQ(row.at("machine"), machines[i]);
+    EXPECT_EQ(row.at("verdict"), "fits");
+    EXPECT_EQ(row.at("changes").size(), 0u);
+    const Json placed = Json::parse(run_tool({"place", transformer, "--machine", machines[i], "--json"}).output);
+    const Json &ours = row.at("plan").at("memory"), &theirs = placed.at("memory");
+    ASSERT_EQ(ours.size(), theirs.size()) << machines[i];
+    for (size_t d = 0; d < ours.size(); ++d)
+      for (const char* field : {"device", "peak_bytes", "capacity_bytes"}) EXPECT_EQ(ours[d][field], theirs[d][field]);
+    EXPECT_EQ(row["plan"]["bytes_per_step"], placed.at("bytes_per_step"));
+    double sum = 0;
+    for (const Json& bound : row["plan"].at("bounds")) sum += bound.at("seconds").get<double>();
+    EXPECT_NEAR(sum, row["plan"].at("step_seconds").get<double>(), 1e-12) << machines[i];
+    EXPECT_GT(sum, 0);
+  }
+}
+
+TEST_F(Fit, TheLargestBatchFitsAndOneMoreDoesNot) {
+  const std::string model = file("model.pw", two_layers);
+  struct Case {
+    const char* name;
+    std::string machine;
+  };
+  for (const Case& each :
+       {Case{"host", host_alone(5'000'000)}, Case{"both", with_memory("rtx4090", 4'000'000, 3'000'000)}}) {
+    const std::string machine = file("capped.machine", each.machine);
+    const Json row = ask({model, "--machines", machine});
+    EXPECT_EQ(row.at("verdict"), "does not fit") << each.name;
+    const Json* change = find_change(row, "batch");
+    ASSERT_TRUE(change) << row;
+    const std::string value = change->at("value");
+    ASSERT_EQ(value.substr(0, 2), "B=");
+    const int64_t batch = std::stoll(value.substr(2));
+    EXPECT_GT(batch, 100) << each.name;
+    EXPECT_LT(batch, 4096) << each.name;
+    auto fits = [&](int64_t size) {
+      return place_fits({model, "--machine", machine, "--symbol", fmt::format("B={}", size)});
+    };
+    EXPECT_TRUE(fits(batch)) << each.name << " " << batch;
+    EXPECT_FALSE(fits(batch + 1)) << each.name << " " << batch;
+    const double step = change->at("plan").at("step_seconds");
+    EXPECT_NEAR(change->at("seconds").get<double>(), step * 4096 / static_cast<double>(batch), 1e-12);
+    // Asked about that batch, it fits.
+    EXPECT_EQ(ask({model, "--machines", machine, "--symbol", value}).at("fits"), true);
+  }
+}
+
+// Parameters alone are too much.
+TEST_F(Fit, WhatNoBatchMakesFitSaysWhatHoldsMost) {
+  const std::string model = file("model.pw", two_layers), machine = file("tiny.machine", host_alone(1'000'000));
+  const Json row = ask({model, "--machines", machine});
+  EXPECT_EQ(row.at("verdict"), "does not fit");
+  EXPECT_EQ(find_change(row, "batch"), nullptr);
+  EXPECT_THAT(row.at("unasked").dump(), HasSubstr("not even B=1 fits"));
+  ToolRun text = run_tool({"fit", model, "--machines", machine, "--symbol", "B=1"});
+  EXPECT_EQ(text.exit_code, 0) << text.errors;
+  EXPECT_THAT(text.output, AllOf(HasSubstr("does not fit"), HasSubstr("up.weight 524,288 B (model.cc:11)"),
+                                 HasSubstr("down.weight 524,288 B (model.cc:13)")));
+}
+
+TEST_F(Fit, TextFitsAHundredColumnsAndSaysItAll) {
+  const std::string model = file("model.pw", two_layers), machine = file("capped.machine", host_alone(5'000'000));
+  ToolRun run = run_tool({"fit", model, "--machines", "h200," + machine});
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  std::istringstream lines(run.output);
+  for (std::string line; std::getline(lines, line);)
+    EXPECT_TRUE(line.size() <= 100 || line.find(folder_.path()) != std::string::npos) << line;
+  EXPECT_THAT(run.output, AllOf(HasSubstr("B=4096 (its bound)"), HasSubstr("h200: fits\n"), HasSubstr("does not fit"),
+                                HasSubstr("too much"), HasSubstr("batch B="), HasSubstr("a step takes")));
+}
+
+TEST_F(Fit, ExitCodeSaysThatOneDoesNotFitOnlyWhenAsked) {
+  const std::string model = file("model.pw", two_layers), machine = file("tiny.machine", host_alone(1'000'000));
+  EXPECT_EQ(run_tool({"fit", model, "--machines", "h200", "--must-fit"}).exit_code, 0);
+  EXPECT_EQ(run_tool({"fit", model, "--machines", "h200", machine}).exit_code, 0);
+  EXPECT_EQ(run_tool({"fit", model, "--machines", "h200", machine, "--must-fit"}).exit_code, 3);
+}
+
+TEST_F(Fit, WhatNoDeviceRunsIsSaidWithTheLine) {
+  Machine machine = parse_machine(host_alone(1'000'000'000));
+  std::erase_if(machine.devices[0].rates, [](const Rate& rate) { return rate.op_class == "contraction"; });
+  const Json row = ask({file("model.pw", two_layers), "--machines", file("no.machine", print_machine(machine))});
+  EXPECT_EQ(row.at("verdict"), "cannot run");
+  EXPECT_EQ(row.at("fits"), false);
+  EXPECT_THAT(row.at("cause").get<std::string>(), AllOf(HasSubstr("contraction"), HasSubstr("model.cc:11")));
+}
+
+TEST_F(Fit, BadInputIsOneLine) {
+  const std::string model = file("model.pw", two_layers);
+  auto refused = [](const std::vector<std::string>& arguments, int code) {
+    ToolRun run = run_tool(arguments);
+    EXPECT_EQ(run.exit_code, code) << run.output;
+    EXPECT_EQ(run.output, "");
+    EXPECT_EQ(std::count(run.errors.begin(), run.errors.end(), '\n'), 1) << run.errors;
+    return run.errors;
+  };
+  EXPECT_THAT(refused({"fit", model, "--machines", "h200", "h201"}, 1),
+              AllOf(HasSubstr("'h201'"), HasSubstr("h200"), HasSubstr("rtx4090")));
+  EXPECT_THAT(refused({"fit", model, "--machines", file("bad.machine", "device cpu:0 \"x")}, 1),
+              HasSubstr("bad.machine:1"));
+  EXPECT_THAT(refused({"fit", file("bad.pw", "graph v1\nfunction"), "--machines", "h200"}, 1), HasSubstr("bad.pw:2"));
+  EXPECT_THAT(refused({"fit", model}, 2), HasSubstr("--machines"));
+  EXPECT_THAT(refused({"fit", "--machines", "h200"}, 2), HasSubstr("FILE.pw"));
+  EXPECT_THAT(refused({"fit", model, "--machines", "h200", "--symbol", "C=3"}, 1),
+              AllOf(HasSubstr("C"), HasSubstr("B")));
+  EXPECT_THAT(refused({"fit", model, "--machines", "h200", "--symbol", "B=5000"}, 1), HasSubstr("4096"));
+  EXPECT_THAT(refused({"fit", model, "--machines", "h200", "--batch", "C"}, 1), AllOf(HasSubstr("C"), HasSubstr("B")));
+  EXPECT_THAT(refused({"fit", lenet, "--machines", "h200", "--batch", "B"}, 1), HasSubstr("numbers"));
+}
+
+}  // namespace
+}  // namespace placewright::tools_test

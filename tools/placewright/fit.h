@@ -1,0 +1,90 @@
+// What `placewright fit` finds for each machine: whether a step fits, what it takes, and what would make it fit. Each
+// answer is a plan of the changed graph or machine, made as `place` makes it.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "placement_report.h"
+#include "placewright/step_forecast.h"
+
+namespace placewright::tools {
+
+using Symbols = std::map<std::string, int64_t>;
+
+// One plan.
+struct FitPlan {
+  std::string fault;                 // why there is none
+  std::vector<DeviceMemory> memory;  // sorted by device; capacities are the machine's
+  std::string unplanned_memory;      // why `memory` is empty
+  StepForecast step;
+  bool is_limited = false;  // with more memory another placement would take less time
+  int64_t bytes_per_step = 0;
+
+  bool is_made() const { return fault.empty(); }
+  bool fits() const;  // the peak of each device is within what it has
+};
+
+enum class FitVerdict : uint8_t {
+  fits,       // as it would be placed with any amount of memory
+  displaced,  // because memory made ops or parameters leave the device where they would be cheapest
+  too_large,  // nothing that was tried fits
+  refused,    // no plan even with memory without end: an op that nothing runs, a pin to a device that is not there
+};
+std::string_view name(FitVerdict verdict);
+
+// Something that the user could do.
+struct FitChange {
+  std::string kind;   // "batch", "precision", "displaced"
+  std::string value;  // "B=24", "bf16"
+  std::string text;   // what it is, for people
+  FitPlan plan;
+  double seconds = 0;  // for the work of a step as it was asked for
+  double loss = 0;     // of that, against the step with any amount of memory: 0.5 is half as long again
+};
+
+struct FitRow {
+  std::string name;  // as it was given
+  Machine machine;
+  FitVerdict verdict = FitVerdict::fits;
+  FitPlan plan;    // that `place` makes; when too large, the one with any amount of memory
+  FitPlan freely;  // with any amount of memory; the same if it fits
+  std::string cause;
+  std::vector<FitChange> changes;    // least loss first
+  std::vector<std::string> unasked;  // changes that cannot be had, and why
+};
+
+struct FitReport {
+  std::string model;
+  Symbols symbols;
+  std::vector<std::string> at_bound;  // symbols whose size nobody gave
+  std::string batch;                  // the symbol that batches are asked about; empty: none
+  std::vector<FitRow> rows;
+};
+
+// A model on one machine.
+class FitProbe {
+ public:
+  FitProbe(const Graph& graph, const Machine& machine) : graph_(graph), machine_(machine), endless_(machine) {
+    for (DeviceSpec& spec : endless_.devices) spec.memory_bytes = endless_bytes;
+  }
+  FitPlan plan(const Symbols& symbols) const { return plan(graph_, symbols, machine_); }
+  FitPlan plan_freely(const Symbols& symbols) const { return plan(graph_, symbols, endless_); }
+
+ private:
+  static constexpr int64_t endless_bytes = int64_t{1} << 60;
+  FitPlan plan(const Graph& graph, const Symbols& symbols, const Machine& machine) const;
+
+  const Graph& graph_;
+  const Machine& machine_;
+  Machine endless_;
+};
+
+void find_changes(const FitProbe& probe, const FitReport& asked, FitRow& row);
+
+std::string fit_text(const FitReport& report);  // at most 100 columns
+std::string fit_json(const FitReport& report);
+
+}  // namespace placewright::tools
