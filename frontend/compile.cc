@@ -81,6 +81,7 @@ FoundProgram find_or_compile(const Graph& captured, const PassContext& context, 
 
 PassContext LoadedGraph::pass_context() const {
   PassContext context = session_->pass_context();
+  context.options.max_bytes_per_step = max_bytes_per_step_;
   context.options.state_layouts = state_layouts_;
   context.plan = followed_.get();
   return context;
@@ -106,11 +107,12 @@ const PlacementPlan& LoadedGraph::placement() const {
 }
 
 std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, const std::shared_ptr<Session>& session,
-                                               std::shared_ptr<const PlanFile> plan) {
+                                               std::shared_ptr<const PlanFile> plan, int64_t max_bytes_per_step) {
   auto begin = std::chrono::steady_clock::now();
   std::shared_ptr<LoadedGraph> loaded(new LoadedGraph);
   loaded->session_ = session;
   loaded->followed_ = std::move(plan);
+  loaded->max_bytes_per_step_ = max_bytes_per_step;
   loaded->host_ = session->devices().host().get();
   loaded->captured_ = std::move(captured.graph);
   for (const NodePtr& input : captured.inputs) {

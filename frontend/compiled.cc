@@ -35,7 +35,10 @@ Captured Compiled::capture(std::span<const Tensor> arguments) {
                               options_.name, i));
   std::vector<Tensor> inputs = stand_ins;
   inputs.insert(inputs.end(), scalars.begin(), scalars.end());
-  return make_graph(options_.name, inputs, traced.results, traced.updates, constant_limit_bytes);
+  Captured made = make_graph(options_.name, inputs, traced.results, traced.updates, constant_limit_bytes);
+  for (const PlacementRule& rule : options_.rules) verify_placement_rule(rule);
+  made.graph.rules = options_.rules;
+  return made;
 }
 
 namespace {
@@ -49,6 +52,8 @@ int64_t serial_of(const Tensor& tensor) { return tensor.node()->state ? 0 : tens
 
 Compiled::Entry& Compiled::find_or_load(std::span<const Tensor* const> arguments) {
   uint64_t now = structure();
+  if (const std::optional<Pin>& pin = scope_pin())  // the ops that are captured get it
+    now = 31 * now + std::hash<std::string>{}(pin->device.to_string() + pin->site.to_string());
   for (size_t e = entries_.size(); e-- > 0;) {
     Entry& entry = *entries_[e];
     bool same = entry.types.size() == arguments.size() && entry.structure == now;
@@ -73,7 +78,8 @@ Compiled::Entry& Compiled::find_or_load(std::span<const Tensor* const> arguments
   entry->structure = now;
   std::shared_ptr<const PlanFile> plan;
   if (!options_.plan_file.empty()) plan = std::make_shared<const PlanFile>(read_plan_file(options_.plan_file));
-  entry->loaded = LoadedGraph::load(capture(captured), Session::current(), std::move(plan));
+  entry->loaded =
+      LoadedGraph::load(capture(captured), Session::current(), std::move(plan), options_.max_bytes_per_step);
   entry->scalars.resize(scalar_count());
   entries_.push_back(std::move(entry));
   return *entries_.back();

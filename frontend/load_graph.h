@@ -47,9 +47,11 @@ void fill_replicas(const Program& program, StateStore& states);
 class LoadedGraph final : public Specialisation, public std::enable_shared_from_this<LoadedGraph> {
  public:
   // The one function that chains the stages: passes, placement's report, cache or code generation, binding.
-  // `plan`: the plan file that placement follows, or null.
+  // `plan`: the plan file that placement follows, or null. Error if a step would copy more than `max_bytes_per_step`
+  // between devices; -1: no limit.
   static std::shared_ptr<LoadedGraph> load(Captured captured, const std::shared_ptr<Session>& session,
-                                           std::shared_ptr<const PlanFile> plan = nullptr);
+                                           std::shared_ptr<const PlanFile> plan = nullptr,
+                                           int64_t max_bytes_per_step = -1);
 
   // `arguments` and then `scalars` stand for the graph's arguments that are the caller's; values that the graph was
   // captured with are its own. `results`, the first ones or all, become tensors that are read when somebody asks.
@@ -109,6 +111,7 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   std::vector<Tensor> own_values_;  // arguments of the graph that it was captured with
   std::vector<std::shared_ptr<State>> states_;
   std::shared_ptr<const PlanFile> followed_;
+  int64_t max_bytes_per_step_ = -1;
   std::map<std::string, Layout> state_layouts_;  // of those that earlier executables had settled
   std::shared_ptr<const placewright::Executable> executable_;
 

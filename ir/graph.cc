@@ -28,6 +28,12 @@ std::string replica_name(std::string_view state, const DeviceId& device) {
 
 std::string_view primary_name(std::string_view state) { return state.substr(0, state.find('@')); }
 
+std::string op_name(const Graph& graph, const Op& op) {
+  if (op.is("input")) return "input:" + op.attributes.get<std::string>("name");
+  const std::string place = op.origin == 0 ? "unknown" : graph.origins[op.origin].name();
+  return place + ":" + std::string(op.name());
+}
+
 std::string value_name(const Graph& graph, const Function& function, Value value) {
   const Op& op = function.op(value);
   if (op.is("input")) return input_name(function, value);

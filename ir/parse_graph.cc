@@ -22,6 +22,7 @@ class Parser {
     lexer_.expect("graph");
     lexer_.expect("v1");
     if (lexer_.accept("origins")) parse_origins();
+    while (lexer_.accept("rule")) graph_.rules.push_back(parse_placement_rule(lexer_));
     while (!lexer_.at_end()) parse_function();
     verify_graph(graph_);
     return std::move(graph_);
@@ -69,21 +70,13 @@ class Parser {
     pending.origin.ordinal = static_cast<int32_t>(lexer_.integer("an ordinal"));
     if (lexer_.accept("in")) pending.origin.module_path = lexer_.string("a module path");
     if (lexer_.accept("from")) do
-        pending.origin.frames.push_back(parse_site());
+        pending.origin.frames.push_back(parse_site(lexer_));
       while (lexer_.next_is("\""));
     if (lexer_.accept("with")) do {
         lexer_.expect("#");
         pending.merged.push_back(lexer_.integer("an origin's number"));
       } while (lexer_.accept(","));
     return pending;
-  }
-
-  SourceSite parse_site() {
-    SourceSite site;
-    site.file = lexer_.string("a file name");
-    lexer_.expect(":");
-    site.line = static_cast<int>(lexer_.integer("a line number"));
-    return site;
   }
 
   Value parse_value(const Function& function) {
@@ -219,7 +212,7 @@ class Parser {
       Pin pin;
       pin.device = parse_device(lexer_);
       lexer_.expect("from");
-      pin.site = parse_site();
+      pin.site = parse_site(lexer_);
       lexer_.expect(")");
       op.pin = pin;
     }

@@ -134,6 +134,14 @@ DeviceId parse_device(Lexer& lexer) {
   return device;
 }
 
+SourceSite parse_site(Lexer& lexer) {
+  SourceSite site;
+  site.file = lexer.string("a file name");
+  lexer.expect(":");
+  site.line = static_cast<int>(lexer.integer("a line number"));
+  return site;
+}
+
 Type parse_type(Lexer& lexer) {
   const size_t at = lexer.position();
   TensorType type;

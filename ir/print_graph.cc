@@ -68,7 +68,10 @@ class Printer {
     for (const Function& function : graph_.functions) functions += "\n" + function_text(function);
     std::string origins;
     for (size_t i = 0; i < used_.size(); ++i) origins += origin_text(used_[i], static_cast<int>(i) + 1);
-    return "graph v1\n" + (origins.empty() ? "" : "\norigins {\n" + origins + "}\n") + functions;
+    std::string rules;
+    for (const PlacementRule& rule : graph_.rules)
+      rules += fmt::format("{}rule {}\n", rules.empty() ? "\n" : "", print_placement_rule(rule));
+    return "graph v1\n" + (origins.empty() ? "" : "\norigins {\n" + origins + "}\n") + rules + functions;
   }
 
  private:

@@ -109,6 +109,7 @@ class Verifier {
 
 void verify_graph(const Graph& graph) {
   if (graph.functions.empty()) throw Error("invalid graph: it has no function");
+  for (const PlacementRule& rule : graph.rules) verify_placement_rule(rule);
   for (FunctionId id = 0; id < static_cast<FunctionId>(graph.functions.size()); ++id) Verifier(graph, id).run();
 }
 

@@ -99,8 +99,7 @@ class Planner {
     if (decision.cause == PlacementCause::pinned) {
       return {device, RejectionKind::pinned, reason(op), pinned_at(op), 0};
     }
-    if (std::string cause = solver_.refusal(op, device); !cause.empty())
-      return {device, RejectionKind::no_kernel, cause, site_of(op), 0};
+    if (std::string cause = solver_.refusal(op, device); !cause.empty()) return solver_.refused(op, device, cause);
     RejectedDevice why{device, RejectionKind::follows, reason(op), site_near(op), 0};
     if (decision.because >= 0 && !site_of(decision.because).file.empty()) why.site = site_of(decision.because);
     auto decided = decision.rejected.find(device);
@@ -265,6 +264,8 @@ std::string_view name(RejectionKind kind) {
       return "colocated";
     case RejectionKind::no_kernel:
       return "no kernel";
+    case RejectionKind::not_allowed:
+      return "not allowed";
     case RejectionKind::memory:
       return "memory";
     case RejectionKind::dearer:

@@ -152,7 +152,7 @@ RejectedDevice PlacementSolver::refusal_of_group(const std::vector<int32_t>& gro
     std::string cause = refusal(op, device);
     if (cause.empty()) continue;
     if (group.size() > 1) cause = fmt::format("{} must be on the same device: {}", describe(op), cause);
-    return {device, RejectionKind::no_kernel, cause, site(op), 0};
+    return refused(op, device, cause);
   }
   return {device, RejectionKind::no_kernel, "no finite cost there", site(group.front()), 0};
 }

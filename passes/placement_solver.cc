@@ -51,6 +51,7 @@ PlacementSolver::PlacementSolver(const Graph& graph, const PassContext& context)
 
 std::vector<Decision> PlacementSolver::solve() {
   colocate_states();
+  read_rules();
   fix_pins();
   if (context_.plan) {
     const std::vector<std::string> keys = op_keys(graph_);
@@ -58,6 +59,7 @@ std::vector<Decision> PlacementSolver::solve() {
     fix_pins_of_plan(keys);
     follow_plan(keys);
   }
+  require_common_devices();
   if (devices_.size() > 1) {
     fix_only_devices();
     while (spread_forward() || spread_backward()) {
@@ -69,7 +71,9 @@ std::vector<Decision> PlacementSolver::solve() {
     int32_t op = static_cast<int32_t>(i), group = root(op);
     if (!decisions_[group]) decide(op, {devices_.front(), PlacementCause::only_device, -1, false, {}});
     Decision decision = *decisions_[group];
-    if (decided_op_[group] != op) {
+    if (decided_op_[group] != op && function_.ops[i].pin) {
+      decision = {decision.device, PlacementCause::pinned, -1, true, {}};
+    } else if (decided_op_[group] != op) {
       decision.cause = PlacementCause::colocated;
       decision.because = decided_op_[group];
     }
@@ -109,6 +113,7 @@ SourceSite PlacementSolver::site(int32_t op) const {
 }
 
 std::string PlacementSolver::refusal(int32_t op, const DeviceId& device) const {
+  if (const PlacementRule* rule = rule_against(op, device)) return disallowance(*rule);
   const Op& made = function_.ops[op];
   auto at = context_.targets.find(device);
   if (at == context_.targets.end() || made.entry->is_structural()) return {};
@@ -170,8 +175,7 @@ void PlacementSolver::fix_only_devices() {
     if (decided(op) || function_.ops[i].entry->is_structural()) continue;
     std::map<DeviceId, RejectedDevice> rejected;
     for (const DeviceId& device : devices_)
-      if (std::string cause = refusal(op, device); !cause.empty())
-        rejected[device] = {device, RejectionKind::no_kernel, cause, site(op), 0};
+      if (std::string cause = refusal(op, device); !cause.empty()) rejected[device] = refused(op, device, cause);
     if (rejected.size() == devices_.size()) {
       std::vector<std::string> causes;
       for (const auto& [device, why] : rejected) causes.push_back(device.to_string() + ": " + why.cause);

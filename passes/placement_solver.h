@@ -40,10 +40,18 @@ class PlacementSolver {
   double op_seconds(int32_t op, const DeviceId& device) const;
   std::string describe(int32_t op) const;  // "dot_general (train.cc:31)", "x (train.cc:12)"
   SourceSite site(int32_t op) const;       // no file if unknown
-  // Empty if the device runs the op, be it as what it decomposes to.
+  // Empty if the device runs the op, be it as what it decomposes to, and the graph's rules allow it.
   std::string refusal(int32_t op, const DeviceId& device) const;
 
+  // Why not there, where `refusal` gave `cause`.
+  RejectedDevice refused(int32_t op, const DeviceId& device, const std::string& cause) const;
+  // The rule that keeps the op off a device that could run it, or null.
+  const PlacementRule* rule_against(int32_t op, const DeviceId& device) const;
+
  private:
+  static std::string disallowance(const PlacementRule& rule);
+  void read_rules();
+  void require_common_devices();
   int32_t root(int32_t op);
   void colocate_states();
   void fix_pins();
@@ -85,6 +93,7 @@ class PlacementSolver {
   std::vector<std::optional<Decision>> decisions_;  // of each root
   std::vector<int32_t> decided_op_;                 // of each root: the op that was decided itself
   std::vector<std::vector<int32_t>> readers_;
+  std::vector<std::vector<const PlacementRule*>> allowed_by_;  // of each op; empty: no rule limits any
   std::shared_ptr<const SolvedPlacement> solved_;
   mutable std::map<int32_t, Graph> parts_;  // of composites, made when they are asked for
 };

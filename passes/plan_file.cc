@@ -29,12 +29,6 @@ bool says_all(PlacementCause cause) {
          cause == PlacementCause::argument_home || cause == PlacementCause::pinned;
 }
 
-std::string key_of(const Graph& graph, const Op& op) {
-  if (op.is("input")) return "input:" + op.attributes.get<std::string>("name");
-  const std::string place = op.origin == 0 ? "unknown" : graph.origins[op.origin].name();
-  return fmt::format("{}:{}", place, op.name());
-}
-
 PlanFile::Row make_row(const OpPlacement& op, const PlanFile* followed) {
   PlanFile::Row row{op.key, op.type, op.where.devices, word(op.cause), "", nanoseconds(op.seconds), op.site, {}, 0};
   if (op.cause == PlacementCause::pinned) row.pinned = op.pinned_at;
@@ -58,7 +52,7 @@ std::vector<std::string> op_keys(const Graph& graph) {
   std::vector<std::string> keys;
   std::map<std::string, int> counts;
   for (const Op& op : graph.main().ops) {
-    std::string key = key_of(graph, op);
+    std::string key = op_name(graph, op);
     int before = counts[key]++;
     if (before > 0) key += fmt::format("+{}", before);
     keys.push_back(std::move(key));
@@ -114,7 +108,7 @@ PlanFile make_plan_file(const PlacementPlan& plan, const Graph& compiled, PlanHe
     file.peaks.push_back({device.device, device.peak_bytes});
   for (const OpPlacement& op : plan.ops) file.rows.push_back(make_row(op, followed));
   for (const PlannedTransfer& transfer : plan.transfers)
-    file.transfers.push_back({key_of(compiled, compiled.main().op(transfer.value)), transfer.from, transfer.to,
+    file.transfers.push_back({op_name(compiled, compiled.main().op(transfer.value)), transfer.from, transfer.to,
                               transfer.bytes, transfer.at_load, transfer.why, transfer.site});
   if (followed) file.name = followed->name;
   file.index();

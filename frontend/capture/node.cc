@@ -19,6 +19,7 @@ struct Trace {
   };
   std::vector<Frame> frames;
   Role role = Role::forward;
+  std::optional<Pin> pin;
 };
 
 // What the thread is inside of. Balanced by Scope and RoleScope, so that it is empty outside calls of the library.
@@ -75,6 +76,9 @@ Scope::~Scope() { trace().frames.pop_back(); }
 RoleScope::RoleScope(Role role) : before_(std::exchange(trace().role, role)) {}
 RoleScope::~RoleScope() { trace().role = before_; }
 
+const std::optional<Pin>& scope_pin() { return trace().pin; }
+std::optional<Pin> replace_scope_pin(std::optional<Pin> pin) { return std::exchange(trace().pin, std::move(pin)); }
+
 void require_device(const DeviceId& device, Site site) {
   try {
     machine().find(device);
@@ -105,7 +109,8 @@ void At::place(Node& node) const {
     node.depends_on_argument = node.depends_on_argument || operand.node()->depends_on_argument;
   if (node.pin) {
     node.device = node.pin->device;
-    node.device_reason = "moved at " + node.pin->site.to_string();
+    node.device_reason =
+        (node.entry && node.entry->name == "transfer" ? "moved at " : "placed at ") + node.pin->site.to_string();
     return;
   }
   for (const Tensor& operand : node.operands)
@@ -138,6 +143,7 @@ std::vector<Tensor> At::all(std::string_view op, std::vector<Tensor> operands, A
     throw Error(node->frames.empty() ? message : message + ")");
   }
   node->operands = std::move(operands);
+  if (node->role == Role::forward && op != "constant") node->pin = scope_pin();
   place(*node);
   std::vector<Tensor> results;
   for (size_t i = 0; i < node->results.size(); ++i) results.emplace_back(node, static_cast<int>(i));
@@ -155,7 +161,8 @@ Tensor At::value(HostTensor host) const {
   node->results = {Type(host.dtype(), Shape(host.sizes().begin(), host.sizes().end()))};
   node->host = {std::move(host)};
   node->has_host = true;
-  node->device = {"cpu", 0};
+  node->pin = scope_pin();
+  place(*node);
   return Tensor(node);
 }
 

@@ -176,6 +176,10 @@ class Scope {
   ~Scope();
   Scope(const Scope&) = delete;
 };
+// What ops, tensors and parameters that this thread makes are pinned to; nothing outside DeviceScopes.
+const std::optional<Pin>& scope_pin();
+std::optional<Pin> replace_scope_pin(std::optional<Pin> pin);  // gives the one before
+
 class RoleScope {
  public:
   explicit RoleScope(Role role);

@@ -19,7 +19,7 @@ State::State(const HostTensor& initial, Site made)
     : State(initial.dtype(), initial.sizes(), filled_with(initial), made) {}
 
 State::State(DType dtype, Sizes sizes, Fill fill, Site made)
-    : dtype_(dtype), sizes_(std::move(sizes)), fill_(std::move(fill)), made_(made) {}
+    : pin(scope_pin()), dtype_(dtype), sizes_(std::move(sizes)), fill_(std::move(fill)), made_(made) {}
 
 State::~State() {
   if (store_) store_->remove(key_);

@@ -23,6 +23,25 @@ TEST(Place, SaysWhereEveryOpRunsAndWhatIsCopied) {
   EXPECT_THAT(run.output, HasSubstr("Transfer ledger: 1,280 B a step, 80 B at load\n"));
 }
 
+TEST(Place, RulesComeFromAFile) {
+  ToolRun run =
+      run_tool({"place", "--json", "--devices", "cpu,sim:2", "--symbol", "B=32", "--rules", "head.rules", "linear.pw"});
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  nlohmann::json plan = nlohmann::json::parse(run.output);
+  int limited = 0;
+  for (const auto& op : plan["ops"]) {
+    if (op["what"] == "x") continue;
+    EXPECT_EQ(op["devices"], nlohmann::json::array({"sim:0"})) << op.dump();
+    for (const auto& rejected : op["rejected"])
+      if (rejected["kind"] == "not allowed") {
+        EXPECT_EQ(rejected["site"], "head.rules:2");
+        ++limited;
+      }
+  }
+  EXPECT_GT(limited, 0);
+  EXPECT_THAT(run_tool({"place", "--rules", "nowhere.rules", "linear.pw"}).errors, HasSubstr("nowhere.rules"));
+}
+
 TEST(Place, JsonHoldsEveryOpWithItsReasonAndTheLedger) {
   ToolRun run = run_tool({"place", "--json", "--devices", "cpu,sim:2", "--symbol", "B=32", "pinned.pw"});
   ASSERT_EQ(run.exit_code, 0) << run.errors;

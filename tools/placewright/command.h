@@ -47,7 +47,7 @@ struct PlanActions {
 };
 
 struct PlaceOptions {
-  std::string file, devices = "cpu", machine, profile;
+  std::string file, devices = "cpu", machine, profile, rules;
   std::vector<std::string> symbols;
   std::string format, output;
   bool every_op = false, strict = false;

@@ -97,6 +97,8 @@ void add_place(CLI::App& app, Action& action) {
   command->add_flag_callback("--json", [options] { options->format = "json"; }, "The same as --format json");
   command->add_option("-o,--output", options->output, "Write the report to a file")->type_name("FILE");
   command->add_flag("--every-op", options->every_op, "In the text, an entry for each op");
+  command->add_option("--rules", options->rules, "Pins, allowed devices and what stays together, by name")
+      ->type_name("FILE");
   command->add_flag("--strict", options->strict, "A transfer that nobody asked for is an error");
   command->footer(
       "Examples:\n  placewright place model.pw\n  placewright place --devices cpu,sim:2 --symbol B=32 model.pw\n"

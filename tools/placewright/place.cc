@@ -9,6 +9,7 @@
 #include "placewright/base/file.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/profile.h"
+#include "placewright/placement_rules.h"
 #include "placewright/run_graph.h"
 #include "placewright/session.h"
 #include "plan_actions.h"
@@ -84,6 +85,8 @@ void write_and_print(const PlaceOptions& options, GraphPlacement placed, const P
 
 int place(const PlaceOptions& options) {
   Graph graph = parse_graph(read_text_file(options.file), options.file);
+  if (!options.rules.empty())
+    for (PlacementRule& rule : rules::read(options.rules)) graph.rules.push_back(std::move(rule));
   std::map<std::string, int64_t> symbols = parse_symbols(options.symbols);
   std::optional<PlanFile> given = read_given_plan(options.plans), followed = plan_to_follow(options.plans, given);
   GraphPlacement placed = place_as_asked(options, graph, symbols, followed ? &*followed : nullptr);

@@ -47,6 +47,10 @@ struct CompileOptions {
   // A plan file (docs/plan-files.md) that placement follows: its pins act as the program's, and ops that no pin moves
   // stand where it says. Error if it is damaged or another model's.
   std::string plan_file = {};
+  // Pins, allowed devices and what stays together, by names of ops and modules (placement_rules.h). Error if one means
+  // no op, or if they contradict one another or the program's pins.
+  std::vector<PlacementRule> rules = {};
+  int64_t max_bytes_per_step = -1;  // Error if a step would copy more between devices; -1: no limit
 };
 
 namespace capture {

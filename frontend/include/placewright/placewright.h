@@ -7,6 +7,7 @@
 #include "placewright/npy.h"
 #include "placewright/ops.h"
 #include "placewright/optim.h"
+#include "placewright/placement_rules.h"
 #include "placewright/safetensors.h"
 #include "placewright/session.h"
 #include "placewright/summary.h"

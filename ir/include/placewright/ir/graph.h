@@ -9,6 +9,7 @@
 
 #include "placewright/ir/attribute.h"
 #include "placewright/ir/origin.h"
+#include "placewright/ir/placement_rule.h"
 #include "placewright/ir/type.h"
 
 namespace placewright {
@@ -83,10 +84,14 @@ std::string_view primary_name(std::string_view state);
 struct Graph {
   std::vector<Function> functions;  // the entry is function 0, "main" by custom
   OriginTable origins;
+  std::vector<PlacementRule> rules;
 
   const Function& main() const { return functions.front(); }
   Function& main() { return functions.front(); }
 };
+
+// An op by its origin, as plan files and rules name it: "fc/forward#0:dot_general", "input:x".
+std::string op_name(const Graph& graph, const Op& op);
 
 // A value for people: an input's name, else the op that makes it; fused ops are looked through.
 std::string value_name(const Graph& graph, const Function& function, Value value);

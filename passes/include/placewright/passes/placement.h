@@ -30,6 +30,7 @@ enum class RejectionKind : uint8_t {
   follows,    // what decided its place is elsewhere: a pinned neighbour, its forward op, the caller's memory
   colocated,  // the op that it stays with is elsewhere
   no_kernel,  // the device runs neither the op nor its parts
+  not_allowed,  // a rule of the user's leaves it other devices only
   memory,     // what it holds does not fit there
   dearer,     // the step would take longer
   same_cost,  // the step would take as long; the device that comes first was taken
