@@ -17,8 +17,10 @@ namespace {
 std::string text_of(const std::vector<Loop>& loops) {
   std::vector<std::string> parts;
   for (const Loop& loop : loops)
-    parts.push_back(
-        fmt::format("d{} by {}{}", loop.dim, loop.step, loop.binding == Loop::Binding::thread ? " thread" : ""));
+    parts.push_back(fmt::format("d{} by {}{}", loop.dim, loop.step,
+                                loop.binding == Loop::Binding::thread ? " thread"
+                                : loop.binding == Loop::Binding::lane ? " lane"
+                                                                      : ""));
   return fmt::format("[{}]", join(parts, ", "));
 }
 
@@ -53,8 +55,9 @@ class Parser {
     lexer_.expect("{");
     while (lexer_.accept("stage")) schedule.stages.push_back(stage());
     while (lexer_.accept("group")) {
-      StageGroup group{number("a number of stages"), {}};
+      StageGroup group{number("a number of stages"), {}, 1};
       if (lexer_.accept("shared")) group.shared = loops();
+      if (lexer_.accept("lanes")) group.lanes = number("a number of lanes");
       schedule.groups.push_back(std::move(group));
     }
     while (lexer_.accept("phase")) schedule.phases.push_back({number("a number of groups")});
@@ -92,7 +95,10 @@ class Parser {
       loop.dim = numbered('d', "a dimension such as d0");
       lexer_.expect("by");
       loop.step = lexer_.integer("a step");
-      if (lexer_.accept("thread")) loop.binding = Loop::Binding::thread;
+      if (lexer_.accept("thread"))
+        loop.binding = Loop::Binding::thread;
+      else if (lexer_.accept("lane"))
+        loop.binding = Loop::Binding::lane;
       loops.push_back(loop);
       if (!lexer_.next_is("]")) lexer_.expect(",");
     }
@@ -251,6 +257,7 @@ class Verifier {
       in_reduction = stage.reduced[loop.dim];
     }
     check_threads(stage, how, group);
+    check_lanes(stage, how, group);
     check_sequential(stage, how, group);
     require(how.vector_dim >= -1 && how.vector_dim < stage.rank(), "there is no dimension d{}", how.vector_dim);
     require(how.vector_dim < 0 || !is_sequential(stage, how.vector_dim), "vectors along sequential d{}",
@@ -283,10 +290,29 @@ class Verifier {
     nest.insert(nest.end(), how.loops.begin(), how.loops.end());
     for (size_t i = 0; i < nest.size(); ++i) {
       if (nest[i].binding != Loop::Binding::thread) continue;
-      require(i == 0, "the thread loop over d{} is not outermost", nest[i].dim);
+      require(i == 0 || nest[i - 1].binding == Loop::Binding::thread, "the thread loop over d{} is not outermost",
+              nest[i].dim);
       require(!stage.reduced[nest[i].dim] && !is_sequential(stage, nest[i].dim),
               "threads over d{}, which is reduced or sequential", nest[i].dim);
     }
+  }
+
+  // Lanes share out parallel dimensions, or join what each of them reduced; without a fixed order of states, so not
+  // where it was decided.
+  void check_lanes(const Stage& stage, const StageSchedule& how, const StageGroup& group) const {
+    require(group.lanes >= 1, "{} lanes", group.lanes);
+    int parallel = 0, reduced = 0;
+    for (const Loop& loop : group.shared)
+      require(loop.binding != Loop::Binding::lane, "d{} is shared, but dealt to lanes", loop.dim);
+    for (const Loop& loop : how.loops) {
+      if (loop.binding != Loop::Binding::lane) continue;
+      require(!is_sequential(stage, loop.dim), "lanes over sequential d{}", loop.dim);
+      ++(stage.reduced[loop.dim] ? reduced : parallel);
+    }
+    require(parallel == 0 || reduced == 0, "lanes over parallel and over reduced dimensions");
+    require(reduced == 0 || stage.reduction.split.partials == 0,
+            "lanes join a reduction that is split into {} along d{}", stage.reduction.split.partials,
+            stage.reduction.split.dim);
   }
 
   // Sequential dimensions run in the order of the domain, one index after the other.
@@ -334,7 +360,9 @@ std::string print_schedule(const Schedule& schedule) {
   std::string text = "schedule {\n";
   for (const StageSchedule& stage : schedule.stages) text += text_of(stage);
   for (const StageGroup& group : schedule.groups)
-    text += fmt::format("  group {}{}\n", group.stages, group.shared.empty() ? "" : " shared " + text_of(group.shared));
+    text +=
+        fmt::format("  group {}{}{}\n", group.stages, group.shared.empty() ? "" : " shared " + text_of(group.shared),
+                    group.lanes == 1 ? "" : fmt::format(" lanes {}", group.lanes));
   for (const Phase& phase : schedule.phases) text += fmt::format("  phase {}\n", phase.groups);
   return text + "}\n";
 }

@@ -15,10 +15,13 @@ namespace placewright {
 // rule (parallel dimensions) with the vector dimension in vectors; a dimension without a loop belongs to the leaf
 // whole.
 struct Loop {
-  enum class Binding : uint8_t { serial, thread };
+  // thread: the launch's range runs over it. Such loops stand outermost; several are one range, the last of them moving
+  // fastest (where a launch has one loop to share out, that is the first). lane: its iterations are dealt in turn to
+  // the lanes of the group, several such loops as one, the last moving fastest; serial where there are no lanes.
+  enum class Binding : uint8_t { serial, thread, lane };
   int dim = 0;
   int64_t step = 1;
-  Binding binding = Binding::serial;  // thread: the launch's range runs over it; at most one a phase, outermost
+  Binding binding = Binding::serial;
   friend bool operator==(const Loop&, const Loop&) = default;
 };
 
@@ -45,6 +48,7 @@ struct StageSchedule {
 struct StageGroup {
   int stages = 1;
   std::vector<Loop> shared;
+  int lanes = 1;  // threads that work together on each iteration of the launch's range
   friend bool operator==(const StageGroup&, const StageGroup&) = default;
 };
 

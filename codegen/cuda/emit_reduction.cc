@@ -1,0 +1,190 @@
+// Reductions: each lane joins what it is dealt, then lanes join their states by shuffles and through shared memory.
+#include <algorithm>
+#include <bit>
+
+#include <fmt/core.h>
+
+#include "placewright/base/checked.h"
+#include "placewright/base/join.h"
+#include "stage_emitter.h"
+
+namespace placewright {
+
+std::string StageEmitter::state(size_t point, size_t part, size_t state) const {
+  return fmt::format("s{}_{}_{}_{}", number_, point, part, state);
+}
+
+void StageEmitter::emit_reduction() {
+  const Reduction& reduction = stage_.reduction;
+  std::vector<Sizes> points = tile_points(false);
+  auto parts = static_cast<size_t>(how_.partial_accumulators);
+  for (size_t p = 0; p < points.size(); ++p)
+    for (size_t part = 0; part < parts; ++part)
+      for (size_t s = 0; s < reduction.dtypes.size(); ++s)
+        code_.line(fmt::format("{} {} = {};", cuda_type(reduction.dtypes[s]), state(p, part, s),
+                               cuda_constant(reduction.init[s])));
+  std::vector<Dim> before = dims_;
+  std::vector<Loop> lanes;
+  size_t scopes = 0;
+  for (const Loop& loop : nest_)
+    if (stage_.reduced[loop.dim] && loop.binding == Loop::Binding::lane && grid_.lanes > 1) lanes.push_back(loop);
+  bool with_lanes = !lanes.empty();
+  if (with_lanes) open_lanes(lanes), ++scopes;
+  for (const Loop& loop : nest_)
+    if (stage_.reduced[loop.dim] && !(loop.binding == Loop::Binding::lane && with_lanes)) open_loop(loop), ++scopes;
+  for (int d = 0; d < stage_.rank(); ++d)
+    if (stage_.reduced[d] && !dims_[d].has_loop) open_loop({d, 1, Loop::Binding::serial}), ++scopes;
+  // What the lanes' chunks leave of a reduced dimension is a loop too, unless it is a vector.
+  for (int d = 0; d < stage_.rank(); ++d)
+    if (stage_.reduced[d] && dims_[d].tile > 1 && !is_vector(d)) open_loop({d, 1, Loop::Binding::serial}), ++scopes;
+  reduce_tile(points);
+  for (; scopes > 0; --scopes) close();
+  for (size_t p = 0; p < points.size(); ++p)
+    for (size_t half = parts / 2; half >= 1; half /= 2)
+      for (size_t part = 0; part < half; ++part) {
+        std::vector<std::string> left, right;
+        for (size_t s = 0; s < reduction.dtypes.size(); ++s)
+          left.push_back(state(p, part, s)), right.push_back(state(p, part + half, s));
+        assign(left, combine(left, right));
+      }
+  dims_ = before;
+  if (with_lanes) {
+    join_lanes();
+    open("if (lane == 0)");
+  }
+  reduced_at_.clear();
+  for (size_t p = 0; p < points.size(); ++p)
+    for (size_t s = 0; s < reduction.dtypes.size(); ++s) reduced_at_[points[p]].push_back(state(p, 0, s));
+  store_points(BodyKind::epilogue, stage_.epilogue_stores, points);
+  if (with_lanes) close();
+}
+
+void StageEmitter::reduce_tile(const std::vector<Sizes>& points) {
+  std::vector<Sizes> reduced = tile_points(true);
+  auto parts = static_cast<size_t>(how_.partial_accumulators);
+  for (size_t r = 0; r < reduced.size(); ++r) {
+    std::string inside = overhang(reduced[r], true);
+    if (!inside.empty()) open("if (" + inside + ")");
+    for (size_t p = 0; p < points.size(); ++p) {
+      Sizes at = points[p];
+      for (int d = 0; d < stage_.rank(); ++d) at[d] += reduced[r][d];
+      reduce_point(p, r % parts, at);
+    }
+    if (!inside.empty()) close();
+  }
+}
+
+void StageEmitter::reduce_point(size_t point, size_t part, const Sizes& at) {
+  const Reduction& reduction = stage_.reduction;
+  const ScalarNode& fed = stage_.body[reduction.values[0]];
+  if (reduction.kind == Reduction::Kind::sum && fed.op == ScalarOp::mul && fed.dtype == reduction.dtypes[0] &&
+      is_floating(fed.dtype)) {
+    std::string a = node(BodyKind::body, fed.operands[0], at), b = node(BodyKind::body, fed.operands[1], at);
+    std::string sum = state(point, part, 0);
+    code_.line(fmt::format("{0} = pw::multiply_add({1}, {2}, {0});", sum, a, b));
+    return;
+  }
+  std::vector<std::string> left, right;
+  for (size_t s = 0; s < reduction.dtypes.size(); ++s) {
+    left.push_back(state(point, part, s));
+    std::string value = node(BodyKind::body, reduction.values[s], at);
+    if (stage_.body[reduction.values[s]].dtype != reduction.dtypes[s])
+      value = fmt::format("pw::cast<{}>({})", cuda_type(reduction.dtypes[s]), value);
+    right.push_back(value);
+  }
+  assign(left, combine(left, right));
+}
+
+// The joined states, as expressions or as variables of this scope.
+std::vector<std::string> StageEmitter::combine(const std::vector<std::string>& left,
+                                               const std::vector<std::string>& right) {
+  const Reduction& reduction = stage_.reduction;
+  std::string joined;
+  switch (reduction.kind) {
+    case Reduction::Kind::sum:
+      joined = "add";
+      break;
+    case Reduction::Kind::prod:
+      joined = "mul";
+      break;
+    case Reduction::Kind::min:
+      joined = "min";
+      break;
+    case Reduction::Kind::max:
+      joined = "max";
+      break;
+    case Reduction::Kind::any:
+      joined = "logical_or";
+      break;
+    case Reduction::Kind::all:
+      joined = "logical_and";
+      break;
+    case Reduction::Kind::none:
+    case Reduction::Kind::custom:
+      break;
+  }
+  if (!joined.empty())
+    return {fmt::format("pw::{}<{}>({}, {})", joined, cuda_type(reduction.dtypes[0]), left[0], right[0])};
+  parameters_ = left;
+  parameters_.insert(parameters_.end(), right.begin(), right.end());
+  memo_.emplace_back();
+  std::vector<std::string> states;
+  for (int combined : reduction.combined)
+    states.push_back(node(BodyKind::combine, combined, Sizes(static_cast<size_t>(stage_.rank()), 0)));
+  memo_.pop_back();
+  return states;
+}
+
+// All at once: a new state may be an old one's value.
+void StageEmitter::assign(const std::vector<std::string>& to, const std::vector<std::string>& values) {
+  std::vector<std::string> held = values;
+  if (to.size() > 1)
+    for (size_t s = 0; s < to.size(); ++s) {
+      held[s] = name("t");
+      code_.line(fmt::format("const {} {} = {};", cuda_type(stage_.reduction.dtypes[s]), held[s], values[s]));
+    }
+  for (size_t s = 0; s < to.size(); ++s) code_.line(fmt::format("{} = {};", to[s], held[s]));
+}
+
+// A tree over neighbours, so that the order of a reduction that has one is kept. Lane 0 gets the result.
+void StageEmitter::join_lanes() {
+  const Reduction& reduction = stage_.reduction;
+  std::vector<Sizes> points = tile_points(false);
+  int warp = std::min(grid_.lanes, 32), warps = grid_.lanes / 32;
+  auto tree = [&](size_t p, int width, const std::string& mask) {
+    for (int offset = 1; offset < width; offset *= 2) {
+      std::vector<std::string> left, right;
+      for (size_t s = 0; s < reduction.dtypes.size(); ++s) {
+        left.push_back(state(p, 0, s));
+        right.push_back(name("u"));
+        code_.line(fmt::format("const {} {} = pw::from_above({}, {}, {}, {});", cuda_type(reduction.dtypes[s]),
+                               right.back(), mask, left.back(), offset, width));
+      }
+      assign(left, combine(left, right));
+    }
+  };
+  for (size_t p = 0; p < points.size(); ++p) tree(p, warp, "mates");
+  if (warps <= 1) return;
+  size_t states = reduction.dtypes.size();
+  std::string held = fmt::format("joined{}", number_);
+  for (size_t s = 0; s < states; ++s)
+    code_.line(fmt::format("__shared__ {} {}_{}[{}];", cuda_type(reduction.dtypes[s]), held, s,
+                           points.size() * static_cast<size_t>(warps)));
+  code_.line("__syncthreads();");
+  open("if (lane % 32 == 0)");
+  for (size_t p = 0; p < points.size(); ++p)
+    for (size_t s = 0; s < states; ++s)
+      code_.line(fmt::format("{}_{}[{} + lane / 32] = {};", held, s, p * static_cast<size_t>(warps), state(p, 0, s)));
+  close();
+  code_.line("__syncthreads();");
+  open("if (lane < 32)");
+  for (size_t p = 0; p < points.size(); ++p) {
+    for (size_t s = 0; s < states; ++s)
+      code_.line(fmt::format("{} = lane < {} ? {}_{}[{} + lane] : {};", state(p, 0, s), warps, held, s,
+                             p * static_cast<size_t>(warps), cuda_constant(reduction.init[s])));
+    tree(p, static_cast<int>(std::bit_ceil(static_cast<unsigned>(warps))), "0xffffffffu");
+  }
+  close();
+}
+
+}  // namespace placewright

@@ -1,0 +1,181 @@
+// The loops of a stage: the launch's range, what lanes share out, what is serial; then its leaf.
+#include <algorithm>
+#include <limits>
+
+#include <fmt/core.h>
+
+#include "placewright/base/checked.h"
+#include "stage_emitter.h"
+
+namespace placewright {
+namespace {
+
+// Whether no index of the stage, of its buffers and of what guards refuse leaves 32 bits.
+bool fits_int(const StructuredKernel& kernel, const Stage& stage, const GridShape& grid) {
+  constexpr int64_t limit = int64_t{1} << 30;
+  bool fits = grid.range * grid.lanes < limit;
+  for (int64_t extent : stage.extents) fits = fits && extent < limit;
+  fits = fits && element_count(stage.extents) < limit;
+  for (const Access& access : stage.accesses) {
+    const KernelBuffer& buffer = kernel.buffers[access.buffer];
+    fits = fits && element_count(physical_sizes(buffer.layout, buffer.sizes)) < limit;
+    for (const AffineExpr& expr : access.index) {
+      int64_t reach = std::abs(expr.constant);
+      for (int d = 0; d < stage.rank(); ++d)
+        reach = checked_add(reach, checked_mul(std::abs(expr.coefficients[d]), stage.extents[d]));
+      fits = fits && reach < limit;
+    }
+  }
+  return fits;
+}
+
+}  // namespace
+
+StageEmitter::StageEmitter(const StructuredKernel& kernel, int number, const StageSchedule& how, std::vector<Loop> nest,
+                           const GridShape& grid, CodeText& code)
+    : kernel_(kernel),
+      stage_(kernel.stages[number]),
+      number_(number),
+      how_(how),
+      nest_(std::move(nest)),
+      grid_(grid),
+      code_(code),
+      index_(fits_int(kernel, stage_, grid) ? "int" : "i64") {
+  for (int64_t extent : stage_.extents) dims_.push_back({"0", extent, 0, false, false});
+}
+
+std::string StageEmitter::name(const std::string& kind) { return fmt::format("{}{}_{}", kind, number_, names_++); }
+
+void StageEmitter::open(const std::string& text) {
+  code_.open(text);
+  memo_.emplace_back();
+}
+
+void StageEmitter::close() {
+  code_.close();
+  memo_.pop_back();
+}
+
+int64_t StageEmitter::iterations(const Loop& loop) const { return ceil_div(dims_[loop.dim].tile, loop.step); }
+
+// The dimension's tile is the step now, at `base`.
+void StageEmitter::enter(const Loop& loop, const std::string& base) {
+  Dim& dim = dims_[loop.dim];
+  dim.overhangs = dim.overhangs || dim.tile % loop.step != 0;
+  dim.base = base;
+  dim.low_multiple = loop.step;
+  dim.tile = std::min(loop.step, std::max<int64_t>(dim.tile, 1));
+  dim.has_loop = true;
+}
+
+// The positions of several loops that run as one, of which the last moves fastest.
+void StageEmitter::split(const std::vector<Loop>& loops, const std::string& flat, const std::string& kind) {
+  int64_t below = 1;
+  std::vector<std::string> lines;
+  for (size_t i = loops.size(); i-- > 0;) {
+    const Loop& loop = loops[i];
+    int64_t count = iterations(loop);
+    std::string at = below == 1 ? flat : fmt::format("{} / {}", flat, below);
+    if (i > 0) at = fmt::format("{} % {}", at, std::max<int64_t>(count, 1));
+    std::string base = name(kind);
+    std::string before = dims_[loop.dim].base == "0" ? "" : dims_[loop.dim].base + " + ";
+    if (loop.step != 1) at = fmt::format("({}) * {}", at, loop.step);
+    lines.push_back(fmt::format("const {} {} = {}{};", index_, base, before, at));
+    enter(loop, base);
+    below = checked_mul(below, std::max<int64_t>(count, 1));
+  }
+  for (const std::string& line : lines) code_.line(line);
+}
+
+void StageEmitter::open_range(const std::string& iteration) {
+  std::vector<Loop> range;
+  for (const Loop& loop : nest_)
+    if (loop.binding == Loop::Binding::thread) range.push_back(loop);
+  split(range, fmt::format("({}){}", index_, iteration), "i");
+}
+
+void StageEmitter::open_loop(const Loop& loop) {
+  const Dim before = dims_[loop.dim];
+  std::string base = name("i");
+  std::string low = before.base, high = std::to_string(stage_.extents[loop.dim]);
+  if (low != "0") {
+    high = fmt::format("{} + {}", low, before.tile);
+    if (before.overhangs) high = fmt::format("pw::min(({0})({1}), ({0}){2})", index_, high, stage_.extents[loop.dim]);
+  }
+  open(fmt::format("for ({} {} = {}; {} < {}; {} += {})", index_, base, low, base, high, base, loop.step));
+  enter(loop, base);
+}
+
+// Loops whose iterations are dealt to the lanes. Where a tile before them was cut short, so are they.
+void StageEmitter::open_lanes(const std::vector<Loop>& loops) {
+  int64_t count = 1;
+  std::vector<int> cut;
+  for (const Loop& loop : loops) {
+    count = checked_mul(count, iterations(loop));
+    if (dims_[loop.dim].overhangs) cut.push_back(loop.dim);
+  }
+  std::string flat = name("q");
+  open(fmt::format("for ({} {} = lane; {} < {}; {} += {})", index_, flat, flat, count, flat, grid_.lanes));
+  split(loops, flat, "i");
+  for (int dim : cut) code_.line(fmt::format("if ({} >= {}) continue;", dims_[dim].base, stage_.extents[dim]));
+}
+
+void StageEmitter::emit(const std::string& iteration) {
+  memo_.assign(1, {});
+  size_t scopes = 0;
+  open_range(iteration);
+  std::vector<Loop> lanes;
+  for (const Loop& loop : nest_) {
+    if (loop.binding == Loop::Binding::thread || stage_.reduced[loop.dim]) continue;
+    if (loop.binding == Loop::Binding::lane && grid_.lanes > 1)
+      lanes.push_back(loop);
+    else
+      open_loop(loop), ++scopes;
+  }
+  for (int d = 0; d < stage_.rank(); ++d)
+    if (!stage_.reduced[d] && !dims_[d].has_loop &&
+        std::none_of(lanes.begin(), lanes.end(), [&](const Loop& loop) { return loop.dim == d; }))
+      open_loop({d, 1, Loop::Binding::serial}), ++scopes;
+  if (!lanes.empty()) open_lanes(lanes), ++scopes;
+  run_leaf();
+  for (; scopes > 0; --scopes) close();
+}
+
+void StageEmitter::run_leaf() {
+  if (stage_.has_reduction())
+    emit_reduction();
+  else
+    store_points(BodyKind::body, stage_.stores, tile_points(false));
+}
+
+// Offsets of the points that are written out. The vector dimension moves fastest.
+std::vector<Sizes> StageEmitter::tile_points(bool reduced) const {
+  std::vector<Sizes> points{Sizes(static_cast<size_t>(stage_.rank()), 0)};
+  std::vector<int> order;
+  for (int d = 0; d < stage_.rank(); ++d)
+    if (stage_.reduced[d] == reduced && !is_vector(d)) order.push_back(d);
+  if (how_.vector_dim >= 0 && stage_.reduced[how_.vector_dim] == reduced) order.push_back(how_.vector_dim);
+  for (int d : order) {
+    std::vector<Sizes> longer;
+    for (const Sizes& point : points)
+      for (int64_t at = 0; at < dims_[d].tile; ++at) {
+        longer.push_back(point);
+        longer.back()[d] = at;
+      }
+    points = std::move(longer);
+  }
+  return points;
+}
+
+// Whether a point lies inside the domain along dimensions whose tiles may pass its end; empty: always.
+std::string StageEmitter::overhang(const Sizes& point, bool reduced) const {
+  std::string condition;
+  for (int d = 0; d < stage_.rank(); ++d) {
+    if (stage_.reduced[d] != reduced || !dims_[d].overhangs || dims_[d].tile == 1) continue;
+    if (!condition.empty()) condition += " && ";
+    condition += fmt::format("{} + {} < {}", dims_[d].base, point[d], stage_.extents[d]);
+  }
+  return condition;
+}
+
+}  // namespace placewright

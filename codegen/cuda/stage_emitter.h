@@ -1,0 +1,119 @@
+// Emits one stage of a kernel as CUDA C++, inside a phase's function: loops as its schedule says, and at every point of
+// the tile that they leave the nodes of its body, with equal values computed once. Knows no ops.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "placewright/ir/kernel.h"
+#include "placewright/ir/schedule.h"
+
+namespace placewright {
+
+// Text with indentation.
+class CodeText {
+ public:
+  void line(const std::string& text) { text_ += std::string(static_cast<size_t>(2 * depth_), ' ') + text + "\n"; }
+  void open(const std::string& text) { line(text.empty() ? "{" : text + " {"), ++depth_; }
+  void close(const std::string& text = "}") { --depth_, line(text); }
+  const std::string& text() const { return text_; }
+
+ private:
+  std::string text_;
+  int depth_ = 0;
+};
+
+std::string cuda_type(DType dtype);         // of a value in registers
+std::string cuda_memory_type(DType dtype);  // of an element
+std::string cuda_constant(const ScalarNode& node);
+
+// How the threads of a launch share it out: `lanes` of them work on each iteration of its range.
+struct GridShape {
+  int64_t range = 1;  // iterations of the thread loops
+  int lanes = 1;      // 1, 2, 4 ... 32, or a multiple of 32
+  int per_group = 1;  // iterations in one group of threads
+  int group_threads = 32;
+  int64_t groups = 0;
+};
+
+class StageEmitter {
+ public:
+  // `iteration`: the variable that counts the launch's range; `number` makes names unique in the function.
+  StageEmitter(const StructuredKernel& kernel, int number, const StageSchedule& how, std::vector<Loop> nest,
+               const GridShape& grid, CodeText& code);
+  void emit(const std::string& iteration);
+
+ private:
+  struct Dim {
+    std::string base;          // variable, or "0"
+    int64_t tile = 0;          // points that the loops leave
+    int64_t low_multiple = 0;  // base is a multiple of this; 0: base is 0
+    bool has_loop = false;
+    bool overhangs = false;  // base + offset may pass the extent
+  };
+  enum class BodyKind : uint8_t { body, epilogue, combine };
+  using Memo = std::map<std::vector<int64_t>, std::string>;
+
+  // emit_stage.cc
+  void open_range(const std::string& iteration);
+  void open_loop(const Loop& loop);
+  void open_lanes(const std::vector<Loop>& loops);
+  void split(const std::vector<Loop>& loops, const std::string& flat, const std::string& name);
+  int64_t iterations(const Loop& loop) const;
+  void enter(const Loop& loop, const std::string& base);
+  void run_leaf();
+  void open(const std::string& text);
+  void close();
+  std::vector<Sizes> tile_points(bool reduced) const;
+  std::string overhang(const Sizes& point, bool reduced) const;
+  bool is_vector(int dim) const { return dim == how_.vector_dim; }
+
+  // emit_reduction.cc
+  void emit_reduction();
+  std::string state(size_t point, size_t part, size_t state) const;
+  void reduce_tile(const std::vector<Sizes>& points);
+  void reduce_point(size_t point, size_t part, const Sizes& at);
+  std::vector<std::string> combine(const std::vector<std::string>& left, const std::vector<std::string>& right);
+  void join_lanes();
+  void assign(const std::vector<std::string>& to, const std::vector<std::string>& values);
+
+  // emit_body.cc
+  std::string node(BodyKind kind, int number, const Sizes& point);
+  std::string load(BodyKind kind, const ScalarNode& node, const Sizes& point);
+  void store_points(BodyKind kind, const std::vector<Store>& stores, const std::vector<Sizes>& points);
+  void store(BodyKind kind, const Store& store, const Sizes& point);
+  bool store_vector(BodyKind kind, const Store& store, const Sizes& point);
+  struct Place {
+    std::string offset;     // of the element
+    std::string condition;  // inside its buffer; empty: always
+  };
+  Place place(BodyKind kind, const Access& access, const Sizes& point);
+  std::string index_text(const AffineExpr& expr, const Sizes& point) const;
+  bool stays_inside(const AffineExpr& expr, int64_t size) const;
+  bool is_run(const Access& access, const Sizes& first) const;
+  std::vector<int64_t> strides_of(const KernelBuffer& buffer) const;
+  uint64_t dependencies(BodyKind kind, int number);
+  uint64_t dependencies(BodyKind kind, const Access& access);
+  Sizes relevant(const Sizes& point, uint64_t dims) const;
+  const ScalarBody& body_of(BodyKind kind) const;
+  const std::string* recall(const std::vector<int64_t>& key) const;
+  std::string name(const std::string& kind);
+  std::string buffer(int number) const;
+
+  const StructuredKernel& kernel_;
+  const Stage& stage_;
+  const int number_;
+  const StageSchedule& how_;
+  const std::vector<Loop> nest_;  // the group's shared loops, then the stage's own
+  const GridShape& grid_;
+  CodeText& code_;
+  std::string index_;  // type of indices
+  std::vector<Dim> dims_;
+  std::vector<Memo> memo_;
+  std::vector<std::string> parameters_;  // of a custom combine
+  std::map<std::vector<int64_t>, std::vector<std::string>> reduced_at_;
+  int names_ = 0;
+};
+
+}  // namespace placewright

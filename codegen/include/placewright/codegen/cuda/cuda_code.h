@@ -1,0 +1,46 @@
+// CUDA C++ for structured kernels, and what NVRTC makes of it. Nothing here needs a GPU or a driver.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "placewright/ir/kernel.h"
+#include "placewright/ir/kernel_image.h"
+#include "placewright/ir/schedule.h"
+
+namespace placewright {
+
+// What one phase of a kernel takes of a multiprocessor, as ptxas reports it.
+struct CudaResources {
+  std::string symbol;
+  int64_t registers = 0;     // of a thread
+  int64_t shared_bytes = 0;  // static, of a group
+  int64_t stack_bytes = 0;
+  int64_t spill_store_bytes = 0;
+  int64_t spill_load_bytes = 0;
+  friend bool operator==(const CudaResources&, const CudaResources&) = default;
+};
+
+// A pure function of the kernel: which stages share a launch, and how threads share out their domains.
+Schedule choose_grid_schedule(const StructuredKernel& kernel);
+
+struct CudaText {
+  std::string text;
+  std::vector<KernelEntry> entries;  // named as their kernels
+};
+
+// One text for all kernels, the prelude included; each phase becomes a __global__ function by the ABI of grids in
+// ir/kernel_image.h. Error if a schedule does not fit its kernel.
+CudaText emit_cuda_text(std::span<const StructuredKernel> kernels, std::span<const Schedule> schedules);
+
+struct CudaImage {
+  KernelImage image;
+  std::vector<CudaResources> resources;  // of cubins
+};
+
+// `target`: "sm_90" for a cubin, "compute_80" for PTX. Error if NVRTC is missing or refuses.
+CudaImage compile_cuda_text(const CudaText& text, const std::string& target);
+
+}  // namespace placewright

@@ -1,0 +1,42 @@
+// NVRTC, NVIDIA's compiler of CUDA C++ as a library: opened on first need, with prototypes of our own, so that neither
+// building nor starting Placewright asks for a toolkit. It needs no GPU and no driver.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "placewright/codegen/cuda/cuda_code.h"
+
+namespace placewright {
+
+// Safe to use from several threads: compilations run side by side.
+class Nvrtc {
+ public:
+  // Looks in $PLACEWRIGHT_LIBNVRTC (a file or a folder, alone), then where the loader does, $CUDA_HOME, $CUDA_PATH,
+  // /usr/local/cuda, what `scripts/setup.sh --cuda` installed, and Python's wheels. Null if there is none; `reasons`
+  // gets a line for each place tried.
+  static std::shared_ptr<const Nvrtc> try_open(std::vector<std::string>* reasons = nullptr);
+  // The process's: opened at the first call. Error says where it was looked for and what to do.
+  static const Nvrtc& open();
+
+  virtual ~Nvrtc() = default;
+  virtual const std::string& path() const = 0;
+  virtual std::string version() const = 0;             // "13.0"
+  virtual std::vector<int> architectures() const = 0;  // compute capabilities it compiles for: 80, 90 ...
+
+  struct Compiled {
+    std::vector<uint8_t> code;
+    std::string log;  // of the compiler and of ptxas
+  };
+  // `target` is "sm_90" for a cubin or "compute_80" for PTX. Error holds the log.
+  virtual Compiled compile(const std::string& text, const std::string& target) const = 0;
+};
+
+// What a compilation depends on beside text and target.
+std::vector<std::string> nvrtc_options(const std::string& target);
+// What ptxas's -v wrote of each kernel; empty for PTX.
+std::vector<CudaResources> parse_resources(const std::string& log);
+
+}  // namespace placewright

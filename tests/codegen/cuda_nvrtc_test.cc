@@ -1,0 +1,87 @@
+// NVRTC as it is found and used: versions, refusals, what ptxas reports.
+#include <cstdlib>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "placewright/base/error.h"
+#include "placewright/base/join.h"
+#include "placewright/codegen/cuda/nvrtc.h"
+
+namespace placewright::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class NvrtcTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::vector<std::string> reasons;
+    nvrtc_ = Nvrtc::try_open(&reasons);
+    if (!nvrtc_) GTEST_SKIP() << "no NVRTC: " << join(reasons, "; ");
+  }
+  std::shared_ptr<const Nvrtc> nvrtc_;
+};
+
+constexpr const char* text = "extern \"C\" __global__ void doubled(float* x) { x[threadIdx.x] *= 2; }";
+
+TEST_F(NvrtcTest, CompilesForTheArchitecturesThatItNames) {
+  EXPECT_THAT(nvrtc_->architectures(), ::testing::IsSupersetOf({80, 90, 100}));
+  std::vector<uint8_t> cubin = nvrtc_->compile(text, "sm_90").code;
+  ASSERT_GT(cubin.size(), 4u);
+  EXPECT_EQ(std::string(cubin.begin() + 1, cubin.begin() + 4), "ELF");
+  std::vector<uint8_t> ptx = nvrtc_->compile(text, "compute_80").code;
+  EXPECT_THAT(std::string(ptx.begin(), ptx.end()), HasSubstr(".target sm_80"));
+  EXPECT_THAT(std::string(ptx.begin(), ptx.end()), HasSubstr(".entry doubled"));
+}
+
+TEST_F(NvrtcTest, ReportsWhatEachKernelTakes) {
+  std::vector<CudaResources> found = parse_resources(nvrtc_->compile(text, "sm_80").log);
+  ASSERT_EQ(found.size(), 1u);
+  EXPECT_EQ(found[0].symbol, "doubled");
+  EXPECT_GT(found[0].registers, 0);
+  EXPECT_EQ(found[0].spill_store_bytes, 0);
+}
+
+TEST_F(NvrtcTest, SaysWhatItRefuses) {
+  try {
+    nvrtc_->compile("extern \"C\" __global__ void k() { nothing(); }", "sm_90");
+    FAIL() << "compiled";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("does not compile a kernel for sm_90"));
+    EXPECT_THAT(error.what(), HasSubstr("\"nothing\" is undefined"));
+  }
+}
+
+TEST(NvrtcLog, IsReadForEachKernel) {
+  std::vector<CudaResources> found = parse_resources(
+      "ptxas info    : 0 bytes gmem\n"
+      "ptxas info    : Compiling entry function 'k0_0' for 'sm_90'\n"
+      "ptxas info    : Function properties for k0_0\n"
+      "ptxas         .     24 bytes stack frame, 8 bytes spill stores, 12 bytes spill loads\n"
+      "ptxas info    : Used 255 registers, used 1 barriers, 24 bytes cumulative stack size, 8448 bytes smem\n"
+      "ptxas info    : Compiling entry function 'k0_1' for 'sm_90'\n"
+      "ptxas info    : Function properties for k0_1\n"
+      "ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n"
+      "ptxas info    : Used 8 registers, used 0 barriers\n");
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0], (CudaResources{"k0_0", 255, 8448, 24, 8, 12}));
+  EXPECT_EQ(found[1], (CudaResources{"k0_1", 8, 0, 0, 0, 0}));
+}
+
+TEST(Nvrtc, AMissingOneSaysWhereItWasLookedForAndWhatToDo) {
+  const char* set = std::getenv("PLACEWRIGHT_LIBNVRTC");
+  const std::string before = set ? set : "";
+  ASSERT_EQ(setenv("PLACEWRIGHT_LIBNVRTC", "/nowhere/libnvrtc.so", 1), 0);
+  std::vector<std::string> reasons;
+  EXPECT_EQ(Nvrtc::try_open(&reasons), nullptr);
+  ASSERT_EQ(reasons.size(), 1u);  // an override is obeyed alone
+  EXPECT_THAT(reasons[0], HasSubstr("/nowhere/libnvrtc.so"));
+  if (before.empty())
+    unsetenv("PLACEWRIGHT_LIBNVRTC");
+  else
+    setenv("PLACEWRIGHT_LIBNVRTC", before.c_str(), 1);
+}
+
+}  // namespace
+}  // namespace placewright::testing
