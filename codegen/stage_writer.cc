@@ -19,6 +19,16 @@ std::optional<AffineExpr> compose(const AffineExpr& inner, const std::vector<Aff
   return composed;
 }
 
+std::optional<Access> compose(Access inner, const std::vector<AffineExpr>& dims, int rank) {
+  for (AffineExpr& expr : inner.index) {
+    std::optional<AffineExpr> composed = compose(expr, dims);
+    if (!composed) return std::nullopt;
+    composed->coefficients.resize(static_cast<size_t>(rank), 0);
+    expr = std::move(*composed);
+  }
+  return inner;
+}
+
 bool stays_inside(const Access& access, const Sizes& buffer_sizes, const Sizes& extents) {
   if (!access.indirect.empty()) return false;
   for (size_t i = 0; i < access.index.size(); ++i) {
@@ -50,6 +60,25 @@ int StageWriter::add_access(const Access& access) {
 
 int StageWriter::load(DType dtype, const Access& access) {
   return add({.op = ScalarOp::load, .dtype = dtype, .slot = add_access(access)});
+}
+
+std::vector<int> StageWriter::copy(const Stage& from, std::span<const ScalarNode> body,
+                                   const std::vector<AffineExpr>* dims, const Load& load) {
+  std::vector<int> nodes;
+  for (ScalarNode node : body) {
+    for (int& operand : node.operands)
+      if (operand >= 0) operand = nodes[operand];
+    if (node.op == ScalarOp::load) {
+      Access access = from.accesses[node.slot];
+      for (Access::Indirect& part : access.indirect) part.node = nodes[part.node];
+      nodes.push_back(load(node, access));
+    } else if (node.op == ScalarOp::index && dims) {
+      nodes.push_back(index((*dims)[node.slot]));
+    } else {
+      nodes.push_back(add(node));
+    }
+  }
+  return nodes;
 }
 
 int StageWriter::index(const AffineExpr& expr) {

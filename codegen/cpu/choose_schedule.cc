@@ -10,7 +10,7 @@ namespace {
 constexpr double serial_cycles = 20000;  // below this a kernel is not worth a fork and join
 
 // Untiled dimensions outside, then the vector dimension, whose operand stays in cache while the rows pass by.
-std::vector<int> parallel_order(const Stage& stage, const Candidate& candidate) {
+std::vector<int> parallel_order(const Stage& stage, const StageCandidate& candidate) {
   auto is_tiled = [&](int d) {
     return std::any_of(candidate.tile.begin(), candidate.tile.end(), [&](const auto& part) { return part.first == d; });
   };
@@ -24,7 +24,7 @@ std::vector<int> parallel_order(const Stage& stage, const Candidate& candidate) 
   return order;
 }
 
-int64_t tile_step(const Candidate& candidate, int d) {
+int64_t tile_step(const StageCandidate& candidate, int d) {
   if (d == candidate.vector_dim) return candidate.vectors * candidate.lanes;
   if (d == candidate.chain_dim) return candidate.chains;
   if (d == candidate.run_dim) return candidate.run;
@@ -33,7 +33,7 @@ int64_t tile_step(const Candidate& candidate, int d) {
   return 1;
 }
 
-bool stores_transposed(const StageFacts& facts, const Candidate& candidate) {
+bool stores_transposed(const StageFacts& facts, const StageCandidate& candidate) {
   const Stage& stage = facts.stage();
   if (candidate.vector_dim < 0 || stage.reduced[candidate.vector_dim]) return false;
   auto is_transposed = [&](const Store& store) {
@@ -44,7 +44,7 @@ bool stores_transposed(const StageFacts& facts, const Candidate& candidate) {
          std::any_of(stage.epilogue_stores.begin(), stage.epilogue_stores.end(), is_transposed);
 }
 
-StageSchedule schedule_of(const StageFacts& facts, const Candidate& candidate) {
+StageSchedule schedule_of(const StageFacts& facts, const StageCandidate& candidate) {
   const Stage& stage = facts.stage();
   StageSchedule schedule;
   schedule.vector_dim = candidate.vector_dim;
@@ -107,7 +107,7 @@ Schedule choose_schedule(const StructuredKernel& kernel, const CpuTarget& target
   bool packs = false;
   for (const Stage& stage : kernel.stages) {
     StagePlanner planner(kernel, stage, target);
-    Candidate best = planner.best();
+    StageCandidate best = planner.best();
     PW_CHECK(best.cycles < std::numeric_limits<double>::infinity(), "no tile fits the blocks of a stage's layouts");
     schedule.stages.push_back(schedule_of(planner.facts(), best));
     total += best.cycles;

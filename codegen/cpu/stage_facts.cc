@@ -47,7 +47,7 @@ bool StageFacts::may_leave(const Access& access) const {
   return false;
 }
 
-bool StageFacts::can_fail(const Candidate& candidate, int slot) const {
+bool StageFacts::can_fail(const StageCandidate& candidate, int slot) const {
   const Access& access = stage_.accesses[slot];
   if (!access.guarded) return false;
   for (size_t i = 0; i < access.index.size(); ++i)
@@ -55,7 +55,7 @@ bool StageFacts::can_fail(const Candidate& candidate, int slot) const {
   return false;
 }
 
-bool StageFacts::can_fail(const Candidate& candidate, int slot, size_t i) const {
+bool StageFacts::can_fail(const StageCandidate& candidate, int slot, size_t i) const {
   const Access& access = stage_.accesses[slot];
   if (stays_in_padding(stage_, access, kernel_.buffers[access.buffer], i)) return false;
   return std::find(candidate.clipped.begin(), candidate.clipped.end(), std::pair(slot, static_cast<int>(i))) ==
@@ -90,7 +90,7 @@ int StageFacts::lanes(int v) const {
 }
 
 // Whether each tile begins where a block of the layouts begins: addresses of tiles are then a stride apart.
-bool StageFacts::fits_blocks(const Candidate& candidate) const {
+bool StageFacts::fits_blocks(const StageCandidate& candidate) const {
   for (int d = 0; d < stage_.rank(); ++d) {
     int64_t step = d == candidate.vector_dim ? candidate.vectors * candidate.lanes : 1;
     for (auto [dim, tile] : candidate.tile)
@@ -101,7 +101,7 @@ bool StageFacts::fits_blocks(const Candidate& candidate) const {
 }
 
 // Accumulators, one register a vector of the operand that stays, and one for the other operand.
-int64_t StageFacts::register_limit(const Candidate& candidate) const {
+int64_t StageFacts::register_limit(const StageCandidate& candidate) const {
   int64_t states = std::max<int64_t>(static_cast<int64_t>(stage_.reduction.dtypes.size()), 1);
   int64_t transposed = 0;  // pieces in use, and the one that is being transposed
   if (candidate.run_dim >= 0)
@@ -110,7 +110,7 @@ int64_t StageFacts::register_limit(const Candidate& candidate) const {
 }
 
 // Reductions of a few points are written out: tiles follow each other closely enough to hide their chains.
-bool StageFacts::is_written_out(const Candidate& candidate) const {
+bool StageFacts::is_written_out(const StageCandidate& candidate) const {
   if (!stage_.has_reduction() || candidate.chains > 1) return false;
   if (candidate.vector_dim >= 0 && stage_.reduced[candidate.vector_dim]) return false;
   double points = static_cast<double>(candidate.accumulators()), taps = 1;
@@ -120,7 +120,7 @@ bool StageFacts::is_written_out(const Candidate& candidate) const {
 }
 
 // Whether lanes load whole runs of elements, which are transposed in registers.
-bool StageFacts::loads_runs(const Candidate& candidate, const Access& access) const {
+bool StageFacts::loads_runs(const StageCandidate& candidate, const Access& access) const {
   if (candidate.run_dim < 0 || candidate.lanes < 4 || is_dynamic(access) || may_leave(access)) return false;
   if (info(kernel_.buffers[access.buffer].dtype).bits < 32) return false;
   int64_t apart = std::abs(stride(access, candidate.vector_dim));
@@ -129,20 +129,20 @@ bool StageFacts::loads_runs(const Candidate& candidate, const Access& access) co
 }
 
 // Short runs without gaps between them, which fill whole vectors.
-bool StageFacts::is_dense_run(const Candidate& candidate, const Access& access) const {
+bool StageFacts::is_dense_run(const StageCandidate& candidate, const Access& access) const {
   return candidate.run <= 4 && std::has_single_bit(static_cast<uint64_t>(candidate.run)) &&
          stride(access, candidate.vector_dim) == candidate.run;
 }
 
 // Whether a store whose lanes stand apart has another tile dimension with stride 1.
-bool StageFacts::transposes(const Candidate& candidate, const Store& store) const {
+bool StageFacts::transposes(const StageCandidate& candidate, const Store& store) const {
   const Access& access = stage_.accesses[store.access];
   return std::any_of(candidate.tile.begin(), candidate.tile.end(),
                      [&](const auto& part) { return part.second >= 4 && stride(access, part.first) == 1; });
 }
 
 // Whether such a dimension fills the gaps between lanes, so that whole vectors are stored.
-bool StageFacts::interleaves(const Candidate& candidate, const Store& store) const {
+bool StageFacts::interleaves(const StageCandidate& candidate, const Store& store) const {
   const Access& access = stage_.accesses[store.access];
   return std::any_of(candidate.tile.begin(), candidate.tile.end(), [&](const auto& part) {
     return std::has_single_bit(static_cast<uint64_t>(part.second)) && part.second <= candidate.lanes &&

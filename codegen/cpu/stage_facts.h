@@ -1,9 +1,9 @@
 // What the choice of a schedule asks of one stage: how its accesses move with each dimension, what a candidate may do.
 #pragma once
 
-#include "candidate.h"
 #include "placewright/codegen/cpu_target.h"
 #include "placewright/ir/kernel.h"
+#include "stage_candidate.h"
 
 namespace placewright {
 
@@ -26,8 +26,8 @@ class StageFacts {
   bool is_loaded(int slot) const;  // by the stage's body
   // Whether a guarded access may leave its buffer and the padding around it; `can_fail`: even in a candidate's loops.
   bool may_leave(const Access& access) const;
-  bool can_fail(const Candidate& candidate, int slot) const;
-  bool can_fail(const Candidate& candidate, int slot, size_t i) const;
+  bool can_fail(const StageCandidate& candidate, int slot) const;
+  bool can_fail(const StageCandidate& candidate, int slot, size_t i) const;
 
   // --- The stage
 
@@ -39,13 +39,13 @@ class StageFacts {
 
   // --- Candidates
 
-  bool fits_blocks(const Candidate& candidate) const;
-  int64_t register_limit(const Candidate& candidate) const;
-  bool is_written_out(const Candidate& candidate) const;
-  bool loads_runs(const Candidate& candidate, const Access& access) const;
-  bool is_dense_run(const Candidate& candidate, const Access& access) const;
-  bool transposes(const Candidate& candidate, const Store& store) const;
-  bool interleaves(const Candidate& candidate, const Store& store) const;
+  bool fits_blocks(const StageCandidate& candidate) const;
+  int64_t register_limit(const StageCandidate& candidate) const;
+  bool is_written_out(const StageCandidate& candidate) const;
+  bool loads_runs(const StageCandidate& candidate, const Access& access) const;
+  bool is_dense_run(const StageCandidate& candidate, const Access& access) const;
+  bool transposes(const StageCandidate& candidate, const Store& store) const;
+  bool interleaves(const StageCandidate& candidate, const Store& store) const;
 
  private:
   const StructuredKernel& kernel_;

@@ -17,7 +17,7 @@ std::pair<int64_t, int64_t> range(const Stage& stage, const AffineExpr& expr) {
 
 // The packed layout of an access whose lanes stand apart: the dimension that they run along last, in blocks of one
 // tile, so that a tile's operand is contiguous, where the index is the dimension itself. False if there is none.
-bool order_for_lanes(const StageFacts& facts, const Candidate& candidate, const Access& access, bool fails,
+bool order_for_lanes(const StageFacts& facts, const StageCandidate& candidate, const Access& access, bool fails,
                      Layout& layout) {
   int dim = -1, rank = static_cast<int>(access.index.size());
   for (int i = 0; i < rank; ++i)
@@ -34,7 +34,7 @@ bool order_for_lanes(const StageFacts& facts, const Candidate& candidate, const 
   return true;
 }
 
-void clip(const StageFacts& facts, Candidate& candidate, int slot, size_t i, int reduced) {
+void clip(const StageFacts& facts, StageCandidate& candidate, int slot, size_t i, int reduced) {
   const Stage& stage = facts.stage();
   const Access& access = stage.accesses[slot];
   const AffineExpr& expr = access.index[i];
@@ -60,7 +60,7 @@ void clip(const StageFacts& facts, Candidate& candidate, int slot, size_t i, int
 
 }  // namespace
 
-bool add_packs(const StageFacts& facts, Candidate& candidate) {
+bool add_packs(const StageFacts& facts, StageCandidate& candidate) {
   const Stage& stage = facts.stage();
   double points = 1;
   for (int64_t extent : stage.extents) points *= static_cast<double>(extent);
@@ -85,7 +85,7 @@ bool add_packs(const StageFacts& facts, Candidate& candidate) {
   return !candidate.packs.empty();
 }
 
-bool clip_guards(const StageFacts& facts, Candidate& candidate) {
+bool clip_guards(const StageFacts& facts, StageCandidate& candidate) {
   const Stage& stage = facts.stage();
   if (stage.reduction.kind != Reduction::Kind::sum) return false;
   const ScalarNode& fed = stage.body[stage.reduction.values[0]];

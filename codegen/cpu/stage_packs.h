@@ -7,9 +7,9 @@
 namespace placewright {
 
 // Copies of what the body reads apart along the vector dimension, or under guards, if each element is read often.
-bool add_packs(const StageFacts& facts, Candidate& candidate);
+bool add_packs(const StageFacts& facts, StageCandidate& candidate);
 
 // The guarded indices of a product's factors that a loop over a reduced dimension can keep inside.
-bool clip_guards(const StageFacts& facts, Candidate& candidate);
+bool clip_guards(const StageFacts& facts, StageCandidate& candidate);
 
 }  // namespace placewright

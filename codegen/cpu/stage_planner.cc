@@ -8,10 +8,10 @@
 
 namespace placewright {
 
-Candidate StagePlanner::best() const {
+StageCandidate StagePlanner::best() const {
   const Split& split = stage_.reduction.split;
   if (split.partials > 1) return best_of_split(split);
-  Candidate best = priced({});
+  StageCandidate best = priced({});
   for (int v = 0; v < stage_.rank(); ++v) {
     if (stage_.extents[v] < 2 || facts_.is_sequential(v) || facts_.lanes_share_store(v)) continue;
     bool reduced = stage_.reduced[v];
@@ -19,7 +19,7 @@ Candidate StagePlanner::best() const {
     for (int pack : {0, 1, 2})  // none; copies with padding; copies without the padding that clipped loops spare
       for (int64_t vectors : {1, 2, 3, 4}) {
         if (reduced && vectors == 3) continue;  // states are joined by halves
-        Candidate base;
+        StageCandidate base;
         base.vector_dim = v;
         base.lanes = facts_.lanes(v);
         base.vectors = vectors;
@@ -42,7 +42,7 @@ std::vector<Layout> StagePlanner::packed_layouts(int slot) const {
   std::vector<Layout> layouts;
   for (int v = 0; v < stage_.rank(); ++v)
     for (int64_t vectors : {1, 2}) {
-      Candidate base;
+      StageCandidate base;
       base.vector_dim = v;
       base.lanes = facts_.lanes(v);
       base.vectors = vectors;
@@ -57,18 +57,18 @@ std::vector<Layout> StagePlanner::packed_layouts(int slot) const {
 
 // How the reduction is best split, of the stage alone.
 Split StagePlanner::split() const {
-  Candidate chosen = best();
+  StageCandidate chosen = best();
   if (chosen.chains > 1) return {chosen.chain_dim, chosen.chains};
   if (chosen.vector_dim < 0 || !stage_.reduced[chosen.vector_dim]) return {-1, 1};
   return {chosen.vector_dim, chosen.lanes * chosen.vectors};
 }
 
-Candidate StagePlanner::best_of_split(const Split& split) const {
-  Candidate base;
+StageCandidate StagePlanner::best_of_split(const Split& split) const {
+  StageCandidate base;
   base.vector_dim = split.dim;
   base.lanes = static_cast<int>(std::min<int64_t>(facts_.lanes(split.dim), split.partials));
   base.vectors = split.partials / base.lanes;
-  Candidate best = priced(base);
+  StageCandidate best = priced(base);
   tiles(best, base, 0, 2);
   consider_runs(best, base);
   if (add_packs(facts_, base)) {
@@ -79,7 +79,7 @@ Candidate StagePlanner::best_of_split(const Split& split) const {
     if (stage_.reduced[v] || stage_.extents[v] < 2 || facts_.is_sequential(v) || facts_.lanes_share_store(v)) continue;
     for (bool pack : {false, true})
       for (int64_t vectors : {1, 2, 3, 4}) {
-        Candidate beside;
+        StageCandidate beside;
         beside.vector_dim = v;
         beside.lanes = facts_.lanes(v);
         beside.vectors = vectors;
@@ -97,12 +97,12 @@ int StagePlanner::longest_reduced() const {
   return longest;
 }
 
-void StagePlanner::consider_chains(Candidate& best, const Candidate& base, int dim,
+void StagePlanner::consider_chains(StageCandidate& best, const StageCandidate& base, int dim,
                                    std::initializer_list<int64_t> counts) const {
   if (stage_.reduction.kind == Reduction::Kind::custom) return;
   for (int64_t chains : counts) {
     if (stage_.extents[dim] < 4 * chains) continue;
-    Candidate candidate = base;
+    StageCandidate candidate = base;
     candidate.chain_dim = dim;
     candidate.chains = chains;
     consider(best, candidate);
@@ -110,10 +110,10 @@ void StagePlanner::consider_chains(Candidate& best, const Candidate& base, int d
   }
 }
 
-void StagePlanner::consider_runs(Candidate& best, const Candidate& base) const {
+void StagePlanner::consider_runs(StageCandidate& best, const StageCandidate& base) const {
   for (int d = 0; d < stage_.rank(); ++d) {
     if (!stage_.reduced[d] || d == base.vector_dim || stage_.extents[d] < 2) continue;
-    Candidate candidate = base;
+    StageCandidate candidate = base;
     candidate.run_dim = d;
     candidate.run = std::min<int64_t>(stage_.extents[d], base.lanes);
     bool pays = false;
@@ -125,12 +125,12 @@ void StagePlanner::consider_runs(Candidate& best, const Candidate& base) const {
   }
 }
 
-Candidate StagePlanner::priced(Candidate candidate) const {
+StageCandidate StagePlanner::priced(StageCandidate candidate) const {
   candidate.cycles = price(facts_, candidate);
   return candidate;
 }
 
-void StagePlanner::consider(Candidate& best, const Candidate& candidate) const {
+void StagePlanner::consider(StageCandidate& best, const StageCandidate& candidate) const {
   if (candidate.accumulators() > facts_.register_limit(candidate) || !facts_.fits_blocks(candidate)) return;
   double cycles = price(facts_, candidate);
   if (cycles >= best.cycles) return;
@@ -139,13 +139,13 @@ void StagePlanner::consider(Candidate& best, const Candidate& candidate) const {
 }
 
 // One or two more parallel dimensions in the register tile.
-void StagePlanner::tiles(Candidate& best, const Candidate& base, int from, int depth) const {
+void StagePlanner::tiles(StageCandidate& best, const StageCandidate& base, int from, int depth) const {
   if (depth == 0) return;
   for (int d = from; d < stage_.rank(); ++d) {
     if (d == base.vector_dim || stage_.reduced[d] || facts_.is_sequential(d) || stage_.extents[d] < 2) continue;
     if (std::find(base.untiled.begin(), base.untiled.end(), d) != base.untiled.end() || !tile_pays(d)) continue;
     for (int64_t step = 2; step <= std::min<int64_t>(stage_.extents[d], 16); ++step) {
-      Candidate candidate = base;
+      StageCandidate candidate = base;
       candidate.tile.emplace_back(d, step);
       if (candidate.accumulators() > facts_.register_limit(candidate)) break;
       consider(best, candidate);

@@ -15,17 +15,18 @@ class StagePlanner {
 
   const StageFacts& facts() const { return facts_; }
 
-  Candidate best() const;
+  StageCandidate best() const;
   std::vector<Layout> packed_layouts(int slot) const;
   Split split() const;
 
  private:
-  Candidate best_of_split(const Split& split) const;
-  Candidate priced(Candidate candidate) const;
-  void consider(Candidate& best, const Candidate& candidate) const;
-  void consider_chains(Candidate& best, const Candidate& base, int dim, std::initializer_list<int64_t> counts) const;
-  void consider_runs(Candidate& best, const Candidate& base) const;
-  void tiles(Candidate& best, const Candidate& base, int from, int depth) const;
+  StageCandidate best_of_split(const Split& split) const;
+  StageCandidate priced(StageCandidate candidate) const;
+  void consider(StageCandidate& best, const StageCandidate& candidate) const;
+  void consider_chains(StageCandidate& best, const StageCandidate& base, int dim,
+                       std::initializer_list<int64_t> counts) const;
+  void consider_runs(StageCandidate& best, const StageCandidate& base) const;
+  void tiles(StageCandidate& best, const StageCandidate& base, int from, int depth) const;
   bool tile_pays(int d) const;
   int longest_reduced() const;
 

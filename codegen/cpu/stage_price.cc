@@ -18,7 +18,7 @@ constexpr double crowded = 5;   // a load that misses the first cache against on
 
 class StagePrice {
  public:
-  StagePrice(const StageFacts& facts, const Candidate& candidate)
+  StagePrice(const StageFacts& facts, const StageCandidate& candidate)
       : facts_(facts),
         kernel_(facts.kernel()),
         stage_(facts.stage()),
@@ -234,7 +234,7 @@ class StagePrice {
   const StructuredKernel& kernel_;
   const Stage& stage_;
   const CpuTarget& target_;
-  const Candidate& candidate_;
+  const StageCandidate& candidate_;
   const bool vector_reduced_;
   double reduction_steps_ = 1;
   std::vector<std::vector<Piece>> pieces_;  // of each tiled dimension
@@ -245,7 +245,7 @@ class StagePrice {
 
 }  // namespace
 
-double price(const StageFacts& facts, const Candidate& candidate) {
+double price(const StageFacts& facts, const StageCandidate& candidate) {
   if (!facts.fits_blocks(candidate)) return std::numeric_limits<double>::infinity();
   return StagePrice(facts, candidate).cycles();
 }

@@ -7,6 +7,6 @@
 namespace placewright {
 
 // Infinite if its tiles do not fit the blocks of the layouts.
-double price(const StageFacts& facts, const Candidate& candidate);
+double price(const StageFacts& facts, const StageCandidate& candidate);
 
 }  // namespace placewright

@@ -1,6 +1,6 @@
 // Emits one phase of a scheduled kernel as an LLVM function. Walks loops (emit_loops.cc); at a leaf unrolls what
-// parallel dimensions remain (emit_leaf.cc), reads and writes buffers (emit_access.cc) and emits scalar nodes
-// (emit_scalar.cc).
+// parallel dimensions remain (emit_leaf.cc), reads and writes buffers (emit_place.cc, emit_load.cc, emit_store.cc) and
+// emits scalar nodes (emit_scalar.cc).
 #pragma once
 
 #include <functional>
@@ -71,7 +71,7 @@ class FunctionEmitter {
   int64_t active_lanes(const Sizes& point) const;
   bool vector_dim_is_reduced() const;
 
-  // emit_access.cc
+  // emit_place.cc
   struct Place {
     Value* pointer = nullptr;           // of lane 0
     std::vector<int64_t> lane_offsets;  // elements from lane 0, one a lane; empty: scalar or dynamic
@@ -81,21 +81,13 @@ class FunctionEmitter {
     // Of lanes a little apart: lane 0's place in its block of that many elements; whether all blocks lie inside.
     int64_t block_start = 0;
     bool block_is_whole = false;
+    bool is_contiguous() const;
   };
   Place place(BodyKind kind, int slot, const Sizes& point);
   Place dynamic_place(BodyKind kind, int slot, const Sizes& point);
   void set_block(Place& place, const KernelBuffer& buffer, const Access& access, const Sizes& point);
-  Value* load_deinterleaved(const Place& place, DType dtype, Value* mask, Value* outside);
-  Emitted load(BodyKind kind, int slot, const Sizes& point, DType dtype);
-  Value* load_vector(const Place& place, DType dtype, Value* mask, bool all, Value* outside);
-  bool is_run(const Access& access, Sizes first, int along, int64_t count) const;
-  void store(BodyKind kind, const Store& store, const Sizes& point);
-  void store_lanes(const Store& store, const Place& place, Value* value, Value* mask, DType dtype, int64_t active);
-  std::vector<Store> interleaved_with(const std::vector<Store>& stores, size_t first) const;
-  void store_interleaved(BodyKind kind, const std::vector<Store>& group, const Sizes& point);
-  bool store_scattered(BodyKind kind, const Store& store, const std::vector<Sizes>& points);
   void check_place(const KernelBuffer& buffer, const Access& access, const Sizes& point, Place& place);
-  void require(Place& place, Value* condition, bool vector);
+  void require(Place& place, Value* condition);
   void raise_status(Value* violated, Status status, int64_t active);
   Value* index_expression(const AffineExpr& expr, const Sizes& point, bool& vector);
   Value* base_pointer(int slot);
@@ -105,6 +97,21 @@ class FunctionEmitter {
   Value* from_memory(Value* value, DType dtype);
   Value* to_memory(Value* value, DType dtype);
   Value* lane_mask(int64_t active) const;
+  Value* mask_of(const Place& place, int64_t active);
+  Value* lane_pointers(const Place& place, llvm::Type* element);
+
+  // emit_load.cc
+  Value* load_deinterleaved(const Place& place, DType dtype, Value* mask, Value* outside);
+  Emitted load(BodyKind kind, int slot, const Sizes& point, DType dtype);
+  Value* load_vector(const Place& place, DType dtype, Value* mask, bool all, Value* outside);
+  bool is_run(const Access& access, Sizes first, int along, int64_t count) const;
+
+  // emit_store.cc
+  void store(BodyKind kind, const Store& store, const Sizes& point);
+  void store_lanes(const Place& place, Value* value, Value* mask, DType dtype, int64_t active);
+  std::vector<Store> interleaved_with(const std::vector<Store>& stores, size_t first) const;
+  void store_interleaved(BodyKind kind, const std::vector<Store>& group, const Sizes& point);
+  bool store_scattered(BodyKind kind, const Store& store, const std::vector<Sizes>& points);
 
   // emit_transpose.cc
   Value* load_transposed(int slot, const Place& place, const Sizes& point, DType dtype);

@@ -10,7 +10,7 @@
 
 namespace placewright {
 
-struct Candidate {
+struct StageCandidate {
   int vector_dim = -1;
   int lanes = 1;
   int64_t vectors = 1;                        // per tile, along the vector dimension
