@@ -6,6 +6,7 @@
 
 #include <fmt/core.h>
 
+#include "changed_figures.h"
 #include "load_graph.h"
 #include "placewright/codegen/machine_target_model.h"
 #include "placewright/ir/machine.h"
@@ -89,16 +90,27 @@ GraphPlacement place_in(const Graph& graph, const PassContext& context, std::sha
   lenient.plan = nullptr;
   lenient.options.strict = false;
   lenient.options.max_bytes_per_step = -1;
-  auto replan = [lenient = std::move(lenient), owner = std::move(owner)](const Graph& changed) {
-    return plan_placement(changed, lenient);
+  GraphPlacement made{std::move(planned.graph),
+                      std::move(planned.transfers),
+                      std::move(placed.graph),
+                      std::move(placed.plan),
+                      *context.machine,
+                      {},
+                      {},
+                      {},
+                      profile_hash(context.profile)};
+  made.replan = [lenient, owner](const Graph& changed) { return plan_placement(changed, lenient); };
+  made.replan_with = [lenient, owner](const Graph& changed, const MachineFigures& figures) {
+    return plan_placement(changed, ChangedFigures(lenient, figures).context());
   };
-  return {std::move(planned.graph),
-          std::move(planned.transfers),
-          std::move(placed.graph),
-          std::move(placed.plan),
-          *context.machine,
-          std::move(replan),
-          profile_hash(context.profile)};
+  made.forecast = [lenient, owner](const Graph& given, const std::map<std::string, int64_t>& symbols) {
+    PassContext context = lenient;
+    context.options.symbols = symbols;
+    Graph graph = run_passes(given, context, {}, {}, "shard");
+    PlacementPlan plan = plan_placement(graph, context);
+    return PlacementForecast{std::move(graph), std::move(plan)};
+  };
+  return made;
 }
 
 // Kernels that were measured move ops only where that saves more than this part of a step: what was thought of the

@@ -177,28 +177,49 @@ bool is_optimal_at(const ParametricProblem& problem_at, int64_t parameter, const
 
 }  // namespace
 
+namespace {
+
+// The last number up to `high` for which `labels`, best at `from`, stays so.
+int64_t last_optimal(const ParametricProblem& problem_at, int64_t from, int64_t high, const Labels& labels) {
+  int64_t good = from, bad = high + 1;  // the last number known to be in the range, the first known to be outside
+  for (int64_t step = 1; bad > high && good < high; step *= 2) {
+    int64_t next = step < high - good ? good + step : high;
+    (is_optimal_at(problem_at, next, labels) ? good : bad) = next;
+  }
+  while (good + 1 < bad) {
+    int64_t middle = good + (bad - good) / 2;
+    (is_optimal_at(problem_at, middle, labels) ? good : bad) = middle;
+  }
+  return good;
+}
+
+}  // namespace
+
 std::vector<OptimalRange> find_borders(const ParametricProblem& problem_at, int64_t low, int64_t high,
                                        int64_t exhaustive) {
   PW_CHECK(low <= high, "an empty range of parameters");
   std::vector<OptimalRange> ranges;
   for (int64_t from = low; from <= high; from = ranges.back().to + 1) {
     Labels labels = solve_placement(problem_at(from)).labels;
-    int64_t good = from, bad = high + 1;  // the last number known to be in the range, the first known to be outside
+    int64_t last = from;
     if (high - low < exhaustive) {
-      while (good + 1 < bad && is_optimal_at(problem_at, good + 1, labels)) ++good;
+      while (last < high && is_optimal_at(problem_at, last + 1, labels)) ++last;
     } else {
-      for (int64_t step = 1; bad > high && good < high; step *= 2) {
-        int64_t next = step < high - good ? good + step : high;
-        (is_optimal_at(problem_at, next, labels) ? good : bad) = next;
-      }
-      while (good + 1 < bad) {
-        int64_t middle = good + (bad - good) / 2;
-        (is_optimal_at(problem_at, middle, labels) ? good : bad) = middle;
-      }
+      last = last_optimal(problem_at, from, high, labels);
     }
-    ranges.push_back({from, good, std::move(labels)});
+    ranges.push_back({from, last, std::move(labels)});
   }
   return ranges;
+}
+
+std::optional<int64_t> find_first(const ParametricProblem& problem_at, int64_t low, int64_t high,
+                                  const std::function<bool(const Labels&)>& wanted, int most) {
+  for (int64_t from = low; from <= high && most > 0; --most) {
+    Labels labels = solve_placement(problem_at(from)).labels;
+    if (wanted(labels)) return from;
+    from = last_optimal(problem_at, from, high, labels) + 1;
+  }
+  return {};
 }
 
 std::optional<int64_t> find_flip(const ParametricProblem& problem_at, int group, int label, int64_t from, int64_t to) {

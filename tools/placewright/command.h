@@ -62,6 +62,13 @@ struct FitOptions {
 };
 int fit(const FitOptions& options);
 
+struct WhyOptions {
+  std::string file, op, devices = "cpu", machine, profile;
+  std::vector<std::string> symbols;
+  std::string format;  // text or json; empty: text
+};
+int why(const WhyOptions& options);
+
 struct DiffOptions {
   std::string before, after;
   DriftOptions drift;

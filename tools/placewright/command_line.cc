@@ -140,6 +140,43 @@ void add_fit(CLI::App& app, Action& action) {
   when_chosen(command, action, options, fit);
 }
 
+// The options with which `why` and its like say what is placed where.
+template <typename Options>
+void add_placing_options(CLI::App& command, Options& options) {
+  auto* devices = command.add_option("--devices", options.devices, "Kinds of devices, each with how many");
+  devices->capture_default_str();
+  auto* machine = command.add_option("--machine", options.machine,
+                                     "A machine that need not be here: a shipped one, or a machine file");
+  machine->type_name("NAME|FILE")->excludes(devices);
+  command.add_option("--profile", options.profile, "What was measured on that machine, instead of estimates")
+      ->type_name("FILE")
+      ->needs(machine);
+  command.add_option("--symbol", options.symbols, "The size of a symbolic dimension; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("NAME=SIZE");
+  command.add_option("--format", options.format, "text or json")->check(CLI::IsMember({"text", "json"}));
+  command.add_flag_callback("--json", [&options] { options.format = "json"; }, "The same as --format json");
+}
+
+void add_why(CLI::App& app, Action& action) {
+  auto* command = app.add_subcommand("why", "Why an op is where it is, and the smallest changes that would move it");
+  auto options = std::make_shared<WhyOptions>();
+  command->add_option("FILE.pw", options->file, "A graph in text form")->required();
+  command
+      ->add_option("OP", options->op,
+                   "An op: as plan files name it (fc/forward#0:dot_general), by what it is (dot_general), or by its "
+                   "line (train.cc:12)")
+      ->required();
+  add_placing_options(*command, *options);
+  command->footer(
+      "For each other device: what keeps the op off it, what a step would take longer with it there, and the smallest\n"
+      "change that flips it: a cast, faster links, a faster device, more memory, a pin less. Each is a plan made "
+      "again.\n"
+      "Examples:\n  placewright why model.pw fc/forward#0:dot_general --machine h200\n"
+      "  placewright why model.pw train.cc:12 --devices cpu,sim --symbol B=32 --json");
+  when_chosen(command, action, options, why);
+}
+
 void add_diff(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("diff", "What differs between two plans, and what caused it");
   auto options = std::make_shared<DiffOptions>();
@@ -284,6 +321,7 @@ int run_command_line(int argc, char** argv) {
   add_inspect(app, action);
   add_place(app, action);
   add_fit(app, action);
+  add_why(app, action);
   add_diff(app, action);
   add_opt(app, action);
   add_run(app, action);

@@ -7,11 +7,9 @@
 #include "command.h"
 #include "placement_report.h"
 #include "placewright/base/file.h"
-#include "placewright/ir/machine.h"
-#include "placewright/ir/profile.h"
 #include "placewright/placement_rules.h"
 #include "placewright/run_graph.h"
-#include "placewright/session.h"
+#include "placing.h"
 #include "plan_actions.h"
 
 namespace placewright::tools {
@@ -34,19 +32,6 @@ std::string text_of(const PlacementReport& report, const PlaceOptions& options) 
   if (format == "dot") return placement_dot(report);
   if (format == "html") return placement_page(report);
   return placement_text(report, options.every_op, options.output.empty() && in_colour());
-}
-
-// Where the ops would run; what the plan file `followed` says of them holds.
-GraphPlacement place_as_asked(const PlaceOptions& options, const Graph& graph,
-                              const std::map<std::string, int64_t>& symbols, const PlanFile* followed) {
-  if (options.machine.empty()) {
-    configure(SessionOptions{.devices = options.devices, .strict = options.strict, .use_cache = false});
-    return place_graph(graph, symbols, followed);
-  }
-  Machine machine = read_machine(options.machine);
-  std::optional<Profile> profile;
-  if (!options.profile.empty()) profile = read_profile(options.profile, machine);
-  return place_graph(graph, machine, symbols, options.strict, profile ? &*profile : nullptr, followed);
 }
 
 // Every file's text is made before the first one is written.
@@ -89,7 +74,8 @@ int place(const PlaceOptions& options) {
     for (PlacementRule& rule : rules::read(options.rules)) graph.rules.push_back(std::move(rule));
   std::map<std::string, int64_t> symbols = parse_symbols(options.symbols);
   std::optional<PlanFile> given = read_given_plan(options.plans), followed = plan_to_follow(options.plans, given);
-  GraphPlacement placed = place_as_asked(options, graph, symbols, followed ? &*followed : nullptr);
+  GraphPlacement placed = place_as_asked({options.devices, options.machine, options.profile, options.strict}, graph,
+                                         symbols, followed ? &*followed : nullptr);
   PlanFile made = make_plan_file(placed, graph, symbols, followed ? &*followed : nullptr);
   made.header.model = std::filesystem::path(options.file).filename();
   if (!options.plans.check.empty()) return check_plan(options.plans, *given, made, placed, options.file);

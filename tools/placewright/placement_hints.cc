@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 
 #include "command.h"
+#include "flip_search.h"
 #include "placement_report.h"
 #include "placewright/passes/placement_sensitivity.h"
 
@@ -32,6 +33,7 @@ class HintMaker {
     for (const OpPlacement& op : placed_.plan.ops) forecast_ += op.seconds;
     for (const PlannedTransfer& copy : placed_.transfers)
       if (!copy.at_load) forecast_ += copy.seconds;
+    forecast_ += read_back_seconds(placed_.plan);
   }
 
   std::vector<PinPrice> prices() {
@@ -94,7 +96,7 @@ class HintMaker {
     --left_;
     try {
       PlacementPlan plan = placed_.replan(changed);
-      return is_simulated() ? simulated_seconds(report_, changed, std::move(plan)) : plan.seconds;
+      return is_simulated() ? simulated_seconds(report_, changed, std::move(plan)) : step_seconds(plan);
     } catch (const Error&) {
       return {};
     }

@@ -27,6 +27,19 @@ PlacementPlan plan_graph(const Graph& graph, const std::map<std::string, int64_t
 PlacementPlan plan_graph(const Graph& graph, const Machine& machine, const std::map<std::string, int64_t>& symbols,
                          bool strict = false, const Profile* profile = nullptr);
 
+// Other figures of the same devices: what links and memories are in `machine`, and how many times as long ops take on
+// some of them.
+struct MachineFigures {
+  Machine machine;
+  std::map<DeviceId, double> durations;
+};
+
+// What place_graph decides, before the passes that follow it; plan.ops has the numbers of the graph's ops.
+struct PlacementForecast {
+  Graph planned;
+  PlacementPlan plan;
+};
+
 // A plan, and the graphs that it speaks of.
 struct GraphPlacement {
   Graph planned;                           // plan.ops has the numbers of its ops
@@ -37,6 +50,10 @@ struct GraphPlacement {
   // The plan of another version of `planned` (a pin less, an input elsewhere) for the same devices, conflicts or not.
   // Its ledger is a forecast.
   std::function<PlacementPlan(const Graph&)> replan;
+  // The same with other figures of those devices.
+  std::function<PlacementPlan(const Graph&, const MachineFigures&)> replan_with;
+  // Of another version of the graph that was given, with other sizes: another batch.
+  std::function<PlacementForecast(const Graph&, const std::map<std::string, int64_t>& symbols)> forecast;
   std::string profile_hash = "none";  // of what was measured and planned with
 };
 // `plan`: a plan file that placement follows, or null.

@@ -58,6 +58,11 @@ struct OptimalRange {
 std::vector<OptimalRange> find_borders(const ParametricProblem& problem_at, int64_t low, int64_t high,
                                        int64_t exhaustive = 64);
 
+// The first number from `low` to `high` at which the best placement is `wanted`, from range to range as find_borders
+// finds them and exact where that is. Nothing if there is none, or beyond `most` ranges.
+std::optional<int64_t> find_first(const ParametricProblem& problem_at, int64_t low, int64_t high,
+                                  const std::function<bool(const Labels&)>& wanted, int most = 256);
+
 // The number nearest to `from`, between it and `to` (which may be smaller), for which all placements with `group` on
 // `label` are dearer than the best without. Nothing if there is none; exact if what lies beyond it is so, too.
 std::optional<int64_t> find_flip(const ParametricProblem& problem_at, int group, int label, int64_t from, int64_t to);

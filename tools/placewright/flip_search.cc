@@ -1,0 +1,128 @@
+#include "flip_search.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include <fmt/core.h>
+
+#include "command.h"
+#include "placewright/base/error.h"
+#include "three_digits.h"
+
+namespace placewright::tools {
+namespace {
+
+constexpr double step = 1.5;  // from one plan of a search outwards to the next
+// Plans are counted, never timed: answers are the same everywhere.
+constexpr int64_t most_planned_ops = 400'000;
+
+}  // namespace
+
+double read_back_seconds(const PlacementPlan& plan) {
+  if (!plan.solved) return 0;
+  const PlacementProblem& problem = plan.solved->problem;
+  const Labels& labels = plan.solved->labels;
+  const int host = problem.groups() - 1;  // the group that reads the results
+  int64_t nanoseconds = 0;
+  for (const PlacementProblem::Value& value : problem.values) {
+    bool is_result = false, is_there = labels[value.producer] == labels[host];
+    for (int consumer : value.consumers) {
+      is_result = is_result || consumer == host;
+      is_there = is_there || (consumer != host && labels[consumer] == labels[host]);
+    }
+    if (is_result && !is_there) nanoseconds += value.moves[labels[value.producer] * problem.labels + labels[host]];
+  }
+  return static_cast<double>(nanoseconds) * 1e-9;
+}
+
+double step_seconds(const PlacementPlan& plan) {
+  const bool is_simulated = plan.solved && plan.solved->makespan > 0;
+  if (is_simulated) return static_cast<double>(plan.solved->makespan) * 1e-9;
+  return plan.seconds + read_back_seconds(plan);
+}
+
+FlipSearch::FlipSearch(const GraphPlacement& placed, int32_t op)
+    : placed_(placed), op_(op), now_(placed.replan(placed.planned)) {}
+
+std::optional<PlacementPlan> FlipSearch::resolve(const Graph& graph, const MachineFigures& figures) {
+  ++solved_again_;
+  try {
+    return placed_.replan_with(graph, figures);
+  } catch (const Error&) {
+    return {};
+  }
+}
+
+bool FlipSearch::is_on(const std::optional<PlacementPlan>& plan, int32_t op, const Alike& devices) {
+  return plan && std::find(devices.begin(), devices.end(), plan->ops[op].where.devices.front()) != devices.end();
+}
+
+std::optional<FlipSearch::Found> FlipSearch::smallest(const Figure& figure, double now, const Alike& devices) {
+  gave_up_ = false;
+  const int first = index_above(now), last = index_from(now * most_times);
+  std::map<int, std::optional<PlacementPlan>> plans;
+  auto flips = [&](int index) {
+    auto [at, is_new] = plans.try_emplace(index);
+    if (is_new) at->second = resolve(placed_.planned, figure.at(three_digits(index)));
+    return is_on(at->second, op_, devices);
+  };
+  std::optional<int> index;
+  if (figure.problem_at) {
+    index = by_problem(figure, first, last, devices, flips);
+    if (!index && !flips(last)) return {};
+  }
+  if (!index) index = outwards(now, first, last, flips);
+  if (!index) return {};
+  return Found{three_digits(*index), std::move(*plans.at(*index))};
+}
+
+// A minimum cut as a function of the number says where to look; plans at it and just below it confirm it.
+std::optional<int> FlipSearch::by_problem(const Figure& figure, int first, int last, const Alike& devices,
+                                          const std::function<bool(int)>& flips) const {
+  const int group = solved()->group_of[op_];
+  std::optional<int64_t> found = find_first(figure.problem_at, first, last, [&](const Labels& labels) {
+    return std::find(devices.begin(), devices.end(), solved()->devices[labels[group]]) != devices.end();
+  });
+  if (!found) return {};
+  constexpr int near = 4;  // sums of rounded figures may be a step beside what is planned
+  int index = static_cast<int>(*found);
+  for (int i = 0; i < near && index < last && !flips(index); ++i) ++index;
+  for (int i = 0; i < near && index > first && flips(index - 1); ++i) --index;
+  if (flips(index) && (index == first || !flips(index - 1))) return index;
+  return {};
+}
+
+// Between the last number without and the first with.
+std::optional<int> FlipSearch::outwards(double now, int first, int last, const std::function<bool(int)>& flips) {
+  const int plans = static_cast<int>(std::log(most_times) / std::log(step)) + 12;
+  gave_up_ = plans * static_cast<int64_t>(placed_.planned.main().ops.size()) > most_planned_ops;
+  if (gave_up_) return {};
+  has_searched_ = true;
+  int without = first - 1, with = first;
+  for (double number = now * step; !flips(with); number *= step) {
+    if (with == last) return {};
+    without = with;
+    with = std::min(last, std::max(with + 1, index_above(number)));
+  }
+  while (without + 1 < with) {
+    const int middle = without + (with - without) / 2;
+    (flips(middle) ? with : without) = middle;
+  }
+  return with;
+}
+
+std::string FlipSearch::how() const {
+  std::string text = fmt::format("Each answer is a plan made again ({}). Numbers are the smallest of three digits.",
+                                 plural(static_cast<size_t>(solved_again_), "plan"));
+  if (has_searched_)
+    text +=
+        " Some were searched in steps of a half, then halved: an op that flips and flips back inside one is missed.";
+  if (solved() && solved()->makespan > 0)
+    text += " Devices work at once here: plans are the best that simulation found, which nothing proves best.";
+  else if (solved() && solved()->is_limited)
+    text += " Memory limits the plan: others within it are found as it was, which is not always the best.";
+  return text;
+}
+
+}  // namespace placewright::tools
