@@ -9,6 +9,7 @@
 
 #include "placewright/base/file.h"
 #include "placewright/ir/machine.h"
+#include "placewright/passes/resize_batch.h"
 #include "tools/run_tool.h"
 
 namespace placewright::tools_test {
@@ -130,9 +131,7 @@ TEST_F(Fit, TheLargestBatchFitsAndOneMoreDoesNot) {
     EXPECT_EQ(row.at("verdict"), "does not fit") << each.name;
     const Json* change = find_change(row, "batch");
     ASSERT_TRUE(change) << row;
-    const std::string value = change->at("value");
-    ASSERT_EQ(value.substr(0, 2), "B=");
-    const int64_t batch = std::stoll(value.substr(2));
+    const int64_t batch = std::stoll(change->at("value").get<std::string>());
     EXPECT_GT(batch, 100) << each.name;
     EXPECT_LT(batch, 4096) << each.name;
     auto fits = [&](int64_t size) {
@@ -143,8 +142,27 @@ TEST_F(Fit, TheLargestBatchFitsAndOneMoreDoesNot) {
     const double step = change->at("plan").at("step_seconds");
     EXPECT_NEAR(change->at("seconds").get<double>(), step * 4096 / static_cast<double>(batch), 1e-12);
     // Asked about that batch, it fits.
-    EXPECT_EQ(ask({model, "--machines", machine, "--symbol", value}).at("fits"), true);
+    EXPECT_EQ(ask({model, "--machines", machine, "--symbol", fmt::format("B={}", batch)}).at("fits"), true);
   }
+}
+
+// A training step as it is captured: its batch is a number. `place` reads the step of the other batch from a file.
+TEST_F(Fit, TheBatchOfACapturedGraphIsAskedToo) {
+  const std::string machine = file("capped.machine", host_alone(65'000'000));
+  const Json row = ask({lenet, "--machines", machine});
+  EXPECT_EQ(row.at("verdict"), "does not fit");
+  const Json* change = find_change(row, "batch");
+  ASSERT_TRUE(change) << row;
+  const int64_t batch = std::stoll(change->at("value").get<std::string>());
+  EXPECT_GT(batch, 1);
+  EXPECT_LT(batch, 64);
+  const Graph graph = parse_graph(read_text_file(lenet), lenet);
+  const BatchResizer resizer(graph, find_batch(graph));
+  auto fits = [&](int64_t size) {
+    return place_fits({file("step.pw", print_graph(resizer.resized(size))), "--machine", machine});
+  };
+  EXPECT_TRUE(fits(batch)) << batch;
+  EXPECT_FALSE(fits(batch + 1)) << batch;
 }
 
 // Parameters alone are too much.
@@ -153,7 +171,7 @@ TEST_F(Fit, WhatNoBatchMakesFitSaysWhatHoldsMost) {
   const Json row = ask({model, "--machines", machine});
   EXPECT_EQ(row.at("verdict"), "does not fit");
   EXPECT_EQ(find_change(row, "batch"), nullptr);
-  EXPECT_THAT(row.at("unasked").dump(), HasSubstr("not even B=1 fits"));
+  EXPECT_THAT(row.at("unasked").dump(), HasSubstr("not even 1 fits"));
   ToolRun text = run_tool({"fit", model, "--machines", machine, "--symbol", "B=1"});
   EXPECT_EQ(text.exit_code, 0) << text.errors;
   EXPECT_THAT(text.output, AllOf(HasSubstr("does not fit"), HasSubstr("up.weight 524,288 B (model.cc:11)"),
@@ -168,7 +186,7 @@ TEST_F(Fit, TextFitsAHundredColumnsAndSaysItAll) {
   for (std::string line; std::getline(lines, line);)
     EXPECT_TRUE(line.size() <= 100 || line.find(folder_.path()) != std::string::npos) << line;
   EXPECT_THAT(run.output, AllOf(HasSubstr("B=4096 (its bound)"), HasSubstr("h200: fits\n"), HasSubstr("does not fit"),
-                                HasSubstr("too much"), HasSubstr("batch B="), HasSubstr("a step takes")));
+                                HasSubstr("too much"), HasSubstr("batch "), HasSubstr("a step takes")));
 }
 
 TEST_F(Fit, ExitCodeSaysThatOneDoesNotFitOnlyWhenAsked) {
@@ -207,7 +225,9 @@ TEST_F(Fit, BadInputIsOneLine) {
               AllOf(HasSubstr("C"), HasSubstr("B")));
   EXPECT_THAT(refused({"fit", model, "--machines", "h200", "--symbol", "B=5000"}, 1), HasSubstr("4096"));
   EXPECT_THAT(refused({"fit", model, "--machines", "h200", "--batch", "C"}, 1), AllOf(HasSubstr("C"), HasSubstr("B")));
-  EXPECT_THAT(refused({"fit", lenet, "--machines", "h200", "--batch", "B"}, 1), HasSubstr("numbers"));
+  EXPECT_THAT(refused({"fit", lenet, "--machines", "h200", "--batch", "B"}, 1),
+              AllOf(HasSubstr("--batch B"), HasSubstr("input"), HasSubstr("target")));
+  EXPECT_THAT(refused({"fit", lenet, "--machines", "h200", "--symbol", "B=4"}, 1), HasSubstr("numbers"));
 }
 
 }  // namespace

@@ -126,7 +126,9 @@ void add_fit(CLI::App& app, Action& action) {
   command->add_option("--symbol", options->symbols, "The size of a symbolic dimension; without it, its bound")
       ->allow_extra_args(false)
       ->type_name("NAME=SIZE");
-  command->add_option("--batch", options->batch, "The symbol that is the batch; else the first of an argument")
+  command
+      ->add_option("--batch", options->batch,
+                   "The symbol, or the argument whose first dimension is the batch; else the first argument")
       ->type_name("NAME");
   command->add_option("--format", options->format, "text or json")
       ->check(CLI::IsMember({"text", "json"}))

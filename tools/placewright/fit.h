@@ -3,11 +3,13 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "placement_report.h"
+#include "placewright/passes/resize_batch.h"
 #include "placewright/step_forecast.h"
 
 namespace placewright::tools {
@@ -56,33 +58,63 @@ struct FitRow {
   std::vector<std::string> unasked;  // changes that cannot be had, and why
 };
 
+// What batches are asked about.
+struct FitBatch {
+  std::string name;   // a symbol, or an argument whose first dimension is the batch
+  int64_t asked = 0;  // 0: there is none
+  std::string cause;  // why it cannot be another one
+};
+
+// A graph, its sizes, and what its batch is.
+class FitModel {
+ public:
+  // `batch`: what --batch says, or empty. Error: symbols or a batch that the graph does not have.
+  FitModel(Graph graph, Symbols symbols, const std::string& batch);
+
+  const Symbols& symbols() const { return symbols_; }
+  const std::vector<std::string>& at_bound() const { return at_bound_; }  // symbols whose size nobody gave
+  const FitBatch& batch() const { return batch_; }
+  // The graph of another batch, and the sizes that go with it.
+  std::pair<Graph, Symbols> with_batch(int64_t size) const;
+
+ private:
+  std::vector<Dim> find_symbols() const;
+  void bind(const std::vector<Dim>& symbols);
+  void find_batch(const std::vector<Dim>& symbols, const std::string& asked);
+
+  Graph graph_;
+  Symbols symbols_;
+  std::vector<std::string> at_bound_;
+  FitBatch batch_;
+  std::unique_ptr<BatchResizer> resizer_;  // where the batch is a number
+};
+
 struct FitReport {
-  std::string model;
-  Symbols symbols;
-  std::vector<std::string> at_bound;  // symbols whose size nobody gave
-  std::string batch;                  // the symbol that batches are asked about; empty: none
+  std::string file;
+  const FitModel* model = nullptr;
   std::vector<FitRow> rows;
 };
 
 // A model on one machine.
 class FitProbe {
  public:
-  FitProbe(const Graph& graph, const Machine& machine) : graph_(graph), machine_(machine), endless_(machine) {
+  FitProbe(const FitModel& model, const Machine& machine) : model_(model), machine_(machine), endless_(machine) {
     for (DeviceSpec& spec : endless_.devices) spec.memory_bytes = endless_bytes;
   }
-  FitPlan plan(const Symbols& symbols) const { return plan(graph_, symbols, machine_); }
-  FitPlan plan_freely(const Symbols& symbols) const { return plan(graph_, symbols, endless_); }
+  // What `place` makes of a batch.
+  FitPlan plan(int64_t batch) const { return plan(batch, machine_); }
+  FitPlan plan_freely(int64_t batch) const { return plan(batch, endless_); }
 
  private:
   static constexpr int64_t endless_bytes = int64_t{1} << 60;
-  FitPlan plan(const Graph& graph, const Symbols& symbols, const Machine& machine) const;
+  FitPlan plan(int64_t batch, const Machine& machine) const;
 
-  const Graph& graph_;
+  const FitModel& model_;
   const Machine& machine_;
   Machine endless_;
 };
 
-void find_changes(const FitProbe& probe, const FitReport& asked, FitRow& row);
+void find_changes(const FitProbe& probe, const FitBatch& batch, FitRow& row);
 
 std::string fit_text(const FitReport& report);  // at most 100 columns
 std::string fit_json(const FitReport& report);

@@ -11,7 +11,7 @@ namespace {
 
 class ChangeFinder {
  public:
-  ChangeFinder(const FitProbe& probe, const FitReport& asked, FitRow& row) : probe_(probe), asked_(asked), row_(row) {}
+  ChangeFinder(const FitProbe& probe, const FitBatch& batch, FitRow& row) : probe_(probe), batch_(batch), row_(row) {}
 
   void run() {
     if (row_.verdict == FitVerdict::displaced) keep_displaced();
@@ -39,18 +39,16 @@ class ChangeFinder {
   }
 
   void try_batch() {
-    if (asked_.batch.empty()) {
-      row_.unasked.push_back(
-          "batch: the sizes of this graph are numbers; where its inputs have a symbol, such as f32[B<=1024,784], the "
-          "largest batch that fits is found");
+    if (!batch_.cause.empty()) {
+      row_.unasked.push_back("batch: " + batch_.cause);
       return;
     }
-    const int64_t asked = asked_.symbols.at(asked_.batch);
+    const int64_t asked = batch_.asked;
     int64_t fitting = 0, failing = asked;
     FitPlan best;
     while (failing - fitting > 1) {
       const int64_t middle = fitting + (failing - fitting) / 2;
-      FitPlan plan = plan_of_batch(middle);
+      FitPlan plan = probe_.plan(middle);
       if (is_good(plan)) {
         fitting = middle;
         best = std::move(plan);
@@ -59,28 +57,21 @@ class ChangeFinder {
       }
     }
     if (fitting == 0) {
-      row_.unasked.push_back(asked > 1 ? fmt::format("batch: not even {}=1 fits", asked_.batch)
-                                       : fmt::format("batch: it is {} already", asked));
+      row_.unasked.push_back(asked > 1 ? "batch: not even 1 fits" : "batch: it is 1 already");
       return;
     }
-    add({"batch", fmt::format("{}={}", asked_.batch, fitting),
-         fmt::format("the largest batch: {} more would not fit", failing - fitting), std::move(best), 0, 0},
+    add({"batch", std::to_string(fitting), fmt::format("the largest that fits, by bisection: {} does not", fitting + 1),
+         std::move(best), 0, 0},
         static_cast<double>(asked) / static_cast<double>(fitting));
   }
 
-  FitPlan plan_of_batch(int64_t size) const {
-    Symbols symbols = asked_.symbols;
-    symbols[asked_.batch] = size;
-    return probe_.plan(symbols);
-  }
-
   const FitProbe& probe_;
-  const FitReport& asked_;
+  const FitBatch& batch_;
   FitRow& row_;
 };
 
 }  // namespace
 
-void find_changes(const FitProbe& probe, const FitReport& asked, FitRow& row) { ChangeFinder(probe, asked, row).run(); }
+void find_changes(const FitProbe& probe, const FitBatch& batch, FitRow& row) { ChangeFinder(probe, batch, row).run(); }
 
 }  // namespace placewright::tools

@@ -61,9 +61,10 @@ Json row_json(const FitRow& found) {
 }  // namespace
 
 std::string fit_json(const FitReport& report) {
-  Json document{{"version", 1}, {"model", report.model}};
-  document["symbols"] = report.symbols;
-  document["batch"] = report.batch.empty() ? Json() : Json(report.batch);
+  Json document{{"format", "placewright fit report"}, {"version", 1}, {"model", report.file}};
+  const FitBatch& batch = report.model->batch();
+  document["symbols"] = report.model->symbols();
+  document["batch"] = batch.asked == 0 ? Json() : Json{{"name", batch.name}, {"size", batch.asked}};
   document["machines"] = Json::array();
   for (const FitRow& row : report.rows) document["machines"].push_back(row_json(row));
   return document.dump(2, ' ', false, Json::error_handler_t::replace);

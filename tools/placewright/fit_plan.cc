@@ -25,9 +25,10 @@ std::string_view name(FitVerdict verdict) {
   return "";
 }
 
-FitPlan FitProbe::plan(const Graph& graph, const Symbols& symbols, const Machine& machine) const {
+FitPlan FitProbe::plan(int64_t batch, const Machine& machine) const {
   FitPlan plan;
   try {
+    const auto [graph, symbols] = model_.with_batch(batch);
     GraphPlacement placed = place_graph(graph, machine, symbols);
     placed.machine = machine_;
     plan.step = forecast_step(placed);

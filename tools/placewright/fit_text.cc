@@ -57,14 +57,15 @@ class TextReport {
   explicit TextReport(const FitReport& report) : report_(report) {}
 
   std::string run() {
-    text_ += bold(report_.model);
-    std::vector<std::string> sizes;
-    for (const auto& [symbol, size] : report_.symbols) {
-      const bool at_bound =
-          std::find(report_.at_bound.begin(), report_.at_bound.end(), symbol) != report_.at_bound.end();
-      sizes.push_back(fmt::format("{}={}{}", symbol, size, at_bound ? " (its bound)" : ""));
-    }
-    text_ += (sizes.empty() ? "" : ", " + join(sizes, ", ")) + "\n";
+    const FitModel& model = *report_.model;
+    const std::vector<std::string>& bounds = model.at_bound();
+    std::string title = bold(report_.file);
+    for (const auto& [symbol, size] : model.symbols())
+      title += fmt::format(", {}={}{}", symbol, size,
+                           std::find(bounds.begin(), bounds.end(), symbol) == bounds.end() ? "" : " (its bound)");
+    if (model.batch().asked > 0 && !model.symbols().contains(model.batch().name))
+      title += fmt::format(", batch {} by '{}'", model.batch().asked, model.batch().name);
+    text_ += title + "\n";
     for (const FitRow& row : report_.rows) machine(row);
     return std::move(text_);
   }
