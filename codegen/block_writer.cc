@@ -5,14 +5,22 @@
 namespace placewright {
 
 void Hazards::collect(const Range& range, bool writes, int stream, std::map<int, int>& waits) const {
-  for (const Touch& touch : touches_)
-    if (touch.stream != stream && (writes || touch.writes) && touch.range.space == range.space &&
-        touch.range.begin < range.end && range.begin < touch.range.end)
+  auto space = touches_.find(range.space);
+  if (space == touches_.end()) return;
+  for (const Touch& touch : space->second)
+    if (touch.stream != stream && (writes || touch.writes) && touch.range.begin < range.end &&
+        range.begin < touch.range.end)
       waits[touch.stream] = std::max(waits.contains(touch.stream) ? waits[touch.stream] : -1, touch.instruction);
 }
 
+// Who comes behind a write of all that an earlier instruction touched waits for the write, which waited for that one.
 void Hazards::add(const Range& range, bool writes, int stream, int instruction) {
-  touches_.push_back({range, writes, stream, instruction});
+  std::vector<Touch>& touches = touches_[range.space];
+  if (writes)
+    std::erase_if(touches, [&](const Touch& touch) {
+      return touch.instruction < instruction && range.begin <= touch.range.begin && touch.range.end <= range.end;
+    });
+  touches.push_back({range, writes, stream, instruction});
 }
 
 void BlockWriter::add(Instruction instruction, int stream, std::span<const int> reads, std::span<const int> writes) {

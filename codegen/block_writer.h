@@ -29,7 +29,7 @@ class Hazards {
     bool writes;
     int stream, instruction;
   };
-  std::vector<Touch> touches_;
+  std::map<int, std::vector<Touch>> touches_;  // by space
 };
 
 class BlockWriter {

@@ -14,6 +14,11 @@
 namespace placewright {
 namespace {
 
+// Streams of a device.
+constexpr const char* compute = "compute";
+constexpr const char* copies_in = "copies in";
+constexpr const char* copies_out = "copies out";
+
 class ProgramMaker {
  public:
   ProgramMaker(const Graph& graph, const CompileProgramOptions& options)
@@ -59,19 +64,29 @@ class ProgramMaker {
   }
 
   void make_streams() {
-    auto add = [&](const DeviceId& id) {
-      if (stream_of_.try_emplace(id, static_cast<int>(program().streams.size())).second)
-        program().streams.push_back({id, "compute"});
+    auto add = [&](const DeviceId& id, const char* what) {
+      if (stream_of_.try_emplace({id, what}, static_cast<int>(program().streams.size())).second)
+        program().streams.push_back({id, what});
     };
-    add(options_.host);
+    add(options_.host, compute);
     for (const Op& op : function_.ops)
-      for (const Type& type : op.results) add(type.tensor().where.devices.at(0));
+      for (const Type& type : op.results) add(type.tensor().where.devices.at(0), compute);
+    for (const Op& op : function_.ops) {
+      if (!is_copy(op) || op.attributes.get<bool>("at_load")) continue;
+      const DeviceId &from = function_.tensor(op.operands[0]).where.devices.at(0), &to = device(op);
+      if (from != to) add(to == options_.host ? from : to, to == options_.host ? copies_out : copies_in);
+    }
   }
 
-  int stream(const DeviceId& id) const { return stream_of_.at(id); }
+  int stream(const DeviceId& id) const { return stream_of_.at({id, compute}); }
 
-  // Copies run on the stream of the device that is not the host's.
-  int copy_stream(const DeviceId& from, const DeviceId& to) const { return stream(to == options_.host ? from : to); }
+  // Copies at load run among the launches of the device that is not the host's, if there is one.
+  int load_stream(const DeviceId& from, const DeviceId& to) const { return stream(to == options_.host ? from : to); }
+  // Those of a step beside them, those to the device and those from it at once.
+  int copy_stream(const DeviceId& from, const DeviceId& to) const {
+    if (from == to) return stream(to);
+    return to == options_.host ? stream_of_.at({from, copies_out}) : stream_of_.at({to, copies_in});
+  }
 
   // --- blocks
 
@@ -108,7 +123,7 @@ class ProgramMaker {
                         program().buffers[source].name,
                         {},
                         "a constant, loaded once"};
-    int on = copy_stream(from, to);
+    int on = load_stream(from, to);
     const int reads[] = {source}, writes[] = {destination};
     load.add(Copy{on, source, destination, std::move(facts)}, on, reads, writes);
   }
@@ -196,7 +211,7 @@ class ProgramMaker {
   LaunchKernels kernels_;
   const MemoryPlan plan_;
   ProgramBuffers buffers_;
-  std::map<DeviceId, int> stream_of_;
+  std::map<std::pair<DeviceId, std::string_view>, int> stream_of_;
 };
 
 }  // namespace

@@ -1,0 +1,186 @@
+// The order of a step's work where several devices share it. The host does its own launches when it comes to them;
+// what it gives to other devices runs beside that. So those get theirs first, and a copy to a device stands so many of
+// that device's launches before its reader as it takes to hide it, and no more: its memory is in use from there on.
+#include <algorithm>
+#include <deque>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "movement.h"
+#include "placewright/ir/machine.h"
+#include "placewright/ir/op_table.h"
+#include "placewright/ir/plan_memory.h"
+#include "placewright/passes/placement.h"
+#include "rewrite.h"
+
+namespace placewright {
+namespace {
+
+class StepOrder {
+ public:
+  StepOrder(const Graph& graph, const PassContext& context)
+      : graph_(graph), function_(graph.main()), context_(context), host_(host_device(context)) {}
+
+  // Numbers of ops; nothing if they stay as they are.
+  std::optional<std::vector<int32_t>> find() {
+    if (!is_shared()) return {};
+    fill_queues();
+    while (order_.size() < function_.ops.size()) {
+      const bool has_given = give_to_devices();
+      if (!has_given) issue(own_);
+    }
+    bool is_same = std::is_sorted(order_.begin(), order_.end());
+    return is_same ? std::nullopt : std::optional(std::move(order_));
+  }
+
+ private:
+  using Queue = std::deque<int32_t>;
+  struct DeviceQueues {
+    Queue launches, copies_in, copies_out;
+    int issued = 0;                      // launches
+    std::vector<double> launch_seconds;  // of all, in order
+    double backlog = 0;                  // seconds of the last copies in, which no launch stands between
+    int backlog_behind = -1;             // launches before them
+  };
+
+  const DeviceId& device(const Op& op) const { return op.results[0].tensor().where.devices.at(0); }
+
+  bool is_shared() const {
+    for (const Op& op : function_.ops)
+      if (!op.results.empty() && !op.results[0].tensor().where.devices.empty() && device(op) != host_) return true;
+    return false;
+  }
+
+  double launch_seconds(int32_t number) const {
+    const Op& op = function_.ops[number];
+    auto model = context_.targets.find(device(op));
+    if (op.entry->is_structural() || op.entry->traits.view || model == context_.targets.end()) return 0;
+    return model->second->cost(graph_, function_, {number});
+  }
+
+  double copy_seconds(const Op& op) const {
+    const TensorType& from = function_.tensor(op.operands[0]);
+    if (op.attributes.get<bool>("at_load") || !from.where.is_single()) return 0;
+    return transfer_seconds(context_, from.where.devices[0], device(op), from.bytes());
+  }
+
+  void fill_queues() {
+    anchor_.assign(function_.ops.size(), 0);
+    is_issued_.assign(function_.ops.size(), false);
+    for (int32_t i = 0; i < static_cast<int32_t>(function_.ops.size()); ++i) {
+      const Op& op = function_.ops[i];
+      if (op.is("input") || op.is("constant") || op.results.empty()) {
+        order_.push_back(i);
+        is_issued_[i] = true;
+      } else if (op.is("transfer")) {
+        fill_copy(i);
+      } else if (device(op) == host_) {
+        own_.push_back(i);
+      } else {
+        DeviceQueues& queues = queues_[device(op)];
+        queues.launches.push_back(i);
+        queues.launch_seconds.push_back(launch_seconds(i));
+      }
+    }
+  }
+
+  // From the host a copy waits for its time, to the host it begins as soon as there is something to copy.
+  void fill_copy(int32_t i) {
+    const Op& op = function_.ops[i];
+    if (device(op) == host_) {
+      queues_[function_.tensor(op.operands[0]).where.devices.at(0)].copies_out.push_back(i);
+      return;
+    }
+    DeviceQueues& queues = queues_[device(op)];
+    const auto behind = static_cast<int>(queues.launches.size());
+    if (behind != std::exchange(queues.backlog_behind, behind)) queues.backlog = 0;
+    queues.backlog += copy_seconds(op);
+    double hidden = 0;
+    int at = behind;
+    while (at > 0 && hidden < queues.backlog) hidden += queues.launch_seconds[static_cast<size_t>(--at)];
+    anchor_[i] = at;
+    queues.copies_in.push_back(i);
+  }
+
+  bool is_ready(int32_t i) const {
+    const std::vector<Value>& operands = function_.ops[i].operands;
+    return std::all_of(operands.begin(), operands.end(), [&](Value operand) { return is_issued_[operand.op]; });
+  }
+
+  void issue(Queue& queue) {
+    PW_CHECK(!queue.empty() && is_ready(queue.front()), "the step's order has come to a stop");
+    order_.push_back(queue.front());
+    is_issued_[queue.front()] = true;
+    queue.pop_front();
+  }
+
+  bool give_to_devices() {
+    bool any = false;
+    for (auto& [id, queues] : queues_) {
+      while (true) {
+        if (!queues.copies_out.empty() && is_ready(queues.copies_out.front())) {
+          issue(queues.copies_out);
+        } else if (!queues.copies_in.empty() && anchor_[queues.copies_in.front()] <= queues.issued &&
+                   is_ready(queues.copies_in.front())) {
+          issue(queues.copies_in);
+        } else if (!queues.launches.empty() && is_ready(queues.launches.front())) {
+          issue(queues.launches);
+          ++queues.issued;
+        } else {
+          break;
+        }
+        any = true;
+      }
+    }
+    return any;
+  }
+
+  const Graph& graph_;
+  const Function& function_;
+  const PassContext& context_;
+  DeviceId host_;
+  Queue own_;  // the host's launches
+  std::map<DeviceId, DeviceQueues> queues_;
+  std::vector<int> anchor_;  // of each copy in: launches of its device that are given before it
+  std::vector<bool> is_issued_;
+  std::vector<int32_t> order_;
+};
+
+Graph in_order(Graph graph, const std::vector<int32_t>& order) {
+  Rewriter rewriter(graph, 0);
+  for (int32_t op : order) rewriter.copy(op);
+  rewriter.finish();
+  return graph;
+}
+
+// Whether some device may hold more than it has: all that the graph ever has there is a bound that needs no plan.
+bool may_be_full(const Graph& graph, const Machine& machine) {
+  std::map<DeviceId, int64_t> bytes;
+  for (const Op& op : graph.main().ops)
+    for (const Type& type : op.results)
+      for (const DeviceId& device : type.tensor().where.devices) bytes[device] += type.tensor().bytes();
+  for (const DeviceSpec& spec : machine.devices)
+    if (spec.memory_bytes > 0 && bytes[spec.id] > spec.memory_bytes) return true;
+  return false;
+}
+
+bool fits(const Graph& graph, const Machine& machine) {
+  for (const DeviceMemoryPlan& plan : plan_memory(graph, 0).devices) {
+    const DeviceSpec* spec = machine.try_find(plan.device);
+    if (spec && spec->memory_bytes > 0 && plan.peak_bytes > spec->memory_bytes) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Graph overlap(Graph graph, const PassContext& context) {
+  std::optional<std::vector<int32_t>> order = StepOrder(graph, context).find();
+  if (!order) return graph;
+  Graph ordered = in_order(graph, *order);
+  const bool is_tight = context.machine && may_be_full(ordered, *context.machine);
+  return is_tight && !fits(ordered, *context.machine) ? graph : ordered;
+}
+
+}  // namespace placewright
