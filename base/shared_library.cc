@@ -31,8 +31,9 @@ std::vector<std::string> candidates(const SharedLibrary::Search& search) {
       return paths;
     }
   }
+  if (search.system && search.system_first) paths.insert(paths.end(), search.names.begin(), search.names.end());
   for (const fs::path& folder : search.folders) add_folder(folder);
-  if (search.system) paths.insert(paths.end(), search.names.begin(), search.names.end());
+  if (search.system && !search.system_first) paths.insert(paths.end(), search.names.begin(), search.names.end());
   return paths;
 }
 

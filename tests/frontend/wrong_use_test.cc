@@ -98,7 +98,7 @@ TEST_F(WrongUse, Devices) {
   expect_errors({
       {"'' is no device", open({.devices = ""})},
       {"'' is no device", open({.devices = "cpu,"})},
-      {"found tpu:1, expected cpu and sim:N with N up to 64", open({.devices = "tpu"})},
+      {"found tpu:1, expected cpu and cuda:N with N up to 64 and sim:N with N up to 64", open({.devices = "tpu"})},
       {"found sim:65", open({.devices = "sim:65"})},
       {"found cpu:2", open({.devices = "cpu:2"})},
       {"found sim twice", open({.devices = "sim:1,sim:2"})},

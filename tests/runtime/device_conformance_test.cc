@@ -16,6 +16,7 @@ using testing::ElementsAre;
 // Every kind of device of this build, two of each if it has more than one.
 struct OpenMachine {
   OpenMachine() {
+    use_cuda_emulator();
     std::vector<std::shared_ptr<Device>> all;
     for (const DeviceKind& kind : device_kinds()) {
       OpenedDevices opened = kind.open({std::min(kind.most, 2), 0, all.empty() ? nullptr : &all.front()->spec()});
@@ -97,7 +98,7 @@ TEST_P(DeviceConformance, CopiesThereAndBackAndWithin) {
 }
 
 TEST_P(DeviceConformance, LaunchesInTheOrderOfTheStream) {
-  auto image = device->load(kernel_image({entry_of("add_f32", 4), entry_of("sgd_f32", 4)}));
+  auto image = device->load(kernel_image_for(device->spec(), {entry_of("add_f32", 4), entry_of("sgd_f32", 4)}));
   DeviceMemory a = upload(vector_of({1, 2, 3, 4})), rate = upload(HostTensor::scalar<float>(-2));
   DeviceMemory out(device, 16, 64, "out");
   void* add[] = {a.address(), a.address(), out.address()};
@@ -118,7 +119,7 @@ TEST_P(DeviceConformance, LaunchesInTheOrderOfTheStream) {
 }
 
 TEST_P(DeviceConformance, AnEmptyLaunchTouchesNothing) {
-  auto image = device->load(kernel_image({entry_of("add_f32", 0)}));
+  auto image = device->load(kernel_image_for(device->spec(), {entry_of("add_f32", 0)}));
   DeviceMemory a(device, 0, 64, "a");
   void* buffers[] = {a.address(), a.address(), a.address()};
   int64_t bytes[] = {0, 0, 0};
@@ -131,7 +132,7 @@ TEST_P(DeviceConformance, AnEmptyLaunchTouchesNothing) {
 }
 
 TEST_P(DeviceConformance, StatusesArriveWithTheEvent) {
-  auto image = device->load(kernel_image({entry_of("gather_i64", 2)}));
+  auto image = device->load(kernel_image_for(device->spec(), {entry_of("gather_i64", 2)}));
   DeviceMemory table = upload(HostTensor::from<int64_t>({1}, {5})),
                index = upload(HostTensor::from<int64_t>({2}, {0, 9}));
   DeviceMemory out(device, 16, 64, "out");
@@ -139,7 +140,7 @@ TEST_P(DeviceConformance, StatusesArriveWithTheEvent) {
   int64_t bytes[] = {8, 16, 16}, scalars[] = {1};
   uint64_t status = 0;
   int stream = device->open_stream();
-  device->launch(stream, {image.get(), 0, buffers, bytes, 3, scalars, &status, 0, 0, "gather"});
+  device->launch(stream, {image.get(), 0, buffers, bytes, 3, scalars, &status, 0, 0, "gather", 1});
   device->finish(device->record(stream));
   device->close_stream(stream);
   EXPECT_EQ(status, static_cast<uint64_t>(Status::index_out_of_range));
@@ -174,7 +175,7 @@ TEST_P(DeviceConformance, DroppedStreamsDoNothingMore) {
 }
 
 TEST_P(DeviceConformance, DamagedImagesAreErrors) {
-  KernelImage image = kernel_image({entry_of("add_f32", 4)});
+  KernelImage image = kernel_image_for(device->spec(), {entry_of("add_f32", 4)});
   image.bytes.resize(image.bytes.size() / 2);
   EXPECT_THROW(device->load(image), Error);
   image.bytes.clear();

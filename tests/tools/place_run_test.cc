@@ -79,7 +79,9 @@ TEST(Place, StrictRefusesATransferThatNobodyAskedFor) {
 TEST(Place, UnknownDevicesAreAnError) {
   ToolRun run = run_tool({"place", "--devices", "cpu,tpu:2", "linear.pw"});
   EXPECT_EQ(run.exit_code, 1);
-  EXPECT_EQ(run.errors, "placewright: devices 'cpu,tpu:2': found tpu:2, expected cpu and sim:N with N up to 64\n");
+  EXPECT_EQ(run.errors,
+            "placewright: devices 'cpu,tpu:2': found tpu:2, expected cpu and cuda:N with N up to 64 and sim:N with N "
+            "up to 64\n");
 }
 
 // A machine that is nowhere near: the plan needs its file only.

@@ -15,7 +15,8 @@ class SharedLibrary {
     std::vector<std::string> names;              // "libcuda.so.1", in order of preference
     std::vector<std::filesystem::path> folders;  // tried first, in order
     std::string override_variable;               // environment variable that names the file or its folder; may be empty
-    bool system = true;                          // the system loader's own search comes last
+    bool system = true;                          // the system loader's own search comes last ...
+    bool system_first = false;                   // ... or first
   };
 
   // Null if no candidate could be opened; `reasons`, if given, gets one line for each that was tried.

@@ -1,0 +1,37 @@
+// A kernel image as a module of a device's context.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "placewright/runtime/cuda/driver.h"
+#include "placewright/runtime/device.h"
+
+namespace placewright {
+
+class CudaImage : public LoadedImage {
+ public:
+  struct Phase {
+    cuda::FunctionObject* function = nullptr;
+    KernelPhase sizes;
+  };
+  // With the device's context current. Error if the image is not for `target` ("sm_90", "compute_80"), is damaged, or
+  // asks for what no device has.
+  static std::shared_ptr<const CudaImage> load(std::shared_ptr<const cuda::Driver> driver, int device,
+                                               const std::string& target, const KernelImage& image);
+  ~CudaImage() override;
+  const std::vector<Phase>& phases(int entry) const { return phases_[static_cast<size_t>(entry)]; }
+
+ private:
+  CudaImage(std::shared_ptr<const cuda::Driver> driver, int device, std::vector<KernelEntry> entries);
+  std::shared_ptr<const cuda::Driver> driver_;
+  int device_;
+  cuda::ContextObject* context_ = nullptr;  // held, as the image may outlive its device
+  cuda::ModuleObject* module_ = nullptr;
+  std::vector<std::vector<Phase>> phases_;
+};
+
+// Error that says what is wrong with the image, and the compiler's log if there is one.
+cuda::ModuleObject* load_cuda_module(const cuda::Driver& driver, const char* image, const std::string& what);
+
+}  // namespace placewright

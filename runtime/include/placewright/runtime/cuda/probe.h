@@ -1,0 +1,25 @@
+// Whether NVIDIA GPUs can be used here, and if not, why and what to do.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+#include "placewright/ir/machine.h"
+#include "placewright/runtime/cuda/driver.h"
+
+namespace placewright {
+
+// What files tell: cheap, and asked at the start of every session. Empty if nothing speaks against a GPU.
+// `root` is where /proc, /dev and /usr are looked for.
+std::optional<AbsentDevice> find_cuda_absence(const std::filesystem::path& root = "/");
+
+struct StartedCuda {
+  std::shared_ptr<const cuda::Driver> driver;  // initialised; null if absent
+  int count = 0;                               // of devices
+  std::optional<AbsentDevice> absent;
+};
+// Opens and initialises the driver: up to some tenths of a second on a machine with GPUs.
+StartedCuda start_cuda(const std::filesystem::path& root = "/");
+
+}  // namespace placewright

@@ -1,0 +1,310 @@
+// CUDA devices, by the emulator: what the conformance suite does not ask of every device, and faults.
+#include "placewright/runtime/cuda/cuda_device.h"
+
+#include <cstdlib>
+#include <filesystem>
+
+#include <fmt/core.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "placewright/runtime/cuda/probe.h"
+#include "placewright/runtime/device_kinds.h"
+#include "program_fixture.h"
+
+namespace placewright {
+namespace {
+
+using namespace testing_runtime;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// The emulator with faults; it reads them when the driver is initialised.
+class Emulated {
+ public:
+  explicit Emulated(const std::string& faults = "") {
+    ::setenv("PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR, 1);
+    ::setenv("PLACEWRIGHT_EMULATOR", faults.c_str(), 1);
+    started = start_cuda();
+  }
+  ~Emulated() { ::unsetenv("PLACEWRIGHT_EMULATOR"); }
+  StartedCuda started;
+};
+
+class CudaDeviceTest : public testing::Test {
+ protected:
+  explicit CudaDeviceTest(const std::string& faults = "") : emulated(faults) {
+    for (int i = 0; i < emulated.started.count; ++i)
+      devices.push_back(std::make_shared<CudaDevice>(emulated.started.driver, i));
+    cpu = std::make_shared<CpuDevice>(CpuDevice::probe());
+  }
+  DeviceMemory upload(const HostTensor& tensor, int device = 0) {
+    DeviceMemory memory(devices[static_cast<size_t>(device)], tensor.bytes(), 64, "test");
+    copy_now(memory.view(), {cpu.get(), const_cast<uint8_t*>(tensor.raw()), tensor.bytes()}, tensor.bytes(), "up");
+    return memory;
+  }
+  HostTensor download(const DeviceMemory& memory, DType dtype, Sizes sizes) {
+    HostTensor tensor(dtype, std::move(sizes));
+    copy_now({cpu.get(), tensor.raw(), tensor.bytes()}, memory.view(), tensor.bytes(), "down");
+    return tensor;
+  }
+  std::shared_ptr<const LoadedImage> load(const std::string& symbol, int64_t extent) {
+    return devices[0]->load(kernel_image_for(devices[0]->spec(), {entry_of(symbol, extent)}));
+  }
+  template <class Body>
+  std::string message_of(Body body) {
+    try {
+      body();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  }
+
+  Emulated emulated;
+  std::vector<std::shared_ptr<CudaDevice>> devices;
+  std::shared_ptr<Device> cpu;
+};
+
+TEST_F(CudaDeviceTest, SpecSaysWhatKernelsMustBeMadeFor) {
+  ASSERT_EQ(devices.size(), 2u);
+  EXPECT_EQ(devices[1]->id().to_string(), "cuda:1");
+  EXPECT_EQ(devices[0]->spec().target, "compute_80");
+  EXPECT_EQ(devices[0]->spec().name, "PTX emulator 0");
+  EXPECT_EQ(devices[0]->spec().memory_bandwidth, 32e9);
+  std::vector<Link> links = CudaDevice::default_links({"cpu", 0}, devices);
+  EXPECT_EQ(links.size(), 6u);
+}
+
+TEST_F(CudaDeviceTest, LargeCopiesGoInPiecesThroughPinnedBuffers) {
+  std::vector<float> values(24 << 20);  // 96 MiB: more than all staging buffers
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 1000003);
+  DeviceMemory memory = upload(vector_of(values));
+  EXPECT_EQ(values_of(download(memory, DType::f32, {static_cast<int64_t>(values.size())})), values);
+}
+
+TEST_F(CudaDeviceTest, PhasesShareWorkspacesAndScalars) {
+  KernelImage image =
+      kernel_image_for(devices[0]->spec(), {{"scaled_sum", {{"scale_to_workspace", 4}, {"sum_workspace", 1}}, {16}}});
+  auto loaded = devices[0]->load(image);
+  DeviceMemory a = upload(vector_of({1, 2, 3, 4})), out(devices[0], 4, 64, "out"), work(devices[0], 16, 64, "work");
+  void* buffers[] = {a.address(), out.address(), work.address()};
+  int64_t bytes[] = {16, 4, 16}, scalars[] = {10, 4};
+  uint64_t status = 0;
+  int stream = devices[0]->open_stream();
+  devices[0]->launch(stream, {loaded.get(), 0, buffers, bytes, 3, scalars, &status, 0, 0, "scaled_sum", 2});
+  devices[0]->finish(devices[0]->record(stream));
+  devices[0]->close_stream(stream);
+  EXPECT_THAT(values_of(download(out, DType::f32, {1})), ElementsAre(100));
+}
+
+TEST_F(CudaDeviceTest, PeersCopyAndWaitForEachOther) {
+  DeviceMemory first = upload(vector_of({1, 2, 3, 4}), 0);
+  DeviceMemory second(devices[1], 16, 64, "second"), third(devices[0], 16, 64, "third");
+  int there = devices[1]->open_stream(), back = devices[0]->open_stream();
+  devices[1]->copy(there, second.view(), first.view(), 16, "there");
+  devices[0]->wait(back, devices[1]->record(there));
+  devices[0]->copy(back, third.view(), second.view(), 16, "back");
+  devices[0]->finish(devices[0]->record(back));
+  EXPECT_THAT(values_of(download(third, DType::f32, {4})), ElementsAre(1, 2, 3, 4));
+  devices[1]->close_stream(there);
+  devices[0]->close_stream(back);
+}
+
+// A copy ends on the host only when an event behind it is finished: whoever waits for that event on another stream, and
+// copies from there, must find it.
+TEST_F(CudaDeviceTest, WhatWasCopiedToTheHostIsThereForTheNextStream) {
+  DeviceMemory source = upload(vector_of({1, 2, 3, 4})), target(devices[1], 16, 64, "target");
+  HostTensor between = vector_of({0, 0, 0, 0});
+  BufferView host{cpu.get(), between.raw(), 16};
+  int out = devices[0]->open_stream(), in = devices[1]->open_stream();
+  devices[0]->copy(out, host, source.view(), 16, "out");
+  devices[1]->wait(in, devices[0]->record(out));
+  devices[1]->copy(in, target.view(), host, 16, "in");
+  devices[1]->finish(devices[1]->record(in));
+  EXPECT_THAT(values_of(download(target, DType::f32, {4})), ElementsAre(1, 2, 3, 4));
+  // And on the same stream, without an event.
+  DeviceMemory again(devices[0], 16, 64, "again");
+  between = vector_of({0, 0, 0, 0});
+  host.address = between.raw();
+  devices[0]->copy(out, host, source.view(), 16, "out");
+  devices[0]->copy(out, again.view(), host, 16, "in");
+  devices[0]->finish(devices[0]->record(out));
+  EXPECT_THAT(values_of(download(again, DType::f32, {4})), ElementsAre(1, 2, 3, 4));
+  devices[0]->close_stream(out);
+  devices[1]->close_stream(in);
+}
+
+TEST_F(CudaDeviceTest, ManyLaunchesWithoutAWaitGetTheirStatuses) {
+  auto image = load("gather_i64", 2);
+  DeviceMemory table = upload(HostTensor::from<int64_t>({1}, {5})),
+               good = upload(HostTensor::from<int64_t>({2}, {0, 0})),
+               bad = upload(HostTensor::from<int64_t>({2}, {0, 9})), out(devices[0], 16, 64, "out");
+  int64_t bytes[] = {8, 16, 16}, scalars[] = {1};
+  void* of_good[] = {table.address(), good.address(), out.address()};
+  void* of_bad[] = {table.address(), bad.address(), out.address()};
+  std::vector<uint64_t> statuses(10000);
+  int stream = devices[0]->open_stream();
+  for (size_t i = 0; i < statuses.size(); ++i)
+    devices[0]->launch(stream,
+                       {image.get(), 0, i % 7 ? of_good : of_bad, bytes, 3, scalars, &statuses[i], 0, 0, "g", 1});
+  devices[0]->finish(devices[0]->record(stream));
+  devices[0]->close_stream(stream);
+  for (size_t i = 0; i < statuses.size(); ++i) ASSERT_EQ(statuses[i], i % 7 ? 0u : 1u) << i;
+}
+
+TEST_F(CudaDeviceTest, AWrongAccessLosesTheDeviceAndNamesTheKernel) {
+  auto image = load("add_f32", 8);
+  DeviceMemory a = upload(vector_of({1, 2, 3, 4})), out(devices[0], 32, 64, "out");
+  void* buffers[] = {a.address(), a.address(), out.address()};
+  int64_t bytes[] = {16, 16, 32};
+  uint64_t status = 0;
+  int stream = devices[0]->open_stream();
+  devices[0]->launch(stream, {image.get(), 0, buffers, bytes, 3, nullptr, &status, 0, 0, "sum of (train.cc:31)"});
+  std::string message;
+  try {
+    devices[0]->finish(devices[0]->record(stream));
+  } catch (const DeviceLost& lost) {
+    message = lost.what();
+  }
+  EXPECT_THAT(message, HasSubstr("cuda:0 was lost: CUDA_ERROR_ILLEGAL_ADDRESS (700): kernel add_f32, PTX line "));
+  EXPECT_THAT(message, HasSubstr("thread (4,0,0) of group (0,0,0): 4 bytes at 0x"));
+  EXPECT_THAT(message, HasSubstr("offset 16 of the allocation of 16 bytes"));
+  EXPECT_THAT(message, HasSubstr("; it was running sum of (train.cc:31)"));
+  EXPECT_THROW(devices[0]->try_allocate(16, 64), DeviceLost);
+  EXPECT_THROW(devices[0]->record(stream), DeviceLost);
+  devices[0]->close_stream(stream);
+  // The other one is none the worse.
+  EXPECT_THAT(values_of(download(upload(vector_of({7}), 1), DType::f32, {1})), ElementsAre(7));
+}
+
+TEST_F(CudaDeviceTest, RefusesImagesOfOtherFormatsTargetsAndAbis) {
+  KernelImage image = kernel_image_for(devices[0]->spec(), {entry_of("add_f32", 4)});
+  auto refusal = [&](auto change) {
+    KernelImage changed = image;
+    change(changed);
+    return message_of([&] { devices[0]->load(changed); });
+  };
+  EXPECT_EQ(refusal([](KernelImage&) {}), "");
+  EXPECT_EQ(refusal([](KernelImage& i) { i.format = "elf-x86-64"; }),
+            "kernel image of format 'elf-x86-64', expected cubin or ptx");
+  EXPECT_EQ(refusal([](KernelImage& i) { i.target = "compute_90"; }),
+            "kernel image of format ptx for compute_90, expected one that runs on compute_80");
+  EXPECT_EQ(refusal([](KernelImage& i) { i.format = "cubin", i.target = "sm_80"; }),
+            "kernel image of format cubin for sm_80, expected one that runs on compute_80");
+  EXPECT_EQ(refusal([](KernelImage& i) { i.abi_version = 77; }), "kernel image of ABI 77, expected 1: compile it anew");
+  EXPECT_THAT(refusal([](KernelImage& i) { i.entries[0].phases[0].symbol = "none"; }),
+              HasSubstr("kernel add_f32: its image has no function none"));
+  EXPECT_THAT(refusal([](KernelImage& i) { i.entries[0].phases[0].group_threads = {2000, 1, 1}; }),
+              HasSubstr("groups of 2000 x 1 x 1 threads, expected 1 to 1024"));
+  EXPECT_THAT(refusal([](KernelImage& i) { i.entries[0].phases[0].groups = {1, 70000, 1}; }),
+              HasSubstr("70000 groups in y, expected 0 to 65535"));
+  EXPECT_THAT(refusal([](KernelImage& i) { i.entries[0].phases[0].shared_bytes = 1 << 20; }),
+              HasSubstr("1048576 bytes of shared memory a group are more than compute_80 has"));
+  EXPECT_THAT(refusal([](KernelImage& i) { i.bytes = {'m', 'o', 'v', ';'}; }), HasSubstr("(invalid-ptx)"));
+}
+
+struct LosesTheThirdLaunch : CudaDeviceTest {
+  LosesTheThirdLaunch() : CudaDeviceTest("lose=3") {}
+};
+TEST_F(LosesTheThirdLaunch, AllThatMayHaveRunIsNamed) {
+  auto image = load("add_f32", 4);
+  DeviceMemory a = upload(vector_of({1, 2, 3, 4}));
+  void* buffers[] = {a.address(), a.address(), a.address()};
+  int64_t bytes[] = {16, 16, 16};
+  uint64_t status = 0;
+  int stream = devices[0]->open_stream();
+  auto launch = [&](const char* name) {
+    devices[0]->launch(stream, {image.get(), 0, buffers, bytes, 3, nullptr, &status, 0, 0, name});
+  };
+  launch("first");
+  devices[0]->finish(devices[0]->record(stream));
+  launch("second");
+  launch("third");
+  EXPECT_EQ(
+      message_of([&] { devices[0]->record(stream); }),
+      "cuda:0 was lost: CUDA_ERROR_LAUNCH_FAILED (719): unspecified launch failure; it was running one of: second, "
+      "third");
+  devices[0]->close_stream(stream);
+}
+
+struct FailsToAllocate : CudaDeviceTest {
+  FailsToAllocate() : CudaDeviceTest("allocate=2,memory=100000") {}
+};
+TEST_F(FailsToAllocate, AndTheNextOneWorks) {
+  DeviceMemory first(devices[0], 100, 64, "first");
+  EXPECT_THROW(DeviceMemory(devices[0], 100, 64, "second"), OutOfDeviceMemory);
+  EXPECT_EQ(devices[0]->used_bytes(), 100);
+  DeviceMemory third(devices[0], 100, 64, "third");
+  EXPECT_THROW(DeviceMemory(devices[0], 100000, 64, "fourth"), OutOfDeviceMemory);
+}
+
+TEST(CudaProbe, EveryFailureOfTheDriverHasACodeACauseAndAFix) {
+  for (const auto& [result, code] : std::vector<std::pair<int, std::string>>{{34, "stub-library"},
+                                                                             {35, "driver-too-old"},
+                                                                             {46, "device-unavailable"},
+                                                                             {100, "no-device"},
+                                                                             {101, "invalid-device"},
+                                                                             {304, "no-permission"},
+                                                                             {802, "fabric-not-ready"},
+                                                                             {803, "driver-mismatch"},
+                                                                             {804, "compat-not-supported"},
+                                                                             {805, "mps-connection-failed"},
+                                                                             {806, "mps-rpc-failure"},
+                                                                             {807, "mps-server-not-ready"},
+                                                                             {808, "mps-clients"},
+                                                                             {809, "mps-connections"},
+                                                                             {810, "mps-client-terminated"},
+                                                                             {999, "unknown-driver-error"},
+                                                                             {12345, "driver-12345"}}) {
+    Emulated emulated(fmt::format("init={}", result));
+    ASSERT_TRUE(emulated.started.absent) << result;
+    EXPECT_EQ(emulated.started.absent->kind, "cuda");
+    EXPECT_EQ(emulated.started.absent->code, code);
+    EXPECT_THAT(emulated.started.absent->cause, HasSubstr(fmt::format("({})", result)));
+    EXPECT_FALSE(emulated.started.absent->fix.empty());
+    EXPECT_EQ(emulated.started.driver, nullptr);
+  }
+  EXPECT_EQ(Emulated("count=0").started.absent->code, "no-device");
+  EXPECT_FALSE(Emulated("count=1").started.absent);
+}
+
+TEST(CudaProbe, WithoutALibraryFilesSayWhatIsMissing) {
+  std::filesystem::path root = testing::TempDir() + "cuda_probe";
+  std::filesystem::remove_all(root);
+  ::setenv("PLACEWRIGHT_LIBCUDA", (root / "none").c_str(), 1);
+  EXPECT_EQ(find_cuda_absence()->code, "bad-override");
+  // A library that is no driver.
+  ::setenv("PLACEWRIGHT_LIBCUDA", "libc.so.6", 1);
+  EXPECT_EQ(find_cuda_absence()->code, "bad-override");
+  EXPECT_THAT(find_cuda_absence()->cause, HasSubstr("has no function cuInit"));
+  ::unsetenv("PLACEWRIGHT_LIBCUDA");
+  if (cuda::Driver::try_open(nullptr)) GTEST_SKIP() << "this machine has a driver";
+  EXPECT_EQ(find_cuda_absence(root)->code, "no-driver");
+  std::filesystem::create_directories(root / "proc/driver/nvidia");
+  write_file_atomically(root / "proc/driver/nvidia/version", std::string_view("NVRM"));
+  EXPECT_EQ(find_cuda_absence(root)->code, "no-libcuda");
+}
+
+TEST(CudaKind, OpensWhatThereIsAndSaysWhatIsMissing) {
+  DeviceSpec host = CpuDevice::probe();
+  for (const DeviceKind& kind : device_kinds()) {
+    if (kind.name != "cuda") continue;
+    Emulated emulated("count=1");
+    OpenedDevices opened = kind.open({2, 0, &host});
+    EXPECT_EQ(opened.devices.size(), 1u);
+    ASSERT_EQ(opened.absent.size(), 1u);
+    EXPECT_EQ(opened.absent[0].code, "too-few");
+    EXPECT_EQ(opened.absent[0].cause, "the session asks for 2 GPUs, the driver shows 1");
+    opened = kind.open({0, 0, &host});
+    EXPECT_EQ(opened.absent.at(0).code, "not-given");
+    Emulated broken("get=46");
+    opened = kind.open({1, 0, &host});
+    EXPECT_EQ(opened.devices.size(), 0u);
+    EXPECT_EQ(opened.absent.at(0).code, "not-opened");
+    EXPECT_THAT(opened.absent.at(0).cause, HasSubstr("cuda:0: the GPU is busy"));
+  }
+}
+
+}  // namespace
+}  // namespace placewright
