@@ -4,7 +4,7 @@
 
 #include <fmt/core.h>
 
-#include "placement_solver.h"
+#include "placewright/base/duration.h"
 #include "placewright/ir/op_table.h"
 
 namespace placewright {

@@ -5,6 +5,7 @@
 
 #include "ledger.h"
 #include "placement_solver.h"
+#include "placewright/base/duration.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/profile.h"
 #include "placewright/passes/placement.h"
@@ -29,13 +30,13 @@ class Planner {
     for (size_t i = 0; i < decisions_.size(); ++i) {
       places_.push_back(Where{{decisions_[i].device}, {}, {}});
       plan_.ops.push_back(placement(static_cast<int32_t>(i)));
-      if (has_costs) plan_.ops.back().seconds = solver_.op_seconds(static_cast<int32_t>(i), decisions_[i].device);
+      if (has_costs) plan_.ops.back().seconds = solver_.seconds(static_cast<int32_t>(i));
     }
     std::vector<Movement> movements = find_movements(function_, places_);
     for (const Movement& movement : movements)
       if (is_conflict(movement)) plan_.conflicts.push_back(conflict(movement));
     set_ledger(plan_, forecast_transfers(graph_, places_, movements, context_), graph_, context_);
-    plan_.objective = has_costs ? "sum of op times, before fusion, and of transfers" : "none: no choice to make";
+    plan_.objective = has_costs ? "sum of launch times, as fused, and of transfers" : "none: no choice to make";
     if (context_.machine)
       for (const AbsentDevice& absent : context_.machine->absent)
         plan_.absent.push_back(fmt::format("{}: {}; {}", absent.kind, absent.cause, absent.fix));

@@ -28,11 +28,6 @@ bool is_input_of_kind(const Op& op, InputKind kind) {
 
 }  // namespace
 
-std::string duration_text(double seconds) {
-  if (seconds >= 1) return fmt::format("{:.3g} s", seconds);
-  return seconds >= 1e-3 ? fmt::format("{:.3g} ms", seconds * 1e3) : fmt::format("{:.3g} us", seconds * 1e6);
-}
-
 PlacementSolver::PlacementSolver(const Graph& graph, const PassContext& context)
     : graph_(graph), function_(graph.main()), context_(context) {
   for (const auto& [device, model] : context.targets) devices_.push_back(device);

@@ -7,14 +7,16 @@
 #include <string>
 #include <vector>
 
+#include "fused_prices.h"
 #include "placewright/passes/placement.h"
 #include "placewright/passes/plan_file.h"
 
 namespace placewright {
 
-struct FittedPlacement;
 struct FlipPrice;
+struct FusedPlacement;
 struct MakespanSolution;
+struct PlacementChoice;
 
 struct Decision {
   DeviceId device;
@@ -26,8 +28,6 @@ struct Decision {
   bool by_plan_file = false;
 };
 
-std::string duration_text(double seconds);  // "12.3 us"
-
 class PlacementSolver {
  public:
   PlacementSolver(const Graph& graph, const PassContext& context);
@@ -36,8 +36,8 @@ class PlacementSolver {
   const std::vector<DeviceId>& devices() const { return devices_; }
   const DeviceId& host() const { return host_; }
   const std::shared_ptr<const SolvedPlacement>& solved() const { return solved_; }  // null on one device
-  // Seconds of one op on a device; composites that it refuses count as what they decompose to. 0 without a model.
-  double op_seconds(int32_t op, const DeviceId& device) const;
+  // An op's share of its launches, as fused; 0 on one device.
+  double seconds(int32_t op) const;
   std::string describe(int32_t op) const;  // "dot_general (train.cc:31)", "x (train.cc:12)"
   SourceSite site(int32_t op) const;       // no file if unknown
   // Empty if the device runs the op, be it as what it decomposes to, and the graph's rules allow it.
@@ -67,11 +67,10 @@ class PlacementSolver {
   int32_t deciding_operand(const Op& op);
   bool try_decide(int32_t op, int32_t because, PlacementCause cause);
   void choose_by_cost();
-  // `sources`: the graph's value of each of the problem's.
-  PlacementProblem make_problem(const std::vector<int>& group_of, int groups, std::vector<Value>& sources);
-
-  std::optional<MakespanSolution> choose_by_makespan(const PlacementProblem& problem, const std::vector<int>& group_of,
-                                                     const FittedPlacement& fitted, PlacementProblem& timed);
+  PlacementChoice make_choice(std::vector<int> group_of, int groups);
+  std::optional<MakespanSolution> choose_by_makespan(const PlacementChoice& choice, FusedPlacement& placed);
+  void explain(const PlacementChoice& choice, const FusedPlacement& placed, const MakespanSolution* at_once,
+               const std::vector<int32_t>& roots);
   RejectedDevice later(const PlacementProblem& problem, const MakespanSolution& chosen, int group, int label,
                        const std::vector<int>& order, const SourceSite& site) const;
   RejectedDevice no_room(const std::vector<int32_t>& group, const DeviceId& device, int64_t peak, int64_t cap) const;
@@ -95,6 +94,7 @@ class PlacementSolver {
   std::vector<std::vector<int32_t>> readers_;
   std::vector<std::vector<const PlacementRule*>> allowed_by_;  // of each op; empty: no rule limits any
   std::shared_ptr<const SolvedPlacement> solved_;
+  FusedPrices prices_;                      // of what was chosen
   mutable std::map<int32_t, Graph> parts_;  // of composites, made when they are asked for
 };
 

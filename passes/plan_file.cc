@@ -2,11 +2,11 @@
 #include "placewright/passes/plan_file.h"
 
 #include <algorithm>
-#include <cmath>
 #include <set>
 
 #include <fmt/core.h>
 
+#include "placewright/base/duration.h"
 #include "placewright/base/hash.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/plan_memory.h"
@@ -14,8 +14,6 @@
 
 namespace placewright {
 namespace {
-
-int64_t nanoseconds(double seconds) { return static_cast<int64_t>(std::llround(std::min(seconds, 9e9) * 1e9)); }
 
 std::string word(PlacementCause cause) {
   std::string text(name(cause));

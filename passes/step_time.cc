@@ -5,9 +5,8 @@
 
 namespace placewright {
 
-StepTime estimate_step(const Graph& compiled, const PlacementPlan& plan, const PassContext& context) {
-  StepTime time;
-  if (context.profile) time.call_seconds = context.profile->call_seconds;
+std::vector<LaunchTime> price_launches(const Graph& compiled, const PassContext& context) {
+  std::vector<LaunchTime> launches;
   const Function& function = compiled.main();
   for (int32_t number = 0; number < static_cast<int32_t>(function.ops.size()); ++number) {
     const Op& op = function.ops[number];
@@ -16,10 +15,17 @@ StepTime estimate_step(const Graph& compiled, const PlacementPlan& plan, const P
     const DeviceId& device = op.results[0].tensor().where.devices.at(0);
     auto model = context.targets.find(device);
     if (model == context.targets.end()) continue;
-    double seconds = model->second->cost(compiled, function, {number});
-    time.launches.push_back({number, value_name(compiled, function, {number, 0}), device, seconds});
-    time.launch_seconds += seconds;
+    launches.push_back({number, value_name(compiled, function, {number, 0}), device,
+                        model->second->cost(compiled, function, {number})});
   }
+  return launches;
+}
+
+StepTime estimate_step(const Graph& compiled, const PlacementPlan& plan, const PassContext& context) {
+  StepTime time;
+  if (context.profile) time.call_seconds = context.profile->call_seconds;
+  time.launches = price_launches(compiled, context);
+  for (const LaunchTime& launch : time.launches) time.launch_seconds += launch.seconds;
   for (const PlannedTransfer& transfer : plan.transfers)
     if (!transfer.at_load)
       time.transfer_seconds += transfer_seconds(context, transfer.from, transfer.to, transfer.bytes);

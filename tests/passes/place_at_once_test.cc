@@ -48,7 +48,7 @@ TEST(PlaceAtOnce, OneChainStaysTogether) {
   TestMachine machine;
   PlacementPlan plan = plan_placement(chains(1, 100), machine.context);
   EXPECT_EQ(plan.solved->makespan, 0);
-  EXPECT_THAT(plan.objective, testing::HasSubstr("sum of op times"));
+  EXPECT_THAT(plan.objective, testing::HasSubstr("sum of launch times"));
   for (size_t i = 2; i < plan.ops.size(); ++i) EXPECT_EQ(plan.ops[i].where, plan.ops[1].where);
 }
 

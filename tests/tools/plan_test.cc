@@ -82,7 +82,7 @@ TEST_F(Plan, IsTheSameEachTimeAndHolds) {
 }
 
 TEST_F(Plan, AnEditedPinIsFollowedAndSaid) {
-  edit("on sim:0 cheapest time 10 ns at \"train.cc\":14", "on cpu:0 pin time 10 ns at \"train.cc\":14");
+  edit("on sim:0 cheapest time 4 ns at \"train.cc\":14", "on cpu:0 pin time 4 ns at \"train.cc\":14");
   ToolRun run = place({"--plan", lock_, "-o", folder_ / "pinned.lock"});
   ASSERT_EQ(run.exit_code, 0) << run.errors;
   EXPECT_THAT(run.errors, HasSubstr("bytes    all copies of a step: 1280 bytes -> "));

@@ -135,7 +135,6 @@ bool in_colour();
 std::string marked(std::string_view text, int code);  // by the terminal's code, whoever reads it
 
 std::string bytes_text(int64_t bytes);                    // "1,234,567 B"
-std::string duration_text(double seconds);                // "12.3 us"
 std::string plural(size_t count, std::string_view what);  // "1 op", "12,345 ops"
 // In lines of at most `width` columns, all but the first indented; words longer than a line stay whole.
 std::string wrapped(std::string_view text, int width, int indent);

@@ -8,6 +8,7 @@
 
 #include "command.h"
 #include "placement_report.h"
+#include "placewright/base/duration.h"
 
 namespace placewright::tools {
 namespace {

@@ -31,13 +31,6 @@ std::string bytes_text(int64_t bytes) {
   return (bytes < 0 ? "-" : "") + grouped(static_cast<uint64_t>(bytes < 0 ? -bytes : bytes)) + " B";
 }
 
-std::string duration_text(double seconds) {
-  if (seconds >= 1) return fmt::format("{:.3g} s", seconds);
-  if (seconds >= 1e-3) return fmt::format("{:.3g} ms", seconds * 1e3);
-  return seconds >= 1e-6 || seconds == 0 ? fmt::format("{:.3g} us", seconds * 1e6)
-                                         : fmt::format("{:.3g} ns", seconds * 1e9);
-}
-
 std::string plural(size_t count, std::string_view what) {
   return fmt::format("{} {}{}", grouped(count), what, count == 1 ? "" : "s");
 }

@@ -24,6 +24,9 @@ struct StepTime {
   double seconds() const { return launch_seconds + transfer_seconds + call_seconds; }
 };
 
+// Each launch of a compiled graph, in their order.
+std::vector<LaunchTime> price_launches(const Graph& compiled, const PassContext& context);
+
 // One after the other. `compiled` and the ledger of `plan` are what a compile made; the context holds the target
 // models.
 StepTime estimate_step(const Graph& compiled, const PlacementPlan& plan, const PassContext& context);

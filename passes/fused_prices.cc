@@ -1,0 +1,131 @@
+#include "fused_prices.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "placewright/base/duration.h"
+#include "placewright/ir/op_table.h"
+#include "placewright/passes/step_time.h"
+
+namespace placewright {
+namespace {
+
+// One origin an op. Roles stay, for targets ask for them.
+Graph traced(Graph graph, const std::vector<DeviceId>& places) {
+  std::vector<Role> roles;
+  for (const Op& op : graph.main().ops) roles.push_back(graph.origins[op.origin].role);
+  graph.origins = OriginTable();
+  for (Function& function : graph.functions)
+    for (Op& op : function.ops) op.origin = 0;
+  for (size_t i = 0; i < places.size(); ++i) {
+    Op& op = graph.main().ops[i];
+    op.origin = graph.origins.intern({{}, "", roles[i], static_cast<int32_t>(i) + 1, {}});
+    if (op.is("all_reduce")) continue;  // its types name its devices
+    for (Type& type : op.results) type.tensor().where = Where{{places[i]}, {}, {}};
+  }
+  return graph;
+}
+
+// An op of a launch and what it would take alone.
+struct Part {
+  OriginId origin = 0;
+  double weight = 0;
+};
+
+std::vector<Part> parts_of(const Graph& compiled, const Op& launch, const TargetModel& model) {
+  if (!launch.is("fused")) return {{launch.origin, 1}};
+  std::vector<Part> parts;
+  const Function& body = compiled.functions[launch.functions[0]];
+  for (int32_t i = 0; i < static_cast<int32_t>(body.ops.size()); ++i)
+    if (const Op& op = body.ops[i]; can_lower(*op.entry) && !op.entry->traits.view)
+      parts.push_back({op.origin, model.cost(compiled, body, {i})});
+  double sum = 0;
+  for (const Part& part : parts) sum += part.weight;
+  for (Part& part : parts)
+    if (sum <= 0) part.weight = 1;
+  return parts;
+}
+
+// Shares a whole number out by weights; none of it is lost.
+class Sharing {
+ public:
+  void add(int64_t& share, double weight) {
+    shares_.push_back({&share, weight});
+    whole_ += weight;
+  }
+
+  void share_out(int64_t price) {
+    PW_CHECK(!shares_.empty(), "nobody pays for a launch");
+    double behind = 0;
+    int64_t given = 0;
+    for (size_t i = 0; i < shares_.size(); ++i) {
+      behind += shares_[i].weight;
+      const bool is_last = i + 1 == shares_.size();
+      const int64_t until = is_last ? price : std::llround(static_cast<double>(price) * (behind / whole_));
+      *shares_[i].share += until - given;
+      given = until;
+    }
+  }
+
+ private:
+  struct Share {
+    int64_t* share;
+    double weight;
+  };
+  std::vector<Share> shares_;
+  double whole_ = 0;
+};
+
+}  // namespace
+
+TracedGraph::TracedGraph(Graph graph, const PassContext& context, const std::vector<DeviceId>& places) {
+  PassHooks hooks;
+  hooks.verify = false;
+  compiled_ = run_passes(traced(std::move(graph), places), context, hooks, "insert_transfers");
+}
+
+std::vector<int32_t> TracedGraph::sources(OriginId origin) const {
+  std::vector<int32_t> ops;
+  auto add = [&](const Origin& known) {
+    if (known.ordinal > 0) ops.push_back(known.ordinal - 1);
+  };
+  add(compiled_.origins[origin]);
+  for (OriginId merged : compiled_.origins[origin].merged) add(compiled_.origins[merged]);
+  return ops;
+}
+
+int64_t FusedPrices::of(int32_t op) const {
+  int64_t sum = 0;
+  for (const std::vector<int64_t>& on_device : shares) sum += on_device[op];
+  return sum;
+}
+
+int64_t FusedPrices::launches() const {
+  int64_t sum = 0;
+  for (const std::vector<int64_t>& on_device : shares) sum = std::accumulate(on_device.begin(), on_device.end(), sum);
+  return sum;
+}
+
+FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& devices,
+                           const std::vector<int>& labels) {
+  std::vector<DeviceId> places;
+  for (int label : labels) places.push_back(devices[label]);
+  const TracedGraph traced(graph, context, places);
+  const Graph& compiled = traced.compiled();
+  FusedPrices prices;
+  prices.shares.assign(devices.size(), std::vector<int64_t>(labels.size(), 0));
+  for (const LaunchTime& launch : price_launches(compiled, context)) {
+    auto label = std::find(devices.begin(), devices.end(), launch.device) - devices.begin();
+    Sharing sharing;
+    for (const Part& part : parts_of(compiled, compiled.main().ops[launch.op], *context.targets.at(launch.device))) {
+      const std::vector<int32_t> sources = traced.sources(part.origin);
+      for (int32_t source : sources)
+        sharing.add(prices.shares[label][source], part.weight / static_cast<double>(sources.size()));
+    }
+    sharing.share_out(nanoseconds(launch.seconds));
+  }
+  return prices;
+}
+
+}  // namespace placewright

@@ -1,0 +1,39 @@
+// What ops take as they will be compiled: behind all passes one launch runs many of them, pays its overhead once and
+// keeps what only they read to itself. Internal to passes.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "placewright/passes/pass.h"
+
+namespace placewright {
+
+// What becomes of a graph, and which op of it each op behind the passes came from.
+class TracedGraph {
+ public:
+  // `places`: the device of each op of the entry function. Runs all passes behind `place`.
+  TracedGraph(Graph graph, const PassContext& context, const std::vector<DeviceId>& places);
+
+  const Graph& compiled() const { return compiled_; }
+  // Numbers of ops of the graph's entry function: several if equal ops were joined, none if nobody knows.
+  std::vector<int32_t> sources(OriginId origin) const;
+
+ private:
+  Graph compiled_;
+};
+
+// In nanoseconds. What comes from constants alone is made again where it is read, so that an op may run on several
+// devices.
+struct FusedPrices {
+  std::vector<std::vector<int64_t>> shares;  // [label][op]; they add up to all launches
+  int64_t of(int32_t op) const;              // on all devices
+  int64_t launches() const;
+};
+
+// The price of each launch, shared out among its ops in proportion to what each would take alone. `labels`: of each op
+// of the entry function, as number in `devices`.
+FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& devices,
+                           const std::vector<int>& labels);
+
+}  // namespace placewright

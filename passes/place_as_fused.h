@@ -1,0 +1,36 @@
+// Placement by what ops take as fused. What an op takes depends on what shares its launch, so on the placement itself:
+// the first prices are those with all ops on one device, then what was found is priced as it would be compiled and
+// solved again. Internal to passes.
+#pragma once
+
+#include <vector>
+
+#include "fused_prices.h"
+#include "memory_fit.h"
+#include "placewright/passes/placement_problem.h"
+
+namespace placewright {
+
+// What is left to choose.
+struct PlacementChoice {
+  std::vector<DeviceId> devices;  // of each label, the host first
+  std::vector<int> group_of;      // of each op; one more group, the last, is the host, which reads the results
+  PlacementProblem problem;       // costs are 0, or `unrunnable` where a group may not stand
+  std::vector<Value> sources;     // of each of problem.values
+  std::vector<bool> is_remade;    // of each of problem.values: made again where it is read, never copied
+};
+
+struct FusedPlacement {
+  PlacementProblem problem;  // with prices: of what was chosen its own, of all else the best known
+  FittedPlacement fitted;
+  FusedPrices prices;  // of what was chosen
+};
+
+// Never dearer, as fused, than the first placement found, nor than all that can on any one device, where that fits.
+FusedPlacement place_as_fused(const Graph& graph, const PassContext& context, const PlacementChoice& choice);
+
+// As fused, with `labels` of the groups; they become what the problem says of that placement.
+FusedPrices price_placement(const Graph& graph, const PassContext& context, const PlacementChoice& choice,
+                            const Labels& labels, PlacementProblem& problem);
+
+}  // namespace placewright

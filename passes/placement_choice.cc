@@ -1,0 +1,182 @@
+// What pins leave open is decided by cost: the undecided groups of ops and the decided ones that they exchange values
+// with, as a placement problem, solved as a whole.
+#include <algorithm>
+#include <set>
+
+#include "movement.h"
+#include "place_as_fused.h"
+#include "placement_reasons.h"
+#include "placement_solver.h"
+#include "placewright/base/duration.h"
+#include "placewright/passes/placement_makespan.h"
+#include "rewrite.h"
+
+namespace placewright {
+namespace {
+
+// Of each group, the position of its last op: what comes first in it is mostly given.
+std::vector<int> program_order(const std::vector<int>& group_of) {
+  std::vector<int> order(static_cast<size_t>(*std::max_element(group_of.begin(), group_of.end())) + 2, 0);
+  for (size_t op = 0; op < group_of.size(); ++op) order[group_of[op]] = static_cast<int>(op);
+  order.back() = static_cast<int>(group_of.size());
+  return order;
+}
+
+}  // namespace
+
+void PlacementSolver::choose_by_cost() {
+  std::vector<int> group_of(function_.ops.size(), -1);
+  std::vector<int32_t> roots;
+  for (size_t i = 0; i < function_.ops.size(); ++i) {
+    int32_t group = root(static_cast<int32_t>(i));
+    if (group_of[group] < 0) {
+      group_of[group] = static_cast<int>(roots.size());
+      roots.push_back(group);
+    }
+    group_of[i] = group_of[group];
+  }
+  const PlacementChoice choice = make_choice(std::move(group_of), static_cast<int>(roots.size()));
+  FusedPlacement placed = place_as_fused(graph_, context_, choice);
+  std::optional<MakespanSolution> at_once = choose_by_makespan(choice, placed);
+  explain(choice, placed, at_once ? &*at_once : nullptr, roots);
+  prices_ = std::move(placed.prices);
+  solved_ = std::make_shared<SolvedPlacement>(
+      SolvedPlacement{std::move(placed.problem), devices_, choice.group_of, choice.sources,
+                      std::move(placed.fitted.labels), placed.fitted.energy, placed.fitted.bound,
+                      placed.fitted.is_limited, at_once ? at_once->makespan : 0, at_once ? at_once->bound : 0});
+}
+
+// Decides the groups that are not, each with what keeps it off the other devices.
+void PlacementSolver::explain(const PlacementChoice& choice, const FusedPlacement& placed,
+                              const MakespanSolution* at_once, const std::vector<int32_t>& roots) {
+  const PlacementProblem& problem = placed.problem;
+  const FittedPlacement& fitted = placed.fitted;
+  const std::vector<int> order = at_once ? program_order(choice.group_of) : std::vector<int>{};
+  // An op that pays off there only together with others says nothing by its own price.
+  const Labels with_room = fitted.is_limited ? solve_placement(problem).labels : Labels{};
+  std::vector<std::vector<int>> values_of = values_of_groups(problem);
+  std::vector<std::vector<int32_t>> members(roots.size());
+  for (size_t i = 0; i < function_.ops.size(); ++i) members[choice.group_of[i]].push_back(static_cast<int32_t>(i));
+  for (size_t g = 0; g < roots.size(); ++g) {
+    if (decided(roots[g])) continue;
+    std::map<DeviceId, RejectedDevice> rejected;
+    for (int label = 0; label < problem.labels; ++label) {
+      if (label == fitted.labels[g]) continue;
+      const DeviceId& device = devices_[label];
+      if (problem.costs[g][label] >= PlacementProblem::unrunnable) {
+        rejected[device] = refusal_of_group(members[g], device);
+        continue;
+      }
+      if (at_once) {
+        rejected[device] = later(problem, *at_once, static_cast<int>(g), label, order, site(roots[g]));
+        continue;
+      }
+      FlipPrice price = price_flip(problem, values_of, fitted.labels, static_cast<int>(g), label);
+      if (fitted.is_limited && (price.total() < 0 || with_room[g] == label)) {
+        rejected[device] = no_room(members[g], device, fitted.peaks[label], fitted.caps[label]);
+        continue;
+      }
+      Value dearest = price.dearest < 0 ? Value{} : choice.sources[price.dearest];
+      rejected[device] = dearer(price, dearest, device, site(roots[g]));
+    }
+    decide(roots[g], {devices_[fitted.labels[g]], PlacementCause::cheapest, -1, false, std::move(rejected)});
+  }
+}
+
+// With two or more accelerators, which work at once: only for a gain that is worth other reasons and more copies.
+// Replaces `placed` by what is done earlier.
+std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const PlacementChoice& choice,
+                                                                    FusedPlacement& placed) {
+  bool has_choice = false;
+  for (size_t i = 0; i < function_.ops.size() && !has_choice; ++i) has_choice = !decided(static_cast<int32_t>(i));
+  if (placed.problem.labels < 3 || !has_choice) return {};
+  MakespanOptions options{program_order(choice.group_of), {}, 0};
+  const int64_t by_sum = simulate(placed.problem, placed.fitted.labels, options.order).makespan;
+  MakespanSolution found = solve_makespan(placed.problem, placed.fitted.labels, options);
+  constexpr double worth = 1.03;
+  auto is_worth = [&](int64_t makespan) {
+    return static_cast<double>(makespan) * worth <= static_cast<double>(by_sum);
+  };
+  if (!is_worth(found.makespan)) return {};
+  if (!placed.fitted.peaks.empty()) {
+    std::vector<int64_t> peaks =
+        memory_peaks(graph_, context_, placed.problem, choice.group_of, devices_, found.labels);
+    for (size_t label = 0; label < peaks.size(); ++label)
+      if (peaks[label] > placed.fitted.caps[label]) return {};
+  }
+  // As fused, launches that it splits may take longer than thought.
+  FusedPlacement at_once = placed;
+  at_once.prices = price_placement(graph_, context_, choice, found.labels, at_once.problem);
+  found.makespan = simulate(at_once.problem, found.labels, options.order).makespan;
+  if (!is_worth(found.makespan)) return {};
+  found.bound = std::min(found.makespan, makespan_bound(at_once.problem, options.order));
+  at_once.fitted.labels = found.labels;
+  at_once.fitted.energy = energy(at_once.problem, found.labels);
+  at_once.fitted.bound = certify(at_once.problem).bound;
+  placed = std::move(at_once);
+  return found;
+}
+
+// Decided groups stand where they are; results go to the host, which is one more group.
+PlacementChoice PlacementSolver::make_choice(std::vector<int> group_of, int groups) {
+  auto labels = static_cast<int>(devices_.size());
+  PlacementChoice choice{devices_, std::move(group_of), {labels, {}, {}}, {}, {}};
+  std::vector<std::vector<int64_t>>& costs = choice.problem.costs;
+  costs.assign(static_cast<size_t>(groups) + 1, std::vector<int64_t>(static_cast<size_t>(labels), 0));
+  auto fix = [&](int group, const DeviceId& device) {
+    for (int label = 0; label < labels; ++label)
+      costs[group][label] = devices_[label] == device ? 0 : PlacementProblem::unrunnable;
+  };
+  fix(groups, host_);
+  for (size_t i = 0; i < function_.ops.size(); ++i) {
+    auto op = static_cast<int32_t>(i);
+    if (decided(op)) {
+      fix(choice.group_of[i], decisions_[root(op)]->device);
+      continue;
+    }
+    for (int label = 0; label < labels; ++label)
+      if (!refusal(op, devices_[label]).empty()) costs[choice.group_of[i]][label] = PlacementProblem::unrunnable;
+  }
+  std::vector<bool> fixed = find_fixed(function_), replicable = find_replicable(function_);
+  std::map<Value, std::set<int>> readers;
+  for (size_t i = 0; i < function_.ops.size(); ++i)
+    for (Value operand : function_.ops[i].operands) readers[operand].insert(choice.group_of[i]);
+  for (Value result : function_.results) readers[result].insert(groups);
+  for (auto& [value, consumers] : readers) {
+    consumers.erase(choice.group_of[value.op]);
+    if (consumers.empty() || (fixed[value.op] && !replicable[value.op])) continue;
+    PlacementProblem::Value made{choice.group_of[value.op], {consumers.begin(), consumers.end()}, {}};
+    made.bytes = function_.tensor(value).bytes();
+    made.is_given = function_.op(value).is("input");
+    for (const DeviceId& from : devices_)
+      for (const DeviceId& to : devices_)
+        made.moves.push_back(nanoseconds(transfer_seconds(context_, from, to, made.bytes)));
+    choice.problem.values.push_back(std::move(made));
+    choice.sources.push_back(value);
+    choice.is_remade.push_back(replicable[value.op]);
+  }
+  return choice;
+}
+
+double PlacementSolver::seconds(int32_t op) const {
+  return prices_.shares.empty() ? 0 : static_cast<double>(prices_.of(op)) * 1e-9;
+}
+
+// What a composite decomposes to, in a graph of its own.
+const Graph& PlacementSolver::parts(int32_t op) const {
+  auto [at, is_new] = parts_.try_emplace(op);
+  if (!is_new) return at->second;
+  Graph& scratch = at->second;
+  FunctionBuilder builder(scratch, add_function(scratch, "scratch"));
+  std::vector<Value> operands;
+  for (Value operand : function_.ops[op].operands)
+    operands.push_back(builder.input("operand" + std::to_string(operands.size()), InputKind::argument,
+                                     Type(function_.tensor(operand).dtype, function_.tensor(operand).shape)));
+  Op copy = function_.ops[op];
+  copy.origin = 0;
+  builder.function().results = expand_composite(builder, copy, operands);
+  scratch = decompose(std::move(scratch), {});
+  return scratch;
+}
+
+}  // namespace placewright
