@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "placewright/base/duration.h"  // duration_text: as the rest of how output looks
+
 namespace placewright {
 struct Machine;  // ir/machine.h
 struct Profile;  // ir/profile.h

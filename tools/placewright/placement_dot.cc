@@ -6,7 +6,6 @@
 
 #include "command.h"
 #include "placement_report.h"
-#include "placewright/base/duration.h"
 
 namespace placewright::tools {
 namespace {

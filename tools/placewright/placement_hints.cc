@@ -8,7 +8,6 @@
 #include "command.h"
 #include "flip_search.h"
 #include "placement_report.h"
-#include "placewright/base/duration.h"
 #include "placewright/passes/placement_sensitivity.h"
 
 namespace placewright::tools {
