@@ -4,8 +4,8 @@
 
 #include <fmt/format.h>
 
-#include "cuda_image.h"
 #include "faults.h"
+#include "loaded_cuda_image.h"
 #include "own_kernels.h"
 #include "placewright/base/checked.h"
 
@@ -181,7 +181,7 @@ int64_t CudaDevice::used_bytes() const {
 std::shared_ptr<const LoadedImage> CudaDevice::load(const KernelImage& image) {
   std::lock_guard lock(mutex_);
   enter();
-  return CudaImage::load(driver_, device_, spec_.target, image);
+  return LoadedCudaImage::load(driver_, device_, spec_.target, image);
 }
 
 void CudaDevice::launch(int number, const KernelLaunch& launch) {
@@ -197,7 +197,7 @@ void CudaDevice::launch(int number, const KernelLaunch& launch) {
   parameters.push_back(&status);
   for (int i = 0; i < launch.scalar_count; ++i) parameters.push_back(const_cast<int64_t*>(&launch.scalars[i]));
   note(stream, launch.name);
-  for (const CudaImage::Phase& phase : static_cast<const CudaImage*>(launch.image)->phases(launch.entry))
+  for (const LoadedCudaImage::Phase& phase : static_cast<const LoadedCudaImage*>(launch.image)->phases(launch.entry))
     start(stream, phase.function, phase.sizes, parameters.data());
 }
 

@@ -44,6 +44,6 @@ OpenedDevices open(const DeviceRequest& request) {
 
 }  // namespace
 
-DeviceKind cuda_kind() { return {"cuda", false, most, open}; }
+DeviceKind cuda_kind() { return {"cuda", false, most, open, examine_cuda}; }
 
 }  // namespace placewright

@@ -286,6 +286,60 @@ TEST(CudaProbe, WithoutALibraryFilesSayWhatIsMissing) {
   EXPECT_EQ(find_cuda_absence(root)->code, "no-libcuda");
 }
 
+std::vector<std::string> codes_of(const std::vector<DeviceCheck>& checks) {
+  std::vector<std::string> codes;
+  for (const DeviceCheck& check : checks) {
+    EXPECT_EQ(check.good, check.code.empty()) << check.found;
+    EXPECT_EQ(check.good, check.fix.empty()) << check.found;
+    EXPECT_FALSE(check.found.empty());
+    codes.push_back(check.code);
+  }
+  return codes;
+}
+
+TEST(CudaExamination, TriesTheDriverTheCompilerAndEachDevice) {
+  CompilerFacts compiler{"NVRTC", "/usr/lib/libnvrtc.so.13", 13, 0, {75, 80, 90}, ""};
+  Emulated good("count=2");
+  std::vector<DeviceCheck> checks = examine_cuda(&compiler);
+  EXPECT_THAT(codes_of(checks), ElementsAre("", "", "", "", "", ""));
+  EXPECT_THAT(checks[0].found, HasSubstr("libcuda_emulator.so, for CUDA 13.0, 2 devices"));
+  EXPECT_EQ(checks[1].found, "NVRTC 13.0 at /usr/lib/libnvrtc.so.13");
+  EXPECT_EQ(checks[4].found, "compute_80");
+  EXPECT_THAT(checks[5].found, HasSubstr("PTX emulator 1 (compute_80): copies 64 MB at "));
+  EXPECT_EQ(examine_cuda(nullptr).size(), 3u);
+}
+
+TEST(CudaExamination, NamesWhatIsWrong) {
+  CompilerFacts compiler{"NVRTC", "/usr/lib/libnvrtc.so.13", 13, 0, {75, 80, 90}, ""};
+  auto examined = [&](const std::string& faults) {
+    Emulated emulated(faults);
+    return examine_cuda(&compiler);
+  };
+  EXPECT_THAT(codes_of(examined("init=803")), ElementsAre("driver-mismatch"));
+  std::vector<DeviceCheck> old = examined("version=12020,count=1");
+  EXPECT_THAT(codes_of(old), ElementsAre("", "driver-older-than-compiler", "", ""));
+  EXPECT_THAT(old[1].found, HasSubstr("the driver knows CUDA 12.2 at most"));
+  EXPECT_THAT(old[1].fix, HasSubstr("CUDA 13 needs 580 or later"));
+  EXPECT_THAT(codes_of(examined("capability=52,count=1")), ElementsAre("", "", "architecture-too-old", "not-working"));
+  EXPECT_THAT(examined("capability=120,count=1")[2].found, HasSubstr("newer than NVRTC knows"));
+  EXPECT_THAT(codes_of(examined("get=46,count=1")), ElementsAre("", "", "not-opened"));
+  EXPECT_THAT(codes_of(examined("memory=1000000,count=1")), ElementsAre("", "", "", "no-memory"));
+  EXPECT_THAT(codes_of(examined("lose=1,count=1")), ElementsAre("", "", "", "not-working"));
+  for (const auto& [result, code] : std::vector<std::pair<int, std::string>>{{200, "invalid-image"},
+                                                                             {209, "wrong-architecture"},
+                                                                             {218, "invalid-ptx"},
+                                                                             {221, "no-jit"},
+                                                                             {222, "ptx-too-new"},
+                                                                             {223, "jit-disabled"}}) {
+    std::vector<DeviceCheck> checks = examined(fmt::format("load={},count=1", result));
+    EXPECT_THAT(codes_of(checks), ElementsAre("", "", "", "not-working"));
+    EXPECT_THAT(checks.back().found, HasSubstr("(" + code + ")"));
+  }
+  compiler.missing = "libnvrtc.so.13 was not found";
+  compiler.architectures.clear();
+  EXPECT_THAT(codes_of(examined("count=1")), ElementsAre("", "no-compiler", ""));
+}
+
 TEST(CudaKind, OpensWhatThereIsAndSaysWhatIsMissing) {
   DeviceSpec host = CpuDevice::probe();
   for (const DeviceKind& kind : device_kinds()) {

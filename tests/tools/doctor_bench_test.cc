@@ -1,4 +1,6 @@
 // The subcommands doctor and bench.
+#include <cstdlib>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -26,6 +28,44 @@ TEST(Doctor, JsonNamesWhatIsAbsentWithCauseAndFix) {
   EXPECT_GT(found["devices"][0]["memory_bytes"].get<int64_t>(), 0);
   for (const auto& absent : found.at("absent"))
     for (const char* key : {"kind", "code", "cause", "fix"}) EXPECT_NE(absent.at(key).get<std::string>(), "") << key;
+}
+
+// The emulator stands for GPUs; `faults` says how it fails.
+class EmulatedGpus {
+ public:
+  explicit EmulatedGpus(const std::string& faults) {
+    ::setenv("PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR, 1);
+    ::setenv("PLACEWRIGHT_EMULATOR", faults.c_str(), 1);
+  }
+  ~EmulatedGpus() {
+    ::unsetenv("PLACEWRIGHT_LIBCUDA");
+    ::unsetenv("PLACEWRIGHT_EMULATOR");
+  }
+};
+
+TEST(Doctor, TriesGpusFromEndToEnd) {
+  EmulatedGpus gpus("count=1");
+  ToolRun run = run_tool({"doctor"});
+  EXPECT_EQ(run.exit_code, 0) << run.output << run.errors;
+  EXPECT_THAT(run.output, HasSubstr("cuda driver good: "));
+  EXPECT_THAT(run.output, HasSubstr("cuda:0   good: PTX emulator 0 (compute_80): copies 64 MB at "));
+}
+
+TEST(Doctor, AFaultOfADriverIsAFindingWithCodeAndFix) {
+  EmulatedGpus gpus("init=803");
+  ToolRun run = run_tool({"doctor", "--json"});
+  EXPECT_EQ(run.exit_code, 3);
+  nlohmann::json found = nlohmann::json::parse(run.output);
+  EXPECT_EQ(found.at("checks").back().at("code"), "driver-mismatch");
+  EXPECT_THAT(found["checks"].back().at("fix").get<std::string>(), HasSubstr("reboot"));
+}
+
+// Why an op is not on a GPU is what the driver says.
+TEST(Doctor, WhatItFindsIsTheReasonInThePlacementReport) {
+  EmulatedGpus gpus("init=802");
+  ToolRun run = run_tool({"place", "--devices", "cpu,cuda:1", "--symbol", "B=32", "linear.pw"});
+  EXPECT_EQ(run.exit_code, 0) << run.errors;
+  EXPECT_THAT(run.output, HasSubstr("the fabric manager does not run"));
 }
 
 TEST(Bench, HoldsPredictionsAgainstMeasurements) {

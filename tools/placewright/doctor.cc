@@ -9,28 +9,26 @@
 #include "placewright/ir/machine.h"
 #include "placewright/placewright.h"
 #include "placewright/runtime/byte_cache.h"
+#include "placewright/runtime/device_kinds.h"
 
 namespace placewright::tools {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Check {
-  std::string name, found;
-  bool good = true;
-  std::string fix;  // of what is not good
-};
+using Check = DeviceCheck;
 
 // Compiles and runs a step so small that only the machinery is tried, past the cache.
 Check check_compiler() {
-  Check check{"compiler", "compiles and runs a kernel", true, ""};
+  Check check{"compiler", "", "compiles and runs a kernel", true, ""};
   try {
     HostTensor sum = (tensor<float>({1, 2}, {2}) + tensor<float>({10, 20}, {2})).value();
     if (sum.number(0) != 11 || sum.number(1) != 22)
-      check = {"compiler", fmt::format("1 + 10 and 2 + 20 gave {} and {}", sum.number(0), sum.number(1)), false,
+      check = {"compiler", "wrong-result",
+               fmt::format("1 + 10 and 2 + 20 gave {} and {}", sum.number(0), sum.number(1)), false,
                "report it: this is a bug"};
   } catch (const Error& error) {
-    check = {"compiler", error.what(), false, "install libplacewright-llvm.so beside libplacewright.so"};
+    check = {"compiler", "no-compiler", error.what(), false, "install libplacewright-llvm.so beside libplacewright.so"};
   }
   return check;
 }
@@ -38,9 +36,10 @@ Check check_compiler() {
 Check check_cache() {
   try {
     ByteCache cache(default_cache_folder());
-    return {"cache", fmt::format("{}, {}", cache.folder().string(), bytes_text(cache.size())), true, ""};
+    return {"cache", "", fmt::format("{}, {}", cache.folder().string(), bytes_text(cache.size())), true, ""};
   } catch (const Error& error) {
-    return {"cache", error.what(), false, "set PLACEWRIGHT_CACHE to a folder of yours; until then nothing is kept"};
+    return {"cache", "no-cache", error.what(), false,
+            "set PLACEWRIGHT_CACHE to a folder of yours; until then nothing is kept"};
   }
 }
 
@@ -55,7 +54,7 @@ void print_text(const Machine& machine, const std::vector<Check>& checks) {
   fmt::print("{}\n", bold("checks"));
   for (const Check& check : checks) {
     fmt::print("  {:<8} {}: {}\n", check.name, check.good ? "good" : "FAULT", check.found);
-    if (!check.good) fmt::print("           fix: {}\n", check.fix);
+    if (!check.good) fmt::print("           {}; fix: {}\n", check.code, check.fix);
   }
 }
 
@@ -72,7 +71,7 @@ void print_json(const Machine& machine, const std::vector<Check>& checks) {
         {{"kind", absent.kind}, {"code", absent.code}, {"cause", absent.cause}, {"fix", absent.fix}});
   for (const Check& check : checks) {
     Json row{{"check", check.name}, {"good", check.good}, {"found", check.found}};
-    if (!check.good) row["fix"] = check.fix;
+    if (!check.good) row.update({{"code", check.code}, {"fix", check.fix}});
     document["checks"].push_back(std::move(row));
   }
   fmt::print("{}\n", document.dump(2));
@@ -87,6 +86,11 @@ int doctor(const DoctorOptions& options) {
     return success;
   }
   std::vector<Check> checks{check_compiler(), check_cache()};
+  for (const DeviceKind& kind : device_kinds()) {
+    if (!kind.examine) continue;
+    std::vector<Check> of_kind = kind.examine(nullptr);
+    checks.insert(checks.end(), of_kind.begin(), of_kind.end());
+  }
   if (options.json)
     print_json(machine(), checks);
   else

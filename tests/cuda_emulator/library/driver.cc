@@ -479,6 +479,8 @@ EXPORT int cuModuleLoadDataEx(LoadedModule** module, const void* image, unsigned
     };
     try {
       made->module = parse_ptx(static_cast<const char*>(image), place, current);
+      if (made->module.capability > process().options.get("capability", 80))
+        throw Fault(209, "the PTX is for a later architecture");
     } catch (const Fault& fault) {
       for (unsigned i = 0; i < count; ++i)
         if (options[i] == 5) {  // the log of errors; its size is the next option

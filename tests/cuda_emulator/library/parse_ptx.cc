@@ -70,7 +70,6 @@ class Parser {
  public:
   Parser(const std::string& text, Place place, void* context)
       : tokens_(tokens_of(text)), place_(place), context_(context) {
-    module_.text = text;
     std::string line;
     for (char c : text + "\n") {
       if (c != '\n') line += c;
@@ -83,8 +82,10 @@ class Parser {
       if (accept(".version")) {
         version(next());
       } else if (accept(".target")) {
-        do next();
-        while (accept(","));
+        do {
+          std::string target = next();
+          if (target.rfind("sm_", 0) == 0) module_.capability = std::atoi(target.c_str() + 3);
+        } while (accept(","));
       } else if (accept(".address_size")) {
         if (next() != "64") fail("an address size other than 64");
       } else if (accept(".file")) {

@@ -83,7 +83,7 @@ struct GlobalVariable {
 };
 
 struct Module {
-  std::string text;
+  int capability = 0;  // of .target: ten times the major, and the minor
   std::vector<std::string> lines;
   std::map<std::string, Kernel> kernels;
   std::vector<GlobalVariable> variables;

@@ -22,11 +22,31 @@ struct OpenedDevices {
   std::vector<AbsentDevice> absent;  // why there are none, or fewer than asked for
 };
 
+// What the compiler of a kind's kernels says of itself, for examinations. Whoever has it says so: the runtime has none.
+struct CompilerFacts {
+  std::string name, path;  // "NVRTC"
+  int major = 0, minor = 0;
+  std::vector<int> architectures;  // that it compiles for, as numbers of the kind
+  std::string missing;             // why there is none; empty: there is one
+};
+
+// One thing that was tried.
+struct DeviceCheck {
+  std::string name;
+  std::string code;  // stable; empty if it is good
+  std::string found;
+  bool good = true;
+  std::string fix;  // of what is not good
+};
+
 struct DeviceKind {
   std::string name;      // as DeviceId::kind says it
   bool is_host = false;  // exactly one kind is; it has one device
   int most = 1;          // how many a session may ask for; 0: none in this build
   OpenedDevices (*open)(const DeviceRequest& request) = nullptr;
+  // Tries all that the kind's devices need, from the driver to a launch and copies. No checks where a machine simply
+  // has no such device. `compiler` may be null: then nobody can say.
+  std::vector<DeviceCheck> (*examine)(const CompilerFacts* compiler) = nullptr;
 };
 
 std::vector<DeviceKind> device_kinds();  // the host first, then by name

@@ -7,6 +7,7 @@
 
 #include "placewright/ir/machine.h"
 #include "placewright/runtime/cuda/driver.h"
+#include "placewright/runtime/device_kinds.h"
 
 namespace placewright {
 
@@ -21,5 +22,8 @@ struct StartedCuda {
 };
 // Opens and initialises the driver: up to some tenths of a second on a machine with GPUs.
 StartedCuda start_cuda(const std::filesystem::path& root = "/");
+
+// The driver, the compiler, and each device from end to end: a launch, and 64 MB there and back.
+std::vector<DeviceCheck> examine_cuda(const CompilerFacts* compiler);
 
 }  // namespace placewright

@@ -1,4 +1,4 @@
-#include "cuda_image.h"
+#include "loaded_cuda_image.h"
 
 #include <algorithm>
 
@@ -61,18 +61,19 @@ cuda::ModuleObject* load_cuda_module(const cuda::Driver& driver, const char* ima
       fmt::format("cannot load {}: {} ({}){}{}; {}", what, fault.cause, fault.code, *log ? ": " : "", log, fault.fix));
 }
 
-CudaImage::CudaImage(std::shared_ptr<const cuda::Driver> driver, int device, std::vector<KernelEntry> entries)
+LoadedCudaImage::LoadedCudaImage(std::shared_ptr<const cuda::Driver> driver, int device,
+                                 std::vector<KernelEntry> entries)
     : LoadedImage(std::move(entries)), driver_(std::move(driver)), device_(device) {}
 
-CudaImage::~CudaImage() {
+LoadedCudaImage::~LoadedCudaImage() {
   if (!context_) return;
   driver_->context_set(context_);
   if (module_) driver_->module_unload(module_);
   driver_->context_release(device_);
 }
 
-std::shared_ptr<const CudaImage> CudaImage::load(std::shared_ptr<const cuda::Driver> driver, int device,
-                                                 const std::string& target, const KernelImage& image) {
+std::shared_ptr<const LoadedCudaImage> LoadedCudaImage::load(std::shared_ptr<const cuda::Driver> driver, int device,
+                                                             const std::string& target, const KernelImage& image) {
   if (image.format != "cubin" && image.format != "ptx")
     throw Error(fmt::format("kernel image of format '{}', expected cubin or ptx", image.format));
   if (image.abi_version != kernel_abi_version)
@@ -82,7 +83,7 @@ std::shared_ptr<const CudaImage> CudaImage::load(std::shared_ptr<const cuda::Dri
     throw Error(fmt::format("kernel image of format {} for {}, expected one that runs on {}", image.format,
                             image.target, target));
   if (image.bytes.empty()) throw Error("kernel image without code");
-  std::shared_ptr<CudaImage> loaded(new CudaImage(std::move(driver), device, image.entries));
+  std::shared_ptr<LoadedCudaImage> loaded(new LoadedCudaImage(std::move(driver), device, image.entries));
   const cuda::Driver& table = *loaded->driver_;
   if (cuda::Result result = table.context_retain(&loaded->context_, device); result != 0)
     throw Error(fmt::format("cannot use the context of {}: {}", target, table.describe(result)));

@@ -9,7 +9,7 @@
 
 namespace placewright {
 
-class CudaImage : public LoadedImage {
+class LoadedCudaImage : public LoadedImage {
  public:
   struct Phase {
     cuda::FunctionObject* function = nullptr;
@@ -17,13 +17,13 @@ class CudaImage : public LoadedImage {
   };
   // With the device's context current. Error if the image is not for `target` ("sm_90", "compute_80"), is damaged, or
   // asks for what no device has.
-  static std::shared_ptr<const CudaImage> load(std::shared_ptr<const cuda::Driver> driver, int device,
-                                               const std::string& target, const KernelImage& image);
-  ~CudaImage() override;
+  static std::shared_ptr<const LoadedCudaImage> load(std::shared_ptr<const cuda::Driver> driver, int device,
+                                                     const std::string& target, const KernelImage& image);
+  ~LoadedCudaImage() override;
   const std::vector<Phase>& phases(int entry) const { return phases_[static_cast<size_t>(entry)]; }
 
  private:
-  CudaImage(std::shared_ptr<const cuda::Driver> driver, int device, std::vector<KernelEntry> entries);
+  LoadedCudaImage(std::shared_ptr<const cuda::Driver> driver, int device, std::vector<KernelEntry> entries);
   std::shared_ptr<const cuda::Driver> driver_;
   int device_;
   cuda::ContextObject* context_ = nullptr;  // held, as the image may outlive its device
