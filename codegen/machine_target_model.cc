@@ -24,11 +24,8 @@ class MachineTargetModel final : public TargetModel {
     return costs_.seconds(graph, function, group);
   }
 
-  int64_t workspace(const Graph&, const Function& function, const std::vector<int32_t>& group) const override {
-    int64_t bytes = 0;
-    for (int32_t op : group)
-      for (const Type& type : function.ops[op].results) bytes = std::max(bytes, type.tensor().bytes());
-    return bytes;
+  LaunchMemory memory(const Graph& graph, const Function& function, const Op& launch) const override {
+    return *facts_->memory(graph, function, launch, nullptr);
   }
 
  private:

@@ -6,8 +6,11 @@
 
 #include <fmt/core.h>
 
+#include "placewright/codegen/apply_schedule.h"
 #include "placewright/codegen/lower.h"
+#include "placewright/codegen/strategy.h"
 #include "placewright/ir/op_table.h"
+#include "placewright/ir/plan_memory.h"
 
 namespace placewright {
 namespace {
@@ -35,11 +38,17 @@ void append(std::string& text, const TensorType& type) {
   text += Type(laid_out).to_string();
 }
 
-// Appends the attribute, unless it holds a tensor.
+// Appends the attribute, unless it holds a large tensor.
 bool try_append(std::string& text, const Attribute& attribute) {
+  constexpr int64_t small_bytes = 64;
   append(text, attribute.index());
-  if (std::holds_alternative<HostTensor>(attribute)) return false;
-  if (const auto* string = std::get_if<std::string>(&attribute)) {
+  if (const auto* tensor = std::get_if<HostTensor>(&attribute)) {
+    if (tensor->bytes() > small_bytes) return false;
+    append(text, tensor->dtype());
+    append(text, tensor->sizes().size());
+    for (int64_t size : tensor->sizes()) append(text, size);
+    text.append(reinterpret_cast<const char*>(tensor->raw()), static_cast<size_t>(tensor->bytes()));
+  } else if (const auto* string = std::get_if<std::string>(&attribute)) {
     append(text, string->size());
     text += *string;
   } else if (const auto* sizes = std::get_if<Sizes>(&attribute)) {
@@ -57,9 +66,8 @@ bool try_append(std::string& text, const Attribute& attribute) {
   return true;
 }
 
-// All that the lowering of an op depends on; nothing for ops whose bodies stand elsewhere.
-std::optional<std::string> signature(const Function& function, const Op& op) {
-  if (!op.functions.empty()) return std::nullopt;
+// All that the lowering of an op depends on; nothing where that would be long.
+std::optional<std::string> signature(const Graph& graph, const Function& function, const Op& op) {
   std::string text;
   append(text, op.entry);
   append(text, op.operands.size());
@@ -69,6 +77,19 @@ std::optional<std::string> signature(const Function& function, const Op& op) {
     text += name;
     text += '\0';
     if (!try_append(text, attribute)) return std::nullopt;
+  }
+  for (FunctionId id : op.functions) {
+    const Function& body = graph.functions[id];
+    append(text, body.ops.size());
+    for (const Op& inner : body.ops) {
+      std::optional<std::string> part = signature(graph, body, inner);
+      if (!part) return std::nullopt;
+      append(text, part->size());
+      text += *part;
+      for (Value operand : inner.operands) append(text, operand);
+    }
+    append(text, body.results.size());
+    for (Value result : body.results) append(text, result);
   }
   return text;
 }
@@ -90,6 +111,24 @@ OpFacts make_facts(const Graph& graph, const Function& function, const Op& op) {
   return facts;
 }
 
+// As emit_images makes its loops.
+LaunchMemory make_memory(const Graph& graph, const Function& function, const Op& op, const CpuTarget* target) {
+  LaunchMemory memory;
+  if (!has_kernel(op)) return memory;
+  SplitReductions split;
+  if (target) split = [target](StructuredKernel& own) { split_reductions(own, *target); };
+  StructuredKernel kernel = lower_launch(graph, function, op, split);
+  auto operands = static_cast<int>(op.operands.size());
+  for (int operand = 0; operand < operands; ++operand)
+    for (int result = 0; result < static_cast<int>(op.results.size()); ++result)
+      if (may_run_in_place(kernel, operand, operands + result)) memory.overwritten.emplace_back(operand, result);
+  if (!target) return memory;
+  kernel = collapse_dimensions(std::move(kernel));
+  Schedule schedule = choose_schedule(kernel, *target);
+  memory.workspaces = apply_schedule(std::move(kernel), std::move(schedule), target->vector_bits, "").workspace_bytes;
+  return memory;
+}
+
 }  // namespace
 
 std::string kernel_key(StructuredKernel kernel) {
@@ -105,7 +144,7 @@ std::string kernel_key(StructuredKernel kernel) {
 }
 
 std::shared_ptr<const OpFacts> OpFactsTable::find(const Graph& graph, const Function& function, const Op& op) {
-  std::optional<std::string> known_by = signature(function, op);
+  std::optional<std::string> known_by = signature(graph, function, op);
   if (!known_by) return std::make_shared<const OpFacts>(make_facts(graph, function, op));
   {
     std::lock_guard lock(mutex_);
@@ -118,12 +157,25 @@ std::shared_ptr<const OpFacts> OpFactsTable::find(const Graph& graph, const Func
 
 std::string OpFactsTable::key(const Graph& graph, const Function& function, const Op& op) {
   if (!has_kernel(op)) return "";
-  std::optional<std::string> known_by = signature(function, op);
+  std::optional<std::string> known_by = signature(graph, function, op);
   if (!known_by) return kernel_key(lower_launch(graph, function, op));
   std::lock_guard lock(mutex_);
   auto [at, is_new] = keys_.try_emplace(std::move(*known_by));
   if (is_new) at->second = kernel_key(lower_launch(graph, function, op));
   return at->second;
+}
+
+std::shared_ptr<const LaunchMemory> OpFactsTable::memory(const Graph& graph, const Function& function, const Op& op,
+                                                         const CpuTarget* target) {
+  std::optional<std::string> known_by = signature(graph, function, op);
+  if (!known_by) return std::make_shared<const LaunchMemory>(make_memory(graph, function, op, target));
+  {
+    std::lock_guard lock(mutex_);
+    if (auto found = memory_.find(*known_by); found != memory_.end()) return found->second;
+  }
+  auto made = std::make_shared<const LaunchMemory>(make_memory(graph, function, op, target));
+  std::lock_guard lock(mutex_);
+  return memory_.try_emplace(std::move(*known_by), std::move(made)).first->second;
 }
 
 }  // namespace placewright

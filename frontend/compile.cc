@@ -52,7 +52,8 @@ Placed place_captured(const Graph& captured, const PassContext& context, Planned
   Graph graph = run_passes(captured, context, {}, {}, "shard");
   PlacementPlan plan = plan_placement(graph, context);
   if (planned) *planned = {graph, plan.transfers};
-  graph = run_passes(apply_placement(std::move(graph), plan), context, {}, "insert_transfers");
+  graph = run_passes(apply_placement(std::move(graph), plan), context, {}, "insert_transfers", "overlap");
+  graph = relieve_memory(std::move(graph), context, plan.relief);
   settle_ledger(plan, graph, context);
   return {std::move(graph), std::move(plan)};
 }
@@ -105,6 +106,8 @@ const PlacementPlan& LoadedGraph::placement() const {
   decide();
   return *plan_;
 }
+
+std::vector<DeviceNeed> LoadedGraph::memory() const { return measure_need(placed(), pass_context()).devices; }
 
 std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, const std::shared_ptr<Session>& session,
                                                std::shared_ptr<const PlanFile> plan, int64_t max_bytes_per_step) {

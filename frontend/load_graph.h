@@ -10,6 +10,7 @@
 
 #include "capture/node.h"
 #include "placewright/compile.h"
+#include "placewright/passes/memory_need.h"
 #include "placewright/passes/placement.h"
 #include "placewright/runtime/executable.h"
 #include "program_bytes.h"
@@ -68,6 +69,7 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   const Graph& captured() const override { return captured_; }
   const Graph& placed() const override;
   const PlacementPlan& placement() const override;
+  std::vector<DeviceNeed> memory() const override;
   double compile_seconds() const override { return compile_seconds_; }
   bool from_cache() const override { return from_cache_; }
   const std::vector<std::string>& notices() const override { return notices_; }

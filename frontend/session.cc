@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <map>
 #include <optional>
+#include <set>
 
 #include <fmt/core.h>
 
@@ -77,6 +78,23 @@ std::string expected_kinds(const std::vector<DeviceKind>& kinds) {
   return join(texts, " and ");
 }
 
+// What the options say of the memory of `count` devices of a kind; what is understood is taken out of `open`.
+std::vector<int64_t> wanted_memory(const SessionOptions& options, const std::string& kind, int count,
+                                   std::set<std::string>& open) {
+  std::vector<int64_t> memory(static_cast<size_t>(count), 0);
+  auto take = [&](const std::string& name, size_t first, size_t last) {
+    auto wanted = options.memory.find(name);
+    if (wanted == options.memory.end()) return;
+    if (wanted->second <= 0)
+      throw Error(fmt::format("memory of {} is {} bytes, expected more than 0", name, wanted->second));
+    for (size_t i = first; i < last; ++i) memory[i] = wanted->second;
+    open.erase(name);
+  };
+  if (count > 0) take(kind, 0, memory.size());
+  for (size_t i = 0; i < memory.size(); ++i) take(DeviceId{kind, static_cast<int>(i)}.to_string(), i, i + 1);
+  return memory;
+}
+
 DeviceSet open_devices(const SessionOptions& options, std::vector<Link>& links) {
   if (options.threads < 0 || options.threads > most_threads)
     throw Error(fmt::format("threads is {}, expected 1 to {}, or 0 for all", options.threads, most_threads));
@@ -92,14 +110,20 @@ DeviceSet open_devices(const SessionOptions& options, std::vector<Link>& links) 
   }
   std::vector<std::shared_ptr<Device>> devices;
   std::vector<AbsentDevice> absent;
+  std::set<std::string> not_understood;
+  for (const auto& [name, bytes] : options.memory) not_understood.insert(name);
   for (const DeviceKind& kind : kinds) {
-    DeviceRequest request{kind.is_host ? 1 : counts[kind.name], options.threads, nullptr};
+    int count = kind.is_host ? 1 : counts[kind.name];
+    DeviceRequest request{count, options.threads, nullptr, wanted_memory(options, kind.name, count, not_understood)};
     if (!kind.is_host) request.host = &devices.front()->spec();
     OpenedDevices opened = kind.open(request);
     devices.insert(devices.end(), opened.devices.begin(), opened.devices.end());
     links.insert(links.end(), opened.links.begin(), opened.links.end());
     absent.insert(absent.end(), opened.absent.begin(), opened.absent.end());
   }
+  if (!not_understood.empty())
+    throw Error(fmt::format("memory of '{}': the session has no such device; it has '{}'", *not_understood.begin(),
+                            options.devices));
   return DeviceSet(std::move(devices), std::move(absent));
 }
 

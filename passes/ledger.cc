@@ -133,6 +133,8 @@ void set_ledger(PlacementPlan& plan, std::vector<PlannedTransfer> transfers, con
     (transfer.at_load ? plan.bytes_at_load : plan.bytes_per_step) += transfer.bytes;
     if (!transfer.at_load) plan.seconds += transfer.seconds;
   }
+  for (const ReliefStep& step : plan.relief)
+    if (step.kind == ReliefKind::recomputed) plan.seconds += step.seconds;  // the others are copies
   plan.hints = make_hints(plan, graph, host_device(context));
 }
 

@@ -12,8 +12,9 @@
 #include "placewright/base/join.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/op_table.h"
-#include "placewright/ir/plan_memory.h"
+#include "placewright/passes/memory_need.h"
 #include "placewright/passes/placement_memory.h"
+#include "placewright/passes/relief.h"
 
 namespace placewright {
 namespace {
@@ -24,6 +25,7 @@ struct Need {
   std::vector<int64_t> peaks;                     // [label]
   std::vector<std::vector<int64_t>> alive;        // [label][group]: alive at the peak, states apart
   std::vector<std::vector<std::string>> holders;  // [label]: for people, largest first
+  int64_t relief = 0;                             // nanoseconds that what is recomputed or offloaded takes
 };
 
 class MemoryFit {
@@ -74,7 +76,7 @@ class MemoryFit {
       for (const Type& type : op.results) sum = checked_add(sum, type.tensor().bytes());
     }
     int64_t room = *std::min_element(caps.begin(), caps.end());
-    return sum <= room / (has_composites ? 256 : 2);
+    return sum <= room / (has_composites ? 256 : 8);
   }
 
   int64_t excess(const Need& need, const std::vector<int64_t>& caps) const {
@@ -101,11 +103,13 @@ class MemoryFit {
       if (!best || energy(problem_, need.labels) < energy(problem_, best->labels)) best = std::move(need);
       break;
     }
+    consider_relief(fitted, nearest, best);
     if (!best) refuse(nearest, fitted.caps);
     fitted.is_limited = true;
     fitted.energy = energy(problem_, best->labels);
     fitted.labels = std::move(best->labels);
     fitted.peaks = std::move(best->peaks);
+    fitted.relief = best->relief;
     // Whatever fits holds its states at least.
     MemoryLimits least{fitted.caps, {}, folded_order()};
     for (int64_t state : states_) least.bytes.emplace_back(devices_.size(), state);
@@ -113,13 +117,36 @@ class MemoryFit {
     return fitted;
   }
 
+  // What does not fit may do so once values are recomputed or offloaded: the best placement without limits, which may
+  // still be the best then, and where nothing fits, any that was tried.
+  void consider_relief(const FittedPlacement& fitted, const Need& nearest, std::optional<Need>& best) const {
+    std::vector<Labels> candidates{fitted.labels};
+    if (!best) {
+      candidates.push_back(nearest.labels);
+      for (int label = 0; label < problem_.labels; ++label) candidates.push_back(all_on(label, fitted.labels));
+    }
+    for (const Labels& labels : candidates) {
+      int64_t cost = energy(problem_, labels);
+      if (best && cost >= energy(problem_, best->labels) + best->relief) continue;
+      Relief relief = find_relief(compiled(labels), context_);
+      auto nanoseconds = static_cast<int64_t>(relief.seconds * 1e9);
+      if (!relief.fits || (best && cost + nanoseconds >= energy(problem_, best->labels) + best->relief)) continue;
+      best = need_of(labels, relief.graph, measure_need(relief.graph, context_));
+      best->relief = nanoseconds;
+    }
+  }
+
+  Labels all_on(int label, Labels labels) const {
+    for (size_t g = 0; g < labels.size(); ++g)
+      if (problem_.costs[g][label] < PlacementProblem::unrunnable) labels[g] = label;
+    return labels;
+  }
+
   // The cheapest that fits of those with all that can on one device: coarse, but what fits so is never refused.
   std::optional<Need> best_of_single_devices(const FittedPlacement& fitted) const {
     std::optional<Need> best;
     for (int label = 0; label < problem_.labels; ++label) {
-      Labels labels = fitted.labels;
-      for (size_t g = 0; g < labels.size(); ++g)
-        if (problem_.costs[g][label] < PlacementProblem::unrunnable) labels[g] = label;
+      Labels labels = all_on(label, fitted.labels);
       if (best && energy(problem_, labels) >= energy(problem_, best->labels)) continue;
       Need need = plan(labels);
       if (excess(need, fitted.caps) == 0) best = std::move(need);
@@ -180,12 +207,13 @@ class MemoryFit {
     return order;
   }
 
-  // Ops are found again by their origins, which are numbers here.
   Need plan(const Labels& labels) const {
-    auto count = devices_.size();
-    Need need{labels, std::vector<int64_t>(count, 0), {}, {}};
-    need.alive.assign(count, std::vector<int64_t>(labels.size(), 0));
-    need.holders.resize(count);
+    Graph graph = compiled(labels);
+    return need_of(labels, graph, measure_need(graph, context_));
+  }
+
+  // Ops are found again by their origins, which are numbers here.
+  Graph compiled(const Labels& labels) const {
     Graph placed = graph_;
     for (size_t i = 0; i < function_.ops.size(); ++i) {
       Op& op = placed.main().ops[i];
@@ -195,14 +223,21 @@ class MemoryFit {
     }
     PassHooks hooks;
     hooks.verify = false;
-    placed = run_passes(std::move(placed), context_, hooks, "insert_transfers");
-    MemoryPlan memory = plan_memory(placed, 0);
-    for (const DeviceMemoryPlan& device : memory.devices) {
-      auto at = std::find(devices_.begin(), devices_.end(), device.device);
+    return run_passes(std::move(placed), context_, hooks, "insert_transfers", "overlap");
+  }
+
+  Need need_of(const Labels& labels, const Graph& placed, const MemoryNeed& memory) const {
+    auto count = devices_.size();
+    Need need{labels, std::vector<int64_t>(count, 0), {}, {}};
+    need.alive.assign(count, std::vector<int64_t>(labels.size(), 0));
+    need.holders.resize(count);
+    for (size_t i = 0; i < memory.devices.size(); ++i) {
+      auto at = std::find(devices_.begin(), devices_.end(), memory.devices[i].device);
       if (at == devices_.end()) continue;
       auto label = static_cast<size_t>(at - devices_.begin());
-      need.peaks[label] = device.peak_bytes;
-      for (int32_t holder : device.holders) add_holder(placed, memory.storages[holder], label, need);
+      need.peaks[label] = memory.devices[i].bytes;
+      for (int32_t holder : memory.plan.devices[i].holders)
+        add_holder(placed, memory.plan.storages[holder], label, need);
     }
     return need;
   }
@@ -218,10 +253,10 @@ class MemoryFit {
     if (old < 0 || static_cast<size_t>(old) >= function_.ops.size()) return;
     if (!is_state) need.alive[label][group_of_[old]] += storage.bytes;
     if (need.holders[label].size() >= 5) return;
-    const Origin& origin = graph_.origins[function_.ops[old].origin];
+    SourceSite site = site_near(graph_, old);
     need.holders[label].push_back(fmt::format("{}{} of {} bytes{}", is_state ? "state " : "",
                                               value_name(graph_, function_, {old, 0}), storage.bytes,
-                                              origin.has_site() ? " (" + origin.site() + ")" : ""));
+                                              site.file.empty() ? "" : " (" + site.to_string() + ")"));
   }
 
   [[noreturn]] void refuse(const Need& need, const std::vector<int64_t>& caps) const {

@@ -17,7 +17,8 @@ struct FittedPlacement {
   int64_t bound = 0;           // no placement that fits costs less
   bool is_limited = false;     // without the caps another placement would cost less
   std::vector<int64_t> caps;   // [label]; unlimited_memory where the machine says nothing
-  std::vector<int64_t> peaks;  // [label]; empty if it was clear that all fits
+  std::vector<int64_t> peaks;  // [label]: what a step needs; empty if it was clear that all fits
+  int64_t relief = 0;          // nanoseconds, besides `energy`, that what has to be recomputed or offloaded takes
 };
 
 // `group_of`: of each op of the entry function. Error if nothing fits: needed, available, largest holders.

@@ -10,7 +10,7 @@
 #include "movement.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/op_table.h"
-#include "placewright/ir/plan_memory.h"
+#include "placewright/passes/memory_need.h"
 #include "placewright/passes/placement.h"
 #include "rewrite.h"
 
@@ -154,23 +154,16 @@ Graph in_order(Graph graph, const std::vector<int32_t>& order) {
   return graph;
 }
 
-// Whether some device may hold more than it has: all that the graph ever has there is a bound that needs no plan.
+// Whether some device may need more than it has. All that the graph ever has there, with room for what a step needs
+// besides, is a bound that needs no plan.
 bool may_be_full(const Graph& graph, const Machine& machine) {
   std::map<DeviceId, int64_t> bytes;
   for (const Op& op : graph.main().ops)
     for (const Type& type : op.results)
       for (const DeviceId& device : type.tensor().where.devices) bytes[device] += type.tensor().bytes();
   for (const DeviceSpec& spec : machine.devices)
-    if (spec.memory_bytes > 0 && bytes[spec.id] > spec.memory_bytes) return true;
+    if (spec.memory_bytes > 0 && bytes[spec.id] > spec.memory_bytes / 4) return true;
   return false;
-}
-
-bool fits(const Graph& graph, const Machine& machine) {
-  for (const DeviceMemoryPlan& plan : plan_memory(graph, 0).devices) {
-    const DeviceSpec* spec = machine.try_find(plan.device);
-    if (spec && spec->memory_bytes > 0 && plan.peak_bytes > spec->memory_bytes) return false;
-  }
-  return true;
 }
 
 }  // namespace
@@ -180,7 +173,7 @@ Graph overlap(Graph graph, const PassContext& context) {
   if (!order) return graph;
   Graph ordered = in_order(graph, *order);
   const bool is_tight = context.machine && may_be_full(ordered, *context.machine);
-  return is_tight && !fits(ordered, *context.machine) ? graph : ordered;
+  return is_tight && measure_need(ordered, context).excess() > 0 ? graph : ordered;
 }
 
 }  // namespace placewright

@@ -97,15 +97,15 @@ void* CpuDevice::try_allocate(int64_t bytes, int64_t alignment) {
   std::lock_guard lock(mutex_);
   if (bytes < 0 || bytes > (int64_t{1} << 46)) return nullptr;
   int64_t size = round_up(std::max<int64_t>(bytes, 1), std::max<int64_t>(alignment, 64));
-  if (spec_.memory_bytes > 0 && (size > spec_.memory_bytes - used_)) return nullptr;
+  if (spec_.memory_bytes > 0 && bytes > spec_.memory_bytes - used_) return nullptr;
   bool mapped = size >= huge_page && alignment <= huge_page;
   if (mapped) size = round_up(size, 4096);
   void* address =
       mapped ? map_huge(size)
              : std::aligned_alloc(static_cast<size_t>(std::max<int64_t>(alignment, 64)), static_cast<size_t>(size));
   if (!address) return nullptr;
-  allocations_.emplace(address, Allocation{size, mapped});
-  used_ += size;
+  allocations_.emplace(address, Allocation{bytes, size, mapped});
+  used_ += bytes;  // as plans count them: the limit is a plan's, and page sizes are not
   return address;
 }
 
@@ -115,7 +115,7 @@ void CpuDevice::free(void* address) noexcept {
   if (found == allocations_.end()) return;
   used_ -= found->second.bytes;
   if (found->second.mapped)
-    ::munmap(address, static_cast<size_t>(found->second.bytes));
+    ::munmap(address, static_cast<size_t>(found->second.mapped_bytes));
   else
     std::free(address);
   allocations_.erase(found);

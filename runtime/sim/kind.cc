@@ -14,8 +14,8 @@ DeviceKind sim_kind() {
             auto machine = std::make_shared<SimMachine>(opened.links);
             auto pool = std::make_shared<ThreadPool>(request.host->threads);
             for (int i = 0; i < request.count; ++i)
-              opened.devices.push_back(
-                  std::make_shared<SimDevice>(SimDevice::default_spec(i, memory_bytes), machine, pool));
+              opened.devices.push_back(std::make_shared<SimDevice>(
+                  SimDevice::default_spec(i, request.memory_of(i, memory_bytes)), machine, pool));
             return opened;
           }};
 }

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "placewright/ir/builder.h"
-#include "placewright/ir/plan_memory.h"
+#include "placewright/passes/memory_need.h"
 #include "placewright/passes/placement.h"
 #include "test_machine.h"
 
@@ -36,8 +36,8 @@ Planned plan_with(const Graph& graph, TestMachine& machine, int64_t bytes) {
     if (!spec.host_memory) spec.memory_bytes = bytes;
   Planned planned{plan_placement(graph, machine.context), {}};
   Graph compiled = run_passes(apply_placement(graph, planned.plan), machine.context, {}, "insert_transfers");
-  for (const DeviceMemoryPlan& device : plan_memory(compiled, 0).devices)
-    planned.peaks[device.device] = device.peak_bytes;
+  for (const DeviceNeed& need : measure_need(compiled, machine.context).devices)
+    planned.peaks[need.device] = need.bytes;
   return planned;
 }
 

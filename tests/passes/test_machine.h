@@ -26,7 +26,6 @@ class TestTarget : public TargetModel {
       for (const Type& type : function.ops[op].results) bytes += static_cast<double>(type.tensor().bytes());
     return launch_seconds_ + bytes / bytes_per_second_;
   }
-  int64_t workspace(const Graph&, const Function&, const std::vector<int32_t>&) const override { return 0; }
 
  private:
   friend class TestLaunches;

@@ -16,6 +16,7 @@
 
 namespace placewright {
 
+struct DeviceNeed;  // passes/memory_need.h
 struct PlacementPlan;
 struct Program;
 
@@ -26,8 +27,9 @@ class Specialisation {
   virtual const Graph& captured() const = 0;  // as captured: what --dump writes
   virtual const Graph& placed() const = 0;    // after all passes
   virtual const PlacementPlan& placement() const = 0;
-  virtual const Program& program() const = 0;  // what the runtime executes
-  virtual double compile_seconds() const = 0;  // passes, code generation or cache, load
+  virtual const Program& program() const = 0;          // what the runtime executes
+  virtual std::vector<DeviceNeed> memory() const = 0;  // that a step needs: with as much as a limit it runs
+  virtual double compile_seconds() const = 0;          // passes, code generation or cache, load
   virtual bool from_cache() const = 0;
   virtual const std::vector<std::string>& notices() const = 0;  // lines that were printed: unasked-for transfers
   virtual int64_t planned_step_bytes() const = 0;               // between devices in a step, by the transfer ledger

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,10 @@ struct SessionOptions {
   std::string devices = "cpu";  // "cpu,sim:2": kinds, each with how many of them
   int threads = 0;              // of the CPU; 0: all
   uint64_t seed = 0;
+  // Bytes that this process may use of a device, by name ("sim:1") or of each of a kind ("cpu"); without one, all that
+  // it has. Plans keep within them: docs/placement.md, Memory. Values that the program holds as host tensors are not
+  // counted.
+  std::map<std::string, int64_t> memory = {};
   bool strict = false;               // an unasked-for transfer is an error before anything runs, not a printed line
   std::string cache_directory = {};  // of compiled programs; empty: the user's cache folder
   bool use_cache = true;

@@ -8,9 +8,12 @@
 #include <vector>
 
 #include "placewright/ir/graph.h"
+#include "placewright/ir/target_model.h"
 #include "placewright/ir/work.h"
 
 namespace placewright {
+
+struct CpuTarget;  // codegen/cpu_target.h
 
 struct OpFacts {
   std::vector<StageWork> stages;  // of its kernel; empty for what has none: views, structural ops, composites
@@ -26,11 +29,16 @@ class OpFactsTable {
   std::shared_ptr<const OpFacts> find(const Graph& graph, const Function& function, const Op& op);
   // The name of its kernel in profiles; empty for what has none.
   std::string key(const Graph& graph, const Function& function, const Op& op);
+  // As the code generator of `target` will have it; null: of a target of which nothing but the lowering is known. One
+  // target a table.
+  std::shared_ptr<const LaunchMemory> memory(const Graph& graph, const Function& function, const Op& op,
+                                             const CpuTarget* target);
 
  private:
   std::mutex mutex_;
   std::unordered_map<std::string, std::string> keys_;
   std::unordered_map<std::string, std::shared_ptr<const OpFacts>> facts_;
+  std::unordered_map<std::string, std::shared_ptr<const LaunchMemory>> memory_;
 };
 
 // The name of a kernel in profiles: equal for kernels that differ in names only.

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "placewright/ir/graph.h"
@@ -16,6 +17,12 @@ struct OperandLayout {
   int operand = -1;
   Layout layout;
   double seconds = 0;
+};
+
+// What a launch does with memory besides reading its operands and writing its results.
+struct LaunchMemory {
+  std::vector<int64_t> workspaces;               // bytes of each; the launches of a device use the same ones by turns
+  std::vector<std::pair<int, int>> overwritten;  // (operand, result): may be stored over it, if nothing reads it later
 };
 
 // A target's view of one function while its ops are grouped into launches. It remembers what it learns about each op,
@@ -40,8 +47,8 @@ class TargetModel {
   virtual std::vector<OperandLayout> layouts(const Graph&, const Function&, const Op&) const { return {}; }
   // Seconds that one launch of these ops takes, launch overhead included.
   virtual double cost(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const = 0;
-  // Bytes of workspace that the launch needs.
-  virtual int64_t workspace(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const = 0;
+  // Of the op, which is one launch.
+  virtual LaunchMemory memory(const Graph& graph, const Function& function, const Op& launch) const;
 };
 
 }  // namespace placewright

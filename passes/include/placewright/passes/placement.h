@@ -9,6 +9,7 @@
 
 #include "placewright/passes/pass.h"
 #include "placewright/passes/placement_problem.h"
+#include "placewright/passes/relief.h"
 
 namespace placewright {
 
@@ -103,6 +104,7 @@ struct SolvedPlacement {
 struct PlacementPlan {
   std::vector<OpPlacement> ops;  // one for each op of the entry function
   std::vector<PlannedTransfer> transfers;
+  std::vector<ReliefStep> relief;  // of the compiled graph: what leaves a memory that is too small, and comes back
   std::vector<PinConflict> conflicts;
   std::vector<std::string> hints;   // what would save most, one line each, largest saving first
   std::vector<std::string> absent;  // devices that are not here: cause and fix

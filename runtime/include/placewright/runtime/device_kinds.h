@@ -14,6 +14,13 @@ struct DeviceRequest {
   int count = 0;                     // 0: nobody asked; what is absent may be said nevertheless
   int threads = 0;                   // of the host; 0: all
   const DeviceSpec* host = nullptr;  // opened before; null for the host itself
+  std::vector<int64_t> memory = {};  // bytes that each device may give out, by ordinal; 0 or none: all that it has
+
+  // What is wanted of a device that has so many bytes.
+  int64_t memory_of(int ordinal, int64_t bytes) const {
+    int64_t wanted = static_cast<size_t>(ordinal) < memory.size() ? memory[static_cast<size_t>(ordinal)] : 0;
+    return wanted > 0 && wanted < bytes ? wanted : bytes;
+  }
 };
 
 struct OpenedDevices {

@@ -36,7 +36,8 @@ class CpuDevice : public Device {
 
  private:
   struct Allocation {
-    int64_t bytes;
+    int64_t bytes;         // that were asked for
+    int64_t mapped_bytes;  // with what alignment and pages add
     bool mapped;
   };
   DeviceSpec spec_;

@@ -1,0 +1,65 @@
+// Where a step needs more memory than a device has: values that wait for late readers leave its memory and come back
+// just before they are read. The last pass does it, on the launches as they will run, so that nothing is undone and the
+// same kernels give the same bits. Rematerialisation after Chen et al., "Training Deep Nets with Sublinear Memory
+// Cost", 2016, with the memory plan as the judge.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "placewright/passes/memory_need.h"
+#include "placewright/passes/pass.h"
+
+namespace placewright {
+
+enum class ReliefKind : uint8_t {
+  recomputed,    // its launch runs again, if need be behind those that it reads
+  copied_again,  // from the device where it still stands
+  offloaded,     // it waits in the host's memory
+};
+std::string_view name(ReliefKind kind);
+
+// A launch that runs again: op `op`, for these of its results. What of its other results is still there is read.
+struct Relaunch {
+  int32_t op = -1;
+  std::vector<int32_t> results;
+  std::vector<int32_t> read;
+};
+
+struct ReliefStep {
+  ReliefKind kind = ReliefKind::recomputed;
+  // Steps of one round speak of the graph as the earlier rounds left it.
+  int round = 0;
+  std::vector<Value> values;  // what leaves memory; one unless several results of a launch do
+  int32_t after = -1;         // the last op that reads them early
+  int32_t before = -1;        // the op that reads them late, in front of which they come back
+  std::vector<Relaunch> launches;
+
+  DeviceId device, waits_on;  // whose memory it leaves; where it is meanwhile, if it is offloaded
+  std::string what, reader;   // for people: what makes the value, and what reads it late
+  SourceSite site;            // of what makes it
+  int64_t bytes = 0;          // freed at the fullest moment
+  double seconds = 0;         // that a step takes longer
+};
+
+struct Relief {
+  std::vector<ReliefStep> steps;
+  double seconds = 0;  // sum
+  bool fits = true;    // else the steps are as far as it went
+  Graph graph;         // with the steps; as it was if it is clear without a look at it that all fits
+  MemoryNeed need;     // of that graph; empty likewise
+};
+
+// `compiled`: behind all other passes. Greedy by bytes freed for each second added, in rounds, each judged by a memory
+// plan; bounded by counts. Values that are results, new values of states, or made by what may not run twice stay.
+Relief find_relief(Graph compiled, const PassContext& context);
+Graph apply_relief(Graph compiled, const std::vector<ReliefStep>& steps);
+// Both, as the pass of that name does. Error if the step does not fit even so: needed, available, largest holders.
+Graph relieve_memory(Graph compiled, const PassContext& context, std::vector<ReliefStep>& steps);
+
+// "recompute exp (train.cc:12) before mul_grad: 4096 bytes freed on cpu:0 for 1.2 us"
+std::string describe(const ReliefStep& step);
+
+}  // namespace placewright

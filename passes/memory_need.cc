@@ -1,0 +1,132 @@
+#include "placewright/passes/memory_need.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include <fmt/core.h>
+
+#include "placewright/base/checked.h"
+#include "placewright/base/join.h"
+#include "placewright/ir/machine.h"
+#include "placewright/passes/placement_memory.h"
+
+namespace placewright {
+namespace {
+
+// Of a result: written by the step, held by the caller, and kept to serve again.
+constexpr int64_t copies_of_results = 3;
+constexpr int64_t alignment = 64;
+
+class NeedMeasure {
+ public:
+  NeedMeasure(const Graph& graph, const PassContext& context)
+      : graph_(graph), function_(graph.main()), context_(context), launches_(function_.ops.size()) {}
+
+  MemoryNeed run() {
+    for (size_t i = 0; i < function_.ops.size(); ++i) ask(static_cast<int32_t>(i));
+    MemoryOptions options;
+    options.in_place = [this](const Op& op, int operand, int result) {
+      const std::optional<LaunchMemory>& launch = launches_[static_cast<size_t>(&op - function_.ops.data())];
+      return launch && std::find(launch->overwritten.begin(), launch->overwritten.end(), std::pair(operand, result)) !=
+                           launch->overwritten.end();
+    };
+    MemoryNeed need{plan_memory(graph_, 0, options), {}};
+    for (const DeviceMemoryPlan& memory : need.plan.devices) need.devices.push_back(need_of(need.plan, memory));
+    return need;
+  }
+
+ private:
+  void ask(int32_t number) {
+    const Op& op = function_.ops[number];
+    if (op.is("all_reduce")) {
+      launches_[number].emplace();
+      for (int i = 0; i < static_cast<int>(op.operands.size()); ++i) launches_[number]->overwritten.emplace_back(i, i);
+      return;
+    }
+    if (op.results.empty() || op.is("input") || op.is("constant") || op.is("transfer")) return;
+    const Where& where = op.results[0].tensor().where;
+    auto target = where.is_single() ? context_.targets.find(where.devices[0]) : context_.targets.end();
+    if (target == context_.targets.end()) return;
+    launches_[number] = target->second->memory(graph_, function_, op);
+    std::vector<int64_t>& largest = workspaces_[where.devices[0]];
+    const std::vector<int64_t>& own = launches_[number]->workspaces;
+    if (largest.size() < own.size()) largest.resize(own.size(), 0);
+    for (size_t i = 0; i < own.size(); ++i) largest[i] = std::max(largest[i], own[i]);
+  }
+
+  DeviceNeed need_of(const MemoryPlan& plan, const DeviceMemoryPlan& memory) {
+    DeviceNeed need{memory.device, 0, 0, unlimited_memory};
+    if (context_.machine)
+      if (const DeviceSpec* spec = context_.machine->try_find(memory.device); spec && spec->memory_bytes > 0)
+        need.capacity = spec->memory_bytes;
+    int64_t given = 0, results = 0, moved = 0;  // moved: of a state that is laid out anew while its old place is there
+    for (const Storage& storage : plan.storages) {
+      if (storage.device != memory.device || storage.kind == StorageKind::temporary) continue;
+      if (storage.kind == StorageKind::result)
+        results = checked_add(results, copies_of_results * std::max<int64_t>(storage.bytes, 1));
+      else
+        given = checked_add(given, storage.bytes);
+      if (storage.kind == StorageKind::state && !function_.tensor(storage.values.front()).layout.is_row_major())
+        moved = std::max(moved, storage.bytes);
+    }
+    int64_t workspaces = 0;
+    for (int64_t bytes : workspaces_[memory.device]) workspaces = round_up(checked_add(workspaces, bytes), alignment);
+    int64_t while_running = results + workspaces;
+    need.beside = given + std::max(while_running, moved - memory.arena_bytes);
+    need.bytes = checked_add(need.beside, memory.arena_bytes);
+    return need;
+  }
+
+  const Graph& graph_;
+  const Function& function_;
+  const PassContext& context_;
+  std::vector<std::optional<LaunchMemory>> launches_;    // of each op that is one
+  std::map<DeviceId, std::vector<int64_t>> workspaces_;  // of all launches
+};
+
+}  // namespace
+
+int64_t MemoryNeed::excess() const {
+  int64_t sum = 0;
+  for (const DeviceNeed& device : devices) sum = checked_add(sum, device.excess());
+  return sum;
+}
+
+MemoryNeed measure_need(const Graph& compiled, const PassContext& context) {
+  return NeedMeasure(compiled, context).run();
+}
+
+SourceSite site_near(const Graph& graph, int32_t number) {
+  const Function& function = graph.main();
+  const Origin& own = graph.origins[function.ops[number].origin];
+  if (!own.frames.empty()) return own.frames.front();
+  for (const Op& op : function.ops)
+    for (Value operand : op.operands)
+      if (const Origin& origin = graph.origins[op.origin]; operand.op == number && !origin.frames.empty())
+        return origin.frames.front();
+  return {};
+}
+
+std::string describe_shortage(const Graph& compiled, const MemoryNeed& need) {
+  constexpr size_t named = 5;
+  size_t worst = 0;
+  for (size_t i = 1; i < need.devices.size(); ++i)
+    if (need.devices[i].excess() > need.devices[worst].excess()) worst = i;
+  const Function& function = compiled.main();
+  std::vector<std::string> holders;
+  for (int32_t number : need.plan.devices[worst].holders) {
+    if (holders.size() >= named) break;
+    const Storage& storage = need.plan.storages[number];
+    const Value value = storage.values.front();
+    SourceSite site = site_near(compiled, value.op);
+    holders.push_back(fmt::format("{}{} of {} bytes{}", storage.kind == StorageKind::state ? "state " : "",
+                                  value_name(compiled, function, value), storage.bytes,
+                                  site.file.empty() ? "" : " (" + site.to_string() + ")"));
+  }
+  const DeviceNeed& device = need.devices[worst];
+  return fmt::format("a step needs {} bytes of memory on {}, which has {}; it holds {}", device.bytes,
+                     device.device.to_string(), device.capacity, join(holders, ", "));
+}
+
+}  // namespace placewright
