@@ -38,8 +38,8 @@ class ScaledTarget final : public TargetModel {
   double cost(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const override {
     return factor_ * model_.cost(graph, function, group);
   }
-  int64_t workspace(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const override {
-    return model_.workspace(graph, function, group);
+  LaunchMemory memory(const Graph& graph, const Function& function, const Op& launch) const override {
+    return model_.memory(graph, function, launch);
   }
 
  private:
