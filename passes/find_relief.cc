@@ -13,16 +13,15 @@ namespace placewright {
 namespace {
 
 constexpr int most_rounds = 64;
-constexpr int most_plans = 160;       // memory plans, as the judge
-constexpr size_t most_moments = 512;  // that one round looks at
-constexpr size_t most_retries = 6;    // candidates that are tried alone where together they do not help
+constexpr int most_plans = 160;      // memory plans, as the judge
+constexpr size_t most_moments = 24;  // that one round looks at
 
 class ReliefFinder {
  public:
   ReliefFinder(Graph compiled, const PassContext& context) : context_(context) { relief_.graph = std::move(compiled); }
 
   Relief run() {
-    if (surely_fits()) return std::move(relief_);
+    if (surely_fits() || !has_single_places()) return std::move(relief_);
     relief_.need = measure_need(relief_.graph, context_);
     for (int round = 0; round < most_rounds && relief_.need.excess() > 0; ++round)
       if (!try_round(round)) break;
@@ -45,6 +44,14 @@ class ReliefFinder {
     return sum <= room / 8;
   }
 
+  // What is still split over devices has no memory plan yet.
+  bool has_single_places() const {
+    for (const Op& op : relief_.graph.main().ops)
+      for (const Type& type : op.results)
+        if (!type.tensor().where.is_single()) return false;
+    return true;
+  }
+
   static int64_t room_of(const DeviceNeed& need) { return std::max<int64_t>(0, need.capacity - need.beside); }
 
   // Bytes above what there is room for, over all moments: falls where one of several full moments is relieved.
@@ -61,12 +68,16 @@ class ReliefFinder {
   bool try_round(int round) {
     std::vector<ReliefStep> steps = choose();
     for (ReliefStep& step : steps) step.round = round;
-    int64_t before = area(relief_.graph, relief_.need);
-    for (size_t count = steps.size(); count > 0; count /= 2)
-      if (accept({steps.begin(), steps.begin() + static_cast<std::ptrdiff_t>(count)}, before)) return true;
-    for (size_t i = 1; i < std::min(steps.size(), most_retries); ++i)
-      if (accept({steps[i]}, before)) return true;
-    return false;
+    return accept_any(steps, area(relief_.graph, relief_.need));
+  }
+
+  // Together, else the half that is dearer to keep, else the other: what frees nothing holds the rest up no longer.
+  bool accept_any(const std::vector<ReliefStep>& steps, int64_t area_before) {
+    if (steps.empty()) return false;
+    if (accept(steps, area_before)) return true;
+    if (steps.size() == 1) return false;
+    auto middle = steps.begin() + static_cast<std::ptrdiff_t>(steps.size() / 2);
+    return accept_any({steps.begin(), middle}, area_before) || accept_any({middle, steps.end()}, area_before);
   }
 
   bool accept(const std::vector<ReliefStep>& steps, int64_t area_before) {

@@ -318,6 +318,7 @@ std::string print_plan(const PlacementPlan& plan) {
     text += fmt::format("{} {} -> {} {} bytes {}: {}{}\n", transfer.what, transfer.from.to_string(),
                         transfer.to.to_string(), transfer.bytes, transfer.at_load ? "once" : "every step", transfer.why,
                         at_site(transfer.site));
+  for (const ReliefStep& step : plan.relief) text += "memory: " + describe(step) + "\n";
   for (const std::string& hint : plan.hints) text += "hint: " + hint + "\n";
   for (const std::string& absent : plan.absent) text += "absent: " + absent + "\n";
   for (const PinConflict& conflict : plan.conflicts) text += "conflict: " + conflict.message + "\n";

@@ -33,6 +33,7 @@ class DriftFinder {
   std::vector<Drift> run() {
     compare_ops();
     compare_transfers();
+    compare_relief();
     compare_peaks();
     compare_times();
     compare_headers();
@@ -234,6 +235,27 @@ class DriftFinder {
                          moved_.begin()->second);
     if (!added_.empty()) return fmt::format("{} is new; {}", *added_.begin(), inputs_or("the model changed"));
     return inputs_or("the file was edited");
+  }
+
+  // What is freed in another way, or not at all: the time that it takes has changed.
+  void compare_relief() {
+    using Key = std::tuple<std::string, SourceSite, DeviceId>;
+    std::map<Key, std::pair<std::string, std::string>> all;
+    auto collect = [&](const PlanFile& plan, std::string std::pair<std::string, std::string>::* side) {
+      for (const PlanFile::Relief& relief : plan.relief) {
+        std::string& how = all[{relief.what, relief.site, relief.device}].*side;
+        how += (how.empty() ? "" : ", ") + relief.how;
+      }
+    };
+    collect(before_, &std::pair<std::string, std::string>::first);
+    collect(after_, &std::pair<std::string, std::string>::second);
+    for (const auto& [key, how] : all) {
+      const auto& [what, site, device] = key;
+      auto text = [](const std::string& said) { return said.empty() ? std::string("stays in memory") : said; };
+      if (how.first != how.second)
+        add(DriftClass::time, fmt::format("{} in the memory of {}", what, device.to_string()), site, text(how.first),
+            text(how.second), cause_of_total());
+    }
   }
 
   void compare_peaks() {

@@ -108,6 +108,11 @@ PlanFile make_plan_file(const PlacementPlan& plan, const Graph& compiled, PlanHe
   for (const PlannedTransfer& transfer : plan.transfers)
     file.transfers.push_back({op_name(compiled, compiled.main().op(transfer.value)), transfer.from, transfer.to,
                               transfer.bytes, transfer.at_load, transfer.why, transfer.site});
+  for (const ReliefStep& step : plan.relief) {
+    std::string how(name(step.kind));
+    std::replace(how.begin(), how.end(), ' ', '_');
+    file.relief.push_back({how, step.what, step.device, step.bytes, nanoseconds(step.seconds), step.site});
+  }
   if (followed) file.name = followed->name;
   file.index();
   return file;

@@ -52,6 +52,11 @@ std::string text(const PlanFile::Transfer& transfer) {
                      text("at", transfer.site));
 }
 
+std::string text(const PlanFile::Relief& relief) {
+  return fmt::format("relief {} {} on {} {} bytes {} ns{}\n", relief.how, quote(relief.what), relief.device.to_string(),
+                     relief.bytes, relief.nanoseconds, text("at", relief.site));
+}
+
 std::string text(const PlanFile::Proof& proof) {
   std::string out =
       fmt::format("\nproof devices {} around {} bound {} energy {} {}\n", text(proof.devices), proof.certificate.around,
@@ -83,8 +88,9 @@ class PlanReader {
     read_totals();
     while (lexer_.next_is("op")) read_row();
     while (lexer_.accept("transfer")) read_transfer();
+    while (lexer_.accept("relief")) read_relief();
     if (lexer_.accept("proof")) read_proof();
-    if (!lexer_.accept("end")) lexer_.fail("op, transfer, proof or end: a plan ends with 'end'");
+    if (!lexer_.accept("end")) lexer_.fail("op, transfer, relief, proof or end: a plan ends with 'end'");
     if (!lexer_.at_end()) lexer_.fail("nothing behind 'end'");
     plan_.index();
     for (size_t i = 1; i < plan_.by_key.size(); ++i) {
@@ -231,6 +237,20 @@ class PlanReader {
     plan_.transfers.push_back(std::move(transfer));
   }
 
+  void read_relief() {
+    PlanFile::Relief relief;
+    relief.how = lexer_.identifier("how memory is freed");
+    relief.what = lexer_.string("a value's name");
+    lexer_.expect("on");
+    relief.device = known_device();
+    relief.bytes = count("bytes");
+    lexer_.expect("bytes");
+    relief.nanoseconds = count("nanoseconds");
+    lexer_.expect("ns");
+    if (lexer_.accept("at")) relief.site = site();
+    plan_.relief.push_back(std::move(relief));
+  }
+
   void read_proof() {
     PlanFile::Proof proof;
     lexer_.expect("devices");
@@ -319,6 +339,8 @@ std::string print_plan_file(const PlanFile& plan, bool with_proof) {
   for (const PlanFile::Row& row : plan.rows) out += text(row);
   if (!plan.transfers.empty()) out += "\n";
   for (const PlanFile::Transfer& transfer : plan.transfers) out += text(transfer);
+  if (!plan.relief.empty()) out += "\n";
+  for (const PlanFile::Relief& relief : plan.relief) out += text(relief);
   if (plan.proof && with_proof) {
     out += text(*plan.proof);
     out += fmt::format("sum \"{:08x}\"\n", crc32(out));

@@ -71,22 +71,93 @@ Program mlp() {
           {512, 64}};
 }
 
-TEST(MemoryLimits, TrainingRunsWithWhatItNeedsAndWithLess) {
-  Program program = mlp();
+Program conv_net() {
+  return {[] { return testing::make_model("c"); }, {64, 3, 14, 14}};
+}
+
+Program on_sim(Program program) {
+  program.devices = "cpu,sim:1";
+  program.pin = [](nn::Sequential& model) { model.to("sim:0"); };
+  return program;
+}
+
+void expect_ledger_holds(const Outcome& outcome) {
+  EXPECT_EQ(outcome.load_bytes, outcome.plan.bytes_at_load);
+  for (int64_t bytes : outcome.step_bytes) EXPECT_EQ(bytes, outcome.plan.bytes_per_step);
+}
+
+int64_t count(const Outcome& outcome, ReliefKind kind) {
+  return std::count_if(outcome.plan.relief.begin(), outcome.plan.relief.end(),
+                       [&](const ReliefStep& step) { return step.kind == kind; });
+}
+
+// Devices give out no more than the limit, so that whatever runs has kept within it.
+void expect_runs_within(const Program& program, const std::string& device) {
   Outcome free = train(program, {});
   EXPECT_TRUE(free.plan.relief.empty());
-  int64_t need = free.needs.at("cpu:0");
-  Outcome exact = train(program, {{"cpu", need}});
+  int64_t need = free.needs.at(device);
+  Outcome exact = train(program, {{device, need}});
   EXPECT_TRUE(exact.plan.relief.empty());
   expect_same_bits(exact, free);
-  Outcome less = train(program, {{"cpu", need - 1}});
+  expect_ledger_holds(exact);
+  Outcome less = train(program, {{device, need - 1}});
   EXPECT_FALSE(less.plan.relief.empty());
-  EXPECT_LT(less.needs.at("cpu:0"), need);
+  EXPECT_LT(less.needs.at(device), need);
+  EXPECT_GT(less.plan.seconds, 0);
   expect_same_bits(less, free);
-  for (const ReliefStep& step : less.plan.relief) std::printf("%s\n", describe(step).c_str());
-  Outcome much = train(program, {{"cpu", need * 3 / 4}});
-  for (const ReliefStep& step : much.plan.relief) std::printf("%s\n", describe(step).c_str());
-  std::printf("%ld %ld %ld\n", need, less.needs.at("cpu:0"), much.needs.at("cpu:0"));
+  expect_ledger_holds(less);
+  for (const ReliefStep& step : less.plan.relief) {
+    EXPECT_EQ(step.device.to_string(), device);
+    EXPECT_GT(step.bytes, 0);
+    EXPECT_GT(step.seconds, 0);
+    EXPECT_FALSE(step.site.file.empty());
+  }
+}
+
+TEST(MemoryLimits, MlpOnTheCpuRunsWithWhatItNeedsAndWithLess) { expect_runs_within(mlp(), "cpu:0"); }
+TEST(MemoryLimits, ConvNetOnTheCpuRunsWithWhatItNeedsAndWithLess) { expect_runs_within(conv_net(), "cpu:0"); }
+TEST(MemoryLimits, MlpOnASimRunsWithWhatItNeedsAndWithLess) { expect_runs_within(on_sim(mlp()), "sim:0"); }
+
+TEST(MemoryLimits, TheCpuComputesAgainAsItHasNowhereElse) {
+  Program program = mlp();
+  Outcome free = train(program, {});
+  Outcome less = train(program, {{"cpu", free.needs.at("cpu:0") * 3 / 4}});
+  EXPECT_GT(count(less, ReliefKind::recomputed), 0);
+  EXPECT_EQ(count(less, ReliefKind::offloaded), 0);
+  expect_same_bits(less, free);
+  EXPECT_THAT(print_plan(less.plan), HasSubstr("memory: "));
+}
+
+// What nobody may leave out: parameters, their moments and what the largest launch reads and writes.
+TEST(MemoryLimits, TooLittleIsRefusedWithTheLargestHolders) {
+  for (const auto& [program, device] : {std::pair(mlp(), "cpu:0"), std::pair(on_sim(mlp()), "sim:0")}) {
+    try {
+      train(program, {{device, 600000}});
+      ADD_FAILURE() << device;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(),
+                  HasSubstr("bytes of memory on " + std::string(device) + ", which has 600000; it holds"));
+      EXPECT_THAT(error.what(), HasSubstr("memory_test.cc:"));
+    }
+    configure({});
+  }
+}
+
+TEST(MemoryLimits, WrongOnesAreRefused) {
+  auto error_with = [](const std::map<std::string, int64_t>& memory) -> std::string {
+    try {
+      configure({.devices = "cpu,sim:1", .memory = memory, .use_cache = false});
+      devices();
+    } catch (const Error& error) {
+      configure({});
+      return error.what();
+    }
+    configure({});
+    return "";
+  };
+  EXPECT_THAT(error_with({{"sim:1", 100}}), HasSubstr("memory of 'sim:1': the session has no such device"));
+  EXPECT_THAT(error_with({{"cpu", 0}}), HasSubstr("memory of cpu is 0 bytes, expected more than 0"));
+  EXPECT_EQ(error_with({{"sim", 1 << 20}, {"cpu:0", 1 << 30}}), "");
 }
 
 }  // namespace

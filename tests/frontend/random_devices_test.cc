@@ -8,6 +8,7 @@
 
 #include "derived_cases.h"
 #include "placewright/ir/evaluate.h"
+#include "placewright/passes/memory_need.h"
 #include "placewright/run_graph.h"
 #include "placewright/session.h"
 #include "random_graph.h"
@@ -108,6 +109,39 @@ TEST_F(RandomDevices, AgreeWithTheEvaluatorAndTheLedger) {
     if (HasFailure()) ADD_FAILURE() << print_graph(spread);
   }
   EXPECT_GT(placed, graphs() / 2);
+}
+
+// Under a random limit a graph gives the same bits, or is refused before it runs.
+TEST_F(RandomDevices, GiveTheSameBitsWithinRandomMemories) {
+  uint64_t relieved = 0, refused = 0;
+  for (uint64_t seed = 0; seed < graphs() && !HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    SessionOptions options{.devices = "cpu,sim:1", .use_cache = false, .notice = [](std::string_view) {}};
+    configure(options);
+    testing::RandomGraph made = testing::make_random_graph(seed, {.floating = seed % 2 ? DType::f64 : DType::f32});
+    const Function& main = made.graph.main();
+    std::map<std::string, HostTensor> inputs = named_inputs(made);
+    Graph on_sim = pinned(made.graph, [](size_t) { return DeviceId{"sim", 0}; });
+    GraphRun free = run_graph(on_sim, inputs);
+    GraphPlacement placed = place_graph(on_sim);
+    int64_t need = 0;
+    for (const DeviceNeed& device : placed.measure(placed.compiled).devices)
+      if (device.device.kind == "sim") need = device.bytes;
+    if (need < 2) continue;
+    options.memory["sim"] = need - 1 - static_cast<int64_t>(seed * 2654435761u % static_cast<uint64_t>((need + 3) / 4));
+    configure(options);
+    try {
+      GraphRun less = run_graph(on_sim, inputs);
+      expect_agree(values_of(less, main), values_of(free, main), true, "within a limit");
+      expect_ledger_holds(less, "within a limit");
+      relieved += !less.plan.relief.empty();
+    } catch (const Error& error) {
+      ASSERT_NE(std::string(error.what()).find("bytes of memory on "), std::string::npos) << error.what();
+      ++refused;
+    }
+  }
+  EXPECT_GT(relieved, 0u);
+  EXPECT_GT(refused, 0u);
 }
 
 }  // namespace

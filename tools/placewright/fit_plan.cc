@@ -7,7 +7,7 @@ namespace placewright::tools {
 bool FitPlan::fits() const {
   if (!is_made()) return false;
   for (const DeviceMemory& device : memory)
-    if (device.capacity_bytes > 0 && device.peak_bytes > device.capacity_bytes) return false;
+    if (device.capacity_bytes > 0 && device.needed_bytes > device.capacity_bytes) return false;
   return true;
 }
 

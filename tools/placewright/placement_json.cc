@@ -55,6 +55,7 @@ Json op_json(const PlacementReport& report, const OpPlacement& op) {
 Json memory_json(const DeviceMemory& memory) {
   Json row{{"device", memory.device.to_string()},
            {"capacity_bytes", memory.capacity_bytes},
+           {"needed_bytes", memory.needed_bytes},
            {"peak_bytes", memory.peak_bytes},
            {"peak_launch", memory.peak_launch},
            {"arena_bytes", memory.arena_bytes},
@@ -65,6 +66,18 @@ Json memory_json(const DeviceMemory& memory) {
         {{"what", holder.what}, {"kind", holder.kind}, {"bytes", holder.bytes}, {"site", to_json(holder.site)}});
   for (const MemoryPoint& point : memory.points) row["points"].push_back({point.launch, point.bytes});
   return row;
+}
+
+Json relief_json(const ReliefStep& step) {
+  return {{"what", step.what},
+          {"how", name(step.kind)},
+          {"device", step.device.to_string()},
+          {"waits_on", step.kind == ReliefKind::offloaded ? Json(step.waits_on.to_string()) : Json()},
+          {"before", step.reader},
+          {"launches", step.launches.size()},
+          {"bytes", step.bytes},
+          {"seconds", step.seconds},
+          {"site", to_json(step.site)}};
 }
 
 Json timeline_json(const Timeline& timeline) {
@@ -140,6 +153,7 @@ Json placement_document(const PlacementReport& report) {
                 {"hints", Json::array()},
                 {"islands", Json::array()},
                 {"memory", Json::array()},
+                {"relief", Json::array()},
                 {"launches", report.launches},
                 {"timeline", timeline_json(report.timeline)}};
   for (const OpPlacement& op : plan.ops) document["ops"].push_back(op_json(report, op));
@@ -184,6 +198,7 @@ Json placement_document(const PlacementReport& report) {
     document["islands"].push_back(
         {{"device", island.device.to_string()}, {"ops", island.ops}, {"elsewhere", std::move(elsewhere)}});
   }
+  for (const ReliefStep& step : plan.relief) document["relief"].push_back(relief_json(step));
   for (const DeviceMemory& memory : report.memory) document["memory"].push_back(memory_json(memory));
   return document;
 }

@@ -99,13 +99,16 @@ std::optional<PlacementProof> find_proof(const PlacementPlan& plan) {
 std::vector<DeviceMemory> find_memory(const GraphPlacement& placed) {
   constexpr size_t most_holders = 12;
   const Graph& graph = placed.compiled;
-  const MemoryPlan plan = plan_memory(graph, 0);
+  const MemoryNeed need = placed.measure(graph);
+  const MemoryPlan& plan = need.plan;
   const auto launches = static_cast<int32_t>(graph.main().ops.size());
   std::vector<DeviceMemory> memory;
-  for (const DeviceMemoryPlan& device : plan.devices) {
+  for (size_t d = 0; d < plan.devices.size(); ++d) {
+    const DeviceMemoryPlan& device = plan.devices[d];
     const DeviceSpec* spec = placed.machine.try_find(device.device);
     DeviceMemory row{device.device,
                      spec ? spec->memory_bytes : 0,
+                     need.devices[d].bytes,
                      device.peak_bytes,
                      device.peak_at,
                      device.arena_bytes,

@@ -37,6 +37,7 @@ struct MemoryPoint {
 struct DeviceMemory {
   DeviceId device;
   int64_t capacity_bytes = 0;  // 0: unknown
+  int64_t needed_bytes = 0;    // a step runs with this much: the peak, gaps in the arena, workspaces, kept results
   int64_t peak_bytes = 0;
   int32_t peak_launch = 0;
   int64_t arena_bytes = 0;

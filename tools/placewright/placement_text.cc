@@ -33,6 +33,7 @@ class TextReport {
     cuts();
     ledger();
     memory();
+    relief();
     pins();
     islands();
     hints();
@@ -397,10 +398,10 @@ class TextReport {
     for (const DeviceMemory& memory : report_.memory) {
       const bool is_launch = memory.peak_launch < static_cast<int32_t>(report_.launches.size());
       text_ += fmt::format("  {}  {}\n", device_column(memory.device), chart(memory));
-      line(fmt::format("peak {}{} at {}; arena {}", bytes_text(memory.peak_bytes),
+      line(fmt::format("peak {}{} at {}; arena {}; a step runs with {} bytes", bytes_text(memory.peak_bytes),
                        memory.capacity_bytes > 0 ? " of " + bytes_text(memory.capacity_bytes) : "",
                        is_launch ? report_.launches[memory.peak_launch] : "the end of the step",
-                       bytes_text(memory.arena_bytes)),
+                       bytes_text(memory.arena_bytes), memory.needed_bytes),
            4);
       for (size_t i = 0; i < std::min<size_t>(memory.holders.size(), 5); ++i) {
         const MemoryHolder& holder = memory.holders[i];
@@ -409,6 +410,12 @@ class TextReport {
              6, 8);
       }
     }
+  }
+
+  void relief() {
+    std::vector<std::string> rows;
+    for (const ReliefStep& step : plan_.relief) rows.push_back(describe(step));
+    list("What leaves memory, and comes back", rows);
   }
 
   const PlacementReport& report_;

@@ -54,6 +54,8 @@ struct GraphPlacement {
   std::function<PlacementPlan(const Graph&, const MachineFigures&)> replan_with;
   // Of another version of the graph that was given, with other sizes: another batch.
   std::function<PlacementForecast(const Graph&, const std::map<std::string, int64_t>& symbols)> forecast;
+  // What a step of a compiled graph needs of the devices' memories.
+  std::function<MemoryNeed(const Graph& compiled)> measure;
   std::string profile_hash = "none";  // of what was measured and planned with
 };
 // `plan`: a plan file that placement follows, or null.

@@ -57,6 +57,15 @@ struct PlanFile {
     SourceSite site;
     friend bool operator==(const Transfer&, const Transfer&) = default;
   };
+  // A value that leaves a memory that is too small, and comes back: what ReliefStep says of it.
+  struct Relief {
+    std::string how;  // name(ReliefKind) with _ for spaces
+    std::string what;
+    DeviceId device;
+    int64_t bytes = 0, nanoseconds = 0;
+    SourceSite site;
+    friend bool operator==(const Relief&, const Relief&) = default;
+  };
   struct Peak {
     DeviceId device;
     int64_t bytes = 0;
@@ -82,6 +91,7 @@ struct PlanFile {
   std::vector<Peak> peaks;  // sorted by device
   std::vector<Row> rows;
   std::vector<Transfer> transfers;
+  std::vector<Relief> relief;
   std::optional<Proof> proof;
 
   const Row* find(std::string_view key) const;  // null if there is none
