@@ -9,6 +9,8 @@
 
 #include "placewright/base/file.h"
 #include "placewright/ir/machine.h"
+#include "placewright/passes/mixed_precision.h"
+#include "placewright/passes/pass.h"
 #include "placewright/passes/resize_batch.h"
 #include "tools/run_tool.h"
 
@@ -163,6 +165,83 @@ TEST_F(Fit, TheBatchOfACapturedGraphIsAskedToo) {
   };
   EXPECT_TRUE(fits(batch)) << batch;
   EXPECT_FALSE(fits(batch + 1)) << batch;
+}
+
+// An accelerator a byte too small for the placement that is cheapest, beside a host with room.
+TEST_F(Fit, WhatMemoryDisplacesIsSaidAndWhichBatchIsNot) {
+  auto accelerator = [](const Json& document) { return document.at("memory").back().at("peak_bytes").get<int64_t>(); };
+  const Json roomy = ask({lenet, "--machines", "rtx4090"});
+  ASSERT_EQ(roomy.at("plan").at("memory").size(), 2u) << "nothing runs on the accelerator";
+  const std::string capped = with_memory("rtx4090", 68'719'476'736, accelerator(roomy.at("plan")) - 1);
+  const std::string machine = file("capped.machine", capped);
+  const Json row = ask({lenet, "--machines", machine});
+  EXPECT_EQ(row.at("verdict"), "fits displaced");
+  EXPECT_EQ(row.at("fits"), true);
+  EXPECT_EQ(row.at("unlimited_step_seconds"), roomy.at("plan").at("step_seconds"));
+  ASSERT_TRUE(find_change(row, "displaced"));
+  EXPECT_EQ(find_change(row, "displaced")->at("seconds"), row.at("plan").at("step_seconds"));
+  const Json* change = find_change(row, "batch");
+  ASSERT_TRUE(change) << row;
+  const int64_t batch = std::stoll(change->at("value").get<std::string>());
+  const Graph graph = parse_graph(read_text_file(lenet), lenet);
+  const BatchResizer resizer(graph, find_batch(graph));
+  auto objective = [&](int64_t size) {
+    ToolRun run =
+        run_tool({"place", file("step.pw", print_graph(resizer.resized(size))), "--machine", machine, "--json"});
+    EXPECT_EQ(run.exit_code, 0) << run.errors;
+    return Json::parse(run.output).at("objective").get<std::string>();
+  };
+  EXPECT_THAT(objective(batch), ::testing::Not(HasSubstr("memories"))) << batch;
+  EXPECT_THAT(objective(batch + 1), HasSubstr("memories")) << batch;
+}
+
+// In f64, whose products may be in f32. `place` reads that graph from a file.
+TEST_F(Fit, ANarrowerPrecisionThatFitsIsOffered) {
+  std::string text = two_layers;
+  for (size_t at = 0; (at = text.find("f32", at)) != std::string::npos;) text.replace(at, 3, "f64");
+  const std::string model = file("model.pw", text);
+  PassContext context;
+  context.options.symbols["B"] = 4096;
+  const std::string narrow =
+      print_graph(mixed_precision(specialise(parse_graph(text), context), DType::f64, DType::f32));
+  const std::string narrow_file = file("narrow.pw", narrow);
+  auto peak = [&](const std::vector<std::string>& arguments) {
+    ToolRun run = run_tool(arguments);
+    EXPECT_EQ(run.exit_code, 0) << run.errors;
+    return Json::parse(run.output).at("memory").at(0).at("peak_bytes").get<int64_t>();
+  };
+  const std::string large = file("large.machine", host_alone(1'000'000'000));
+  const int64_t wide_peak = peak({"place", model, "--machine", large, "--symbol", "B=4096", "--json"});
+  const int64_t narrow_peak = peak({"place", narrow_file, "--machine", large, "--json"});
+  ASSERT_LT(narrow_peak, wide_peak);
+  const std::string capped = file("capped.machine", host_alone(narrow_peak));
+  const Json row = ask({model, "--machines", capped});
+  const Json* change = find_change(row, "precision");
+  ASSERT_TRUE(change) << row;
+  EXPECT_EQ(change->at("value"), "f32");
+  EXPECT_EQ(change->at("plan").at("memory").at(0).at("peak_bytes"), narrow_peak);
+  EXPECT_TRUE(place_fits({narrow_file, "--machine", capped}));
+  // A byte less, and it takes a smaller batch too.
+  const Json less = ask({model, "--machines", file("less.machine", host_alone(narrow_peak - 1))});
+  EXPECT_EQ(find_change(less, "precision"), nullptr);
+  const Json* both = find_change(less, "precision and batch");
+  ASSERT_TRUE(both) << less;
+  EXPECT_EQ(both->at("value"), "f32, 4095");
+  const Json* batch = find_change(less, "batch");
+  ASSERT_TRUE(batch) << less;
+  EXPECT_LT(std::stoll(batch->at("value").get<std::string>()), 4095);
+  double before = -1;
+  for (const Json& each : less.at("changes")) {
+    EXPECT_GE(each.at("loss").get<double>(), before) << "least loss first";
+    before = each.at("loss").get<double>();
+  }
+}
+
+// What f32 graphs could be narrowed to, nothing computes in yet: that is said.
+TEST_F(Fit, APrecisionThatNothingComputesInIsNotOffered) {
+  const Json row = ask({file("model.pw", two_layers), "--machines", file("capped.machine", host_alone(5'000'000))});
+  EXPECT_EQ(find_change(row, "precision"), nullptr);
+  EXPECT_THAT(row.at("unasked").dump(), HasSubstr("nothing narrower than f32"));
 }
 
 // Parameters alone are too much.

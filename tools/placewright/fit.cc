@@ -14,13 +14,13 @@ FitRow judge(const FitModel& model, const std::string& name) {
   row.name = name;
   row.machine = read_machine(name);
   const FitProbe probe(model, row.machine);
-  const int64_t batch = model.batch().asked;
-  row.plan = probe.plan(batch);
+  const FitVersion as_it_is{model.batch().asked};
+  row.plan = probe.plan(as_it_is);
   if (row.plan.fits() && !row.plan.is_limited) {
     row.freely = row.plan;
     return row;
   }
-  row.freely = probe.plan_freely(batch);
+  row.freely = probe.plan_freely(as_it_is);
   if (row.plan.fits()) {
     row.verdict = FitVerdict::displaced;
   } else {
@@ -28,7 +28,7 @@ FitRow judge(const FitModel& model, const std::string& name) {
     row.cause = row.plan.fault;
     row.plan = row.freely;
   }
-  if (row.verdict != FitVerdict::refused) find_changes(probe, model.batch(), row);
+  if (row.verdict != FitVerdict::refused) find_changes(probe, row);
   return row;
 }
 

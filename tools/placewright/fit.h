@@ -39,8 +39,8 @@ std::string_view name(FitVerdict verdict);
 
 // Something that the user could do.
 struct FitChange {
-  std::string kind;   // "batch", "precision", "displaced"
-  std::string value;  // "B=24", "bf16"
+  std::string kind;   // "batch", "precision", "precision and batch", "displaced"
+  std::string value;  // "24", "f32", "f32, 24"
   std::string text;   // what it is, for people
   FitPlan plan;
   double seconds = 0;  // for the work of a step as it was asked for
@@ -65,6 +65,12 @@ struct FitBatch {
   std::string cause;  // why it cannot be another one
 };
 
+// Of the graph, that a plan is asked for.
+struct FitVersion {
+  int64_t batch = 0;
+  std::optional<DType> precision = {};  // that products and convolutions compute in instead of FitModel::wide()
+};
+
 // A graph, its sizes, and what its batch is.
 class FitModel {
  public:
@@ -74,8 +80,8 @@ class FitModel {
   const Symbols& symbols() const { return symbols_; }
   const std::vector<std::string>& at_bound() const { return at_bound_; }  // symbols whose size nobody gave
   const FitBatch& batch() const { return batch_; }
-  // The graph of another batch, and the sizes that go with it.
-  std::pair<Graph, Symbols> with_batch(int64_t size) const;
+  DType wide() const { return wide_; }                               // that its numbers are in: f32 or f64
+  std::pair<Graph, Symbols> version(const FitVersion& asked) const;  // and the sizes that go with it
 
  private:
   std::vector<Dim> find_symbols() const;
@@ -86,6 +92,7 @@ class FitModel {
   Symbols symbols_;
   std::vector<std::string> at_bound_;
   FitBatch batch_;
+  DType wide_ = DType::f32;
   std::unique_ptr<BatchResizer> resizer_;  // where the batch is a number
 };
 
@@ -101,20 +108,20 @@ class FitProbe {
   FitProbe(const FitModel& model, const Machine& machine) : model_(model), machine_(machine), endless_(machine) {
     for (DeviceSpec& spec : endless_.devices) spec.memory_bytes = endless_bytes;
   }
-  // What `place` makes of a batch.
-  FitPlan plan(int64_t batch) const { return plan(batch, machine_); }
-  FitPlan plan_freely(int64_t batch) const { return plan(batch, endless_); }
+  const FitModel& model() const { return model_; }
+  FitPlan plan(const FitVersion& version) const { return plan(version, machine_); }  // as `place` makes it
+  FitPlan plan_freely(const FitVersion& version) const { return plan(version, endless_); }
 
  private:
   static constexpr int64_t endless_bytes = int64_t{1} << 60;
-  FitPlan plan(int64_t batch, const Machine& machine) const;
+  FitPlan plan(const FitVersion& version, const Machine& machine) const;
 
   const FitModel& model_;
   const Machine& machine_;
   Machine endless_;
 };
 
-void find_changes(const FitProbe& probe, const FitBatch& batch, FitRow& row);
+void find_changes(const FitProbe& probe, FitRow& row);
 
 std::string fit_text(const FitReport& report);  // at most 100 columns
 std::string fit_json(const FitReport& report);

@@ -6,6 +6,8 @@
 #include "fit.h"
 #include "placewright/base/error.h"
 #include "placewright/base/join.h"
+#include "placewright/passes/mixed_precision.h"
+#include "placewright/passes/pass.h"
 
 namespace placewright::tools {
 
@@ -15,14 +17,20 @@ FitModel::FitModel(Graph graph, Symbols symbols, const std::string& batch)
   const std::vector<Dim> found = find_symbols();
   bind(found);
   find_batch(found, batch);
+  for (Value input : graph_.main().inputs) {
+    const TensorType& type = graph_.main().tensor(input);
+    if (type.rank() > 0 && type.dtype == DType::f64) wide_ = DType::f64;
+  }
 }
 
-std::pair<Graph, Symbols> FitModel::with_batch(int64_t size) const {
-  if (size == batch_.asked) return {graph_, symbols_};
-  if (resizer_) return {resizer_->resized(size), symbols_};
+std::pair<Graph, Symbols> FitModel::version(const FitVersion& asked) const {
   Symbols symbols = symbols_;
-  symbols[batch_.name] = size;
-  return {graph_, std::move(symbols)};
+  if (asked.batch != batch_.asked && !resizer_) symbols[batch_.name] = asked.batch;
+  Graph graph = asked.batch != batch_.asked && resizer_ ? resizer_->resized(asked.batch) : graph_;
+  if (!asked.precision) return {std::move(graph), std::move(symbols)};
+  PassContext context;
+  context.options.symbols = symbols;
+  return {mixed_precision(specialise(std::move(graph), context), wide_, *asked.precision), std::move(symbols)};
 }
 
 // Symbols of the inputs and their bounds, in the order in which they are met.

@@ -25,10 +25,10 @@ std::string_view name(FitVerdict verdict) {
   return "";
 }
 
-FitPlan FitProbe::plan(int64_t batch, const Machine& machine) const {
+FitPlan FitProbe::plan(const FitVersion& version, const Machine& machine) const {
   FitPlan plan;
   try {
-    const auto [graph, symbols] = model_.with_batch(batch);
+    const auto [graph, symbols] = model_.version(version);
     GraphPlacement placed = place_graph(graph, machine, symbols);
     placed.machine = machine_;
     plan.step = forecast_step(placed);
