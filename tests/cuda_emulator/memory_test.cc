@@ -219,6 +219,29 @@ TEST(Warps, PathsMeetAgain) {
       26u);
 }
 
+TEST(Calls, PassParametersAndComeBackFromWhereverTheyReturn) {
+  // triple(x) is 3 x for odd x, else x; it calls add, which the text has behind it.
+  const std::string call_add =
+      "{\n.param .b32 p0;\nst.param.b32 [p0+0], %r2;\n.param .b32 p1;\nst.param.b32 [p1+0], %r3;\n"
+      ".param .b32 r;\ncall.uni (r), add, (p0, p1);\nld.param.b32 %r3, [r+0];\n}\n";
+  const std::string functions =
+      ".func (.param .b32 out) add(.param .b32 a, .param .b32 b);\n"
+      ".func (.param .b32 out) triple(.param .b32 x)\n{\n.reg .b32 %r<9>;\n.reg .pred %p<2>;\n"
+      "ld.param.u32 %r2, [x];\nst.param.b32 [out+0], %r2;\nand.b32 %r4, %r2, 1;\nsetp.eq.u32 %p1, %r4, 0;\n@%p1 ret;\n"
+      "mov.u32 %r3, %r2;\n" +
+      call_add + call_add +
+      "bra next;\nnext:\nst.param.b32 [out+0], %r3;\nret;\n}\n"
+      ".func (.param .b32 out) add(.param .b32 a, .param .b32 b)\n{\n.reg .b32 %r<4>;\n"
+      "ld.param.u32 %r1, [a];\nld.param.u32 %r2, [b];\nadd.u32 %r3, %r1, %r2;\nst.param.b32 [out+0], %r3;\nret;\n}\n";
+  std::vector<uint32_t> found =
+      output_of(kernel("{\n.param .b32 p0;\nst.param.b32 [p0+0], %r1;\n.param .b32 r;\n"
+                       "call (r), triple, (p0);\nld.param.b32 %r2, [r+0];\n}\nst.global.u32 [%rd5], %r2;",
+                       functions));
+  for (uint32_t i = 0; i < 32; ++i) EXPECT_EQ(found[i], i % 2 ? 3 * i : i);
+  EXPECT_THAT(fault_in("call.uni nowhere;"), HasSubstr("the function nowhere has no body here"));
+  EXPECT_THAT(fault_in("setp.eq.u32 %p1, %r1, 0;\n@%p1 call.uni nowhere;"), HasSubstr("a call under a predicate"));
+}
+
 TEST(Grids, NumbersOfThreadsAndGroups) {
   const std::string text = kernel(
       "mov.u32 %r2, %ctaid.y;\nmov.u32 %r3, %nctaid.x;\nmov.u32 %r4, %ctaid.x;\nmad.lo.u32 %r5, %r2, %r3, %r4;\n"

@@ -29,7 +29,7 @@ TEST(Refusals, NameTheLineAndTheOpcode) {
 }
 
 TEST(Refusals, OfWhatStandsOutsideKernels) {
-  EXPECT_THAT(fault_of([] { PtxRun().run(header + ".func f() { ret; }"); }), HasSubstr("'.func' outside a kernel"));
+  EXPECT_THAT(fault_of([] { PtxRun().run(header + ".alias f, g;"); }), HasSubstr("'.alias' outside a kernel"));
   EXPECT_THAT(fault_of([] { PtxRun().run(".version 12.0\n"); }), HasSubstr("PTX version 12.0 is not known"));
 }
 

@@ -30,9 +30,12 @@ void run_load(Warp& warp, const Instruction& instruction, uint32_t mask) {
     const uint8_t* from;
     if constexpr (space == Space::param) {
       const std::vector<uint8_t>& parameters = warp.group->launch->parameters;
-      if (address + sizeof(T) * parts > parameters.size())
+      if (address >= local_base)  // what a call was given
+        from = locate(warp, instruction, Space::generic, lane, address, sizeof(T) * parts, Access::read);
+      else if (address + sizeof(T) * parts > parameters.size())
         fail(warp, instruction, static_cast<int>(lane), 700, "no such parameter");
-      from = parameters.data() + address;
+      else
+        from = parameters.data() + address;
     } else {
       from = locate(warp, instruction, space, lane, address, sizeof(T) * parts, Access::read);
     }
@@ -74,10 +77,13 @@ void add_access(OpcodeTable& table, const std::string& spaces, const std::string
   add_opcodes(table, names("ld", loads, ""), {&run_load<space, T, 1>, 2});
   if (sizeof(T) <= 8) add_opcodes(table, names("ld", loads, ".v2"), {&run_load<space, T, 2>, 3});
   if (sizeof(T) <= 4) add_opcodes(table, names("ld", loads, ".v4"), {&run_load<space, T, 4>, 5});
-  if constexpr (space != Space::param && space != Space::constant) {
-    add_opcodes(table, names("st", stores, ""), {&run_store<space, T, 1>, 2});
-    if (sizeof(T) <= 8) add_opcodes(table, names("st", stores, ".v2"), {&run_store<space, T, 2>, 3});
-    if (sizeof(T) <= 4) add_opcodes(table, names("st", stores, ".v4"), {&run_store<space, T, 4>, 5});
+  if constexpr (space != Space::constant) {
+    // What a call gives stands in local memory, at generic addresses.
+    constexpr Space into = space == Space::param ? Space::generic : space;
+    if (space == Space::param) stores = {""};
+    add_opcodes(table, names("st", stores, ""), {&run_store<into, T, 1>, 2});
+    add_opcodes(table, names("st", stores, ".v2"), {&run_store<into, T, 2>, 3});
+    if (sizeof(T) <= 4) add_opcodes(table, names("st", stores, ".v4"), {&run_store<into, T, 4>, 5});
   }
 }
 

@@ -1,12 +1,14 @@
 // The text of a PTX module to kernels whose operands are all registers.
 #include <cctype>
 #include <cstring>
+#include <utility>
 
 #include "ptx.h"
 
 namespace cuda_emulator {
 namespace {
 
+constexpr const char* return_label = "the end of a called function";
 constexpr int invalid_ptx = 218, unsupported_version = 222;
 
 int bytes_of_type(const std::string& type) {
@@ -78,6 +80,13 @@ class Parser {
   }
 
   Module run() {
+    // Calls may stand before what they call.
+    for (at_ = 0; !peek().empty();)
+      if (accept(".func"))
+        function();
+      else
+        ++at_;
+    at_ = 0;
     while (!peek().empty()) {
       if (accept(".version")) {
         version(next());
@@ -98,6 +107,8 @@ class Parser {
         continue;
       } else if (accept(".entry")) {
         kernel();
+      } else if (accept(".func")) {
+        function();
       } else if (peek() == ".global" || peek() == ".const" || peek() == ".shared") {
         variable(module_symbols_, module_shared_);
       } else {
@@ -217,6 +228,102 @@ class Parser {
     return static_cast<uint64_t>(integer());
   }
 
+  // A function's parameters by name, and where its body begins: each call takes the body in anew.
+  void function() {
+    Function made;
+    if (accept("(")) made.results = names_of_parameters();
+    std::string name = next();
+    if (accept("(")) made.parameters = names_of_parameters();
+    if (accept(";")) return;
+    while (peek()[0] == '.') next();
+    made.body = at_;
+    functions_[name] = made;
+    skip_braces();
+  }
+
+  std::vector<std::string> names_of_parameters() {
+    std::vector<std::string> names;
+    while (!accept(")")) {
+      std::string token = next();
+      if (token == "[") {
+        integer();
+        expect("]");
+      } else if (token == ".align") {
+        integer();
+      } else if (token[0] != '.' && token != ",") {
+        names.push_back(token);
+      }
+    }
+    return names;
+  }
+
+  // call.uni (results), name, (arguments);
+  void call() {
+    auto list = [&] {
+      std::vector<Symbol> symbols;
+      while (!accept(")")) {
+        auto found = symbols_.find(next());
+        if (found == symbols_.end()) fail("an unknown name in a call");
+        symbols.push_back(found->second);
+        accept(",");
+      }
+      return symbols;
+    };
+    std::vector<Symbol> results, arguments;
+    if (accept("(")) {
+      results = list();
+      expect(",");
+    }
+    std::string name = next();
+    if (accept(",")) {
+      expect("(");
+      arguments = list();
+    }
+    expect(";");
+    auto found = functions_.find(name);
+    if (found == functions_.end()) fail("the function " + name + " has no body here");
+    const Function& function = found->second;
+    if (function.results.size() != results.size() || function.parameters.size() != arguments.size())
+      fail("a call of " + name + " with other parameters than it has");
+    if (++depth_ > 16) fail("calls that deep are not implemented");
+    std::map<std::string, Symbol> outer_symbols = std::exchange(symbols_, module_symbols_);
+    for (size_t i = 0; i < results.size(); ++i) symbols_[function.results[i]] = results[i];
+    for (size_t i = 0; i < arguments.size(); ++i) symbols_[function.parameters[i]] = arguments[i];
+    std::map<std::string, int> outer_registers = std::exchange(kernel_->registers, {}),
+                               outer_labels = std::exchange(labels_, {});
+    auto outer_jumps = std::exchange(jumps_, {});
+    size_t behind = std::exchange(at_, function.body);
+    body(called_shared_);
+    labels_[return_label] = static_cast<int>(kernel_->instructions.size());
+    resolve_jumps();
+    at_ = behind;
+    symbols_ = std::move(outer_symbols);
+    kernel_->registers = std::move(outer_registers);
+    labels_ = std::move(outer_labels);
+    jumps_ = std::move(outer_jumps);
+    --depth_;
+  }
+
+  void body(int64_t& shared) {
+    expect("{");
+    for (int depth = 1; depth > 0;) {
+      if (accept("{"))
+        ++depth;
+      else if (accept("}"))
+        --depth;
+      else
+        statement(shared);
+    }
+  }
+
+  void resolve_jumps() {
+    for (const auto& [index, label] : jumps_) {
+      auto found = labels_.find(label);
+      if (found == labels_.end()) fail_at(kernel_->instructions[index].line, "no label " + label);
+      kernel_->instructions[index].target = found->second;
+    }
+  }
+
   void kernel() {
     Kernel made;
     kernel_ = &made;
@@ -231,25 +338,15 @@ class Parser {
       do integer();
       while (accept(","));
     }
-    expect("{");
     open_shared_uses_.clear();
-    for (int depth = 1; depth > 0;) {
-      if (accept("{"))
-        ++depth;
-      else if (accept("}"))
-        --depth;
-      else
-        statement(shared);
-    }
+    called_shared_ = 0;
+    body(shared);
+    if (called_shared_ > 0) fail("shared memory of a function is not implemented");
     made.shared_bytes = (shared + 15) / 16 * 16;
     // An open array begins where static shared memory ends.
     for (const auto& [instruction, operand] : open_shared_uses_)
       made.instructions[instruction].operands[operand] = constant(static_cast<uint64_t>(made.shared_bytes));
-    for (const auto& [index, label] : jumps_) {
-      auto found = labels_.find(label);
-      if (found == labels_.end()) fail_at(made.instructions[index].line, "no label " + label);
-      made.instructions[index].target = found->second;
-    }
+    resolve_jumps();
     Instruction end;  // falling off the end returns
     end.run = find_opcode("ret")->run;
     end.line = line();
@@ -302,11 +399,31 @@ class Parser {
       return expect(";");
     }
     if (peek() == ".shared" || peek() == ".local") return variable(symbols_, shared);
+    if (accept(".param")) return passed_parameter();
     if (peek(1) == ":") {
       labels_[next()] = static_cast<int>(kernel_->instructions.size());
       return expect(":");
     }
     instruction();
+  }
+
+  // What a call passes stands in local memory.
+  void passed_parameter() {
+    int64_t alignment = 1, elements = 1;
+    if (accept(".align")) alignment = integer();
+    int bytes = bytes_of_type(next());
+    if (bytes == 0) fail("a parameter of this type is not implemented");
+    std::string name = next();
+    if (accept("[")) {
+      elements = integer();
+      expect("]");
+    }
+    expect(";");
+    alignment = std::max<int64_t>(alignment, bytes);
+    int64_t& end = kernel_->local_bytes;
+    end = (end + alignment - 1) / alignment * alignment;
+    symbols_[name] = {Space::param, local_base + static_cast<uint64_t>(end)};
+    end += elements * bytes;
   }
 
   void registers() {
@@ -420,13 +537,19 @@ class Parser {
     }
     made.line = line();
     std::string opcode = next();
+    if (opcode == "call" || opcode == "call.uni") {
+      if (made.guard >= 0) fail("a call under a predicate is not implemented");
+      return call();
+    }
+    bool leaves_function = depth_ > 0 && (opcode == "ret" || opcode == "ret.uni");
+    if (leaves_function) opcode = "bra";
     if (opcode.rfind("mov.", 0) == 0) opcode += parts_of_move();
     const OpcodeEntry* entry = find_opcode(opcode);
     if (!entry) fail_at(made.line, opcode + " is not implemented");
     made.run = entry->run;
     int addresses = 0;
     if (opcode == "bra" || opcode == "bra.uni") {
-      jumps_.push_back({kernel_->instructions.size(), next()});
+      jumps_.push_back({kernel_->instructions.size(), leaves_function ? return_label : next()});
     } else if (peek() != ";") {
       bool has_second = peek(1) == "|";
       operand(made, addresses);
@@ -457,6 +580,13 @@ class Parser {
   std::vector<std::string> open_shared_;
   std::vector<std::pair<size_t, size_t>> open_shared_uses_;
   int source_line_ = 0;
+  struct Function {
+    std::vector<std::string> results, parameters;
+    size_t body = 0;
+  };
+  std::map<std::string, Function> functions_;
+  int depth_ = 0;  // of calls
+  int64_t called_shared_ = 0;
 };
 
 }  // namespace
