@@ -219,6 +219,35 @@ TEST(Warps, PathsMeetAgain) {
       26u);
 }
 
+// Two words: each pair of instructions, the second with and without a carry that goes on.
+TEST(Carries, GoFromOneWordToTheNext) {
+  Grid one{{1, 1, 1}, {1, 1, 1}};
+  for (const std::string sign : {"u", "s"})
+    for (const std::string bits : {"32", "64"}) {
+      const std::string type = "." + sign + bits, r = bits == "32" ? "%r" : "%rd1", vector = ".v2.b" + bits;
+      auto two_words = [&](const std::string& first, const std::string& second) {
+        std::vector<uint32_t> words = output_of(
+            kernel("mov.b" + bits + " " + r + "2, -1;\nmov.b" + bits + " " + r + "3, 2;\n" + first + type + " " + r +
+                   "4, " + r + "2, " + r + "3" + (first[0] == 'm' ? ", " + r + "3" : "") + ";\n" + second + type + " " +
+                   r + "5, " + r + "3, " + r + "3" + (second[0] == 'm' ? ", " + r + "3" : "") + ";\nst.global" +
+                   vector + " [%rd2], {" + r + "4," + r + "5};"),
+            one, 4);
+        return std::pair(static_cast<int32_t>(words[0]), static_cast<int32_t>(words[bits == "32" ? 1 : 2]));
+      };
+      using Pair = std::pair<int32_t, int32_t>;
+      for (const std::string more : {"", ".cc"}) {
+        EXPECT_EQ(two_words("add.cc", "addc" + more), Pair(1, 5));
+        EXPECT_EQ(two_words("sub.cc", "subc" + more), Pair(-3, 0));
+        EXPECT_EQ(two_words("mad.lo.cc", "madc.lo" + more), Pair(0, 7));
+        if (sign == "u") {
+          // The upper half of (2^n - 1) x 2, plus 2, carries nothing.
+          EXPECT_EQ(two_words("mad.hi.cc", "madc.hi" + more), Pair(3, 2));
+          EXPECT_EQ(two_words("add.cc", "madc.hi" + more), Pair(1, 3));
+        }
+      }
+    }
+}
+
 TEST(Calls, PassParametersAndComeBackFromWhereverTheyReturn) {
   // triple(x) is 3 x for odd x, else x; it calls add, which the text has behind it.
   const std::string call_add =

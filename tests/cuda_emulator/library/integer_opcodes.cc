@@ -182,9 +182,64 @@ void run_unpack(Warp& warp, const Instruction& instruction, uint32_t mask) {
   }
 }
 
+// Sums of several words: the carry goes from one instruction to the next.
+enum class Term { sum, difference, low_product, high_product };
+
+template <class T, Term term, bool takes, bool gives>
+void run_carry(Warp& warp, const Instruction& instruction, uint32_t mask) {
+  const int* operands = instruction.operands;
+  constexpr u32 width = 8 * sizeof(T);
+  using W = WideOf<T>;
+  for (u32 lane = 0; lane < 32; ++lane) {
+    if (!(mask >> lane & 1)) continue;
+    auto value = [&](int operand) { return static_cast<T>(warp.lanes(operands[operand])[lane]); };
+    T a = value(1), b = value(2);
+    if constexpr (term == Term::low_product || term == Term::high_product) {
+      W product = W(a) * W(b);
+      a = static_cast<T>(term == Term::low_product ? product : product >> width);
+      b = value(3);
+    }
+    W carried = takes && warp.carry[lane] ? 1 : 0;
+    W sum = term == Term::difference ? W(a) - W(b) - carried : W(a) + W(b) + carried;
+    warp.lanes(operands[0])[lane] = static_cast<T>(sum);
+    if (gives) warp.carry[lane] = (sum >> width) & 1;
+  }
+}
+
+template <class T>
+void add_carries(OpcodeTable& table, const std::string& bits) {
+  auto add = [&](const std::string& op, int count, Run gives, Run takes, Run both) {
+    auto names = [&](const std::string& before, const std::string& behind) {
+      return before + behind + ".u" + bits + " " + before + behind + ".s" + bits;
+    };
+    std::string base = op.substr(0, op.find('.')), part = op.substr(base.size());
+    add_opcodes(table, names(op, ".cc"), {gives, count});
+    add_opcodes(table, names(base + "c" + part, ""), {takes, count});
+    add_opcodes(table, names(base + "c" + part, ".cc"), {both, count});
+  };
+  add("add", 3, &run_carry<T, Term::sum, false, true>, &run_carry<T, Term::sum, true, false>,
+      &run_carry<T, Term::sum, true, true>);
+  add("sub", 3, &run_carry<T, Term::difference, false, true>, &run_carry<T, Term::difference, true, false>,
+      &run_carry<T, Term::difference, true, true>);
+  add("mad.lo", 4, &run_carry<T, Term::low_product, false, true>, &run_carry<T, Term::low_product, true, false>,
+      &run_carry<T, Term::low_product, true, true>);
+}
+
+// The upper half of a product depends on the sign: unsigned alone.
+template <class T>
+void add_high_carries(OpcodeTable& table, const std::string& type) {
+  add_opcodes(table, "mad.hi.cc" + type, {&run_carry<T, Term::high_product, false, true>, 4});
+  add_opcodes(table, "madc.hi" + type, {&run_carry<T, Term::high_product, true, false>, 4});
+  add_opcodes(table, "madc.hi.cc" + type, {&run_carry<T, Term::high_product, true, true>, 4});
+}
+
 }  // namespace
 
 void add_integer_opcodes(OpcodeTable& table) {
+  add_carries<u32>(table, "32");
+  add_carries<u64>(table, "64");
+  add_high_carries<u32>(table, ".u32");
+  add_high_carries<u64>(table, ".u64");
   add_arithmetic<i16>(table, "s16");
   add_arithmetic<u16>(table, "u16");
   add_arithmetic<i32>(table, "s32");

@@ -57,7 +57,8 @@ struct Warp {
   uint32_t existing = 0, live = 0;  // lanes
   std::array<uint32_t, 32> pcs{};
   uint64_t* registers = nullptr;
-  std::vector<uint8_t> local;  // of each lane, one after the other
+  std::array<bool, 32> carry{};  // of sums of several words
+  std::vector<uint8_t> local;    // of each lane, one after the other
   // What the instruction that just ran asks of the loop.
   uint32_t taken = 0, exited = 0;
   bool at_barrier = false;
