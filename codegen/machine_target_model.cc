@@ -3,36 +3,24 @@
 #include <algorithm>
 #include <optional>
 
-#include "placewright/codegen/launch_costs.h"
+#include "costed_target_model.h"
 #include "placewright/ir/op_table.h"
 
 namespace placewright {
 namespace {
 
-class MachineTargetModel final : public TargetModel {
+class MachineTargetModel final : public CostedTargetModel {
  public:
-  MachineTargetModel(const DeviceSpec& spec, const Profile* profile, const std::shared_ptr<OpFactsTable>& facts)
-      : facts_(facts), costs_(spec, profile, facts) {}
-
-  std::string refuses(const Graph& graph, const Function& function, const Op& op) const override {
-    return costs_.refuses(graph, function, op);
-  }
+  using CostedTargetModel::CostedTargetModel;
 
   std::unique_ptr<LaunchModel> launches(const Graph& graph, const Function& function) const override;
 
-  double cost(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const override {
-    return costs_.seconds(graph, function, group);
-  }
-
   LaunchMemory memory(const Graph& graph, const Function& function, const Op& launch) const override {
-    return *facts_->memory(graph, function, launch, nullptr);
+    return *facts().memory(graph, function, launch, nullptr);
   }
 
  private:
   friend class MachineLaunchModel;
-
-  std::shared_ptr<OpFactsTable> facts_;
-  LaunchCosts costs_;
 };
 
 class MachineLaunchModel final : public LaunchModel {
@@ -71,7 +59,7 @@ class MachineLaunchModel final : public LaunchModel {
   const Work& work_of(int32_t op) {
     std::optional<Work>& known = known_[op];
     if (!known) {
-      std::shared_ptr<const OpFacts> facts = target_.facts_->find(graph_, function_, function_.ops[op]);
+      std::shared_ptr<const OpFacts> facts = target_.facts().find(graph_, function_, function_.ops[op]);
       known = {kind_of(function_.ops[op], *facts), facts->operands, facts->results};
     }
     return *known;
@@ -101,8 +89,7 @@ std::unique_ptr<LaunchModel> MachineTargetModel::launches(const Graph& graph, co
 
 std::unique_ptr<TargetModel> make_machine_target_model(const DeviceSpec& spec, const Profile* profile,
                                                        std::shared_ptr<OpFactsTable> facts) {
-  if (!facts) facts = std::make_shared<OpFactsTable>();
-  return std::make_unique<MachineTargetModel>(spec, profile, facts);
+  return std::make_unique<MachineTargetModel>(spec, profile, std::move(facts));
 }
 
 }  // namespace placewright

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "placewright/base/checked.h"
+#include "placewright/ir/work.h"
 
 namespace placewright {
 
@@ -17,23 +18,9 @@ AffineExpr AffineExpr::number(int64_t constant, int rank) { return {Sizes(static
 
 namespace {
 
-bool is_arithmetic(ScalarOp op) {
-  switch (op) {
-    case ScalarOp::constant:
-    case ScalarOp::index:
-    case ScalarOp::load:
-    case ScalarOp::reduced:
-    case ScalarOp::parameter:
-    case ScalarOp::bitcast:
-      return false;
-    default:
-      return true;
-  }
-}
-
 double arithmetic_nodes(const ScalarBody& body) {
   return static_cast<double>(
-      std::count_if(body.begin(), body.end(), [](const ScalarNode& node) { return is_arithmetic(node.op); }));
+      std::count_if(body.begin(), body.end(), [](const ScalarNode& node) { return node_weight(node.op) > 0; }));
 }
 
 }  // namespace

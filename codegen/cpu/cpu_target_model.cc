@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "placewright/codegen/launch_costs.h"
+#include "costed_target_model.h"
 #include "placewright/codegen/strategy.h"
 #include "placewright/ir/op_table.h"
 
@@ -25,15 +25,11 @@ struct Work {
   bool moves_only = false;  // no arithmetic: broadcasts, transposes, reshapes
 };
 
-class CpuTargetModel final : public TargetModel {
+class CpuTargetModel final : public CostedTargetModel {
  public:
   CpuTargetModel(const CpuTarget& target, const DeviceSpec& spec, const Profile* profile,
                  std::shared_ptr<OpFactsTable> facts)
-      : target_(target), spec_(spec), facts_(facts), costs_(spec, profile, std::move(facts)) {}
-
-  std::string refuses(const Graph& graph, const Function& function, const Op& op) const override {
-    return costs_.refuses(graph, function, op);
-  }
+      : CostedTargetModel(spec, profile, std::move(facts)), target_(target), spec_(spec) {}
 
   std::unique_ptr<LaunchModel> launches(const Graph& graph, const Function& function) const override;
 
@@ -49,12 +45,8 @@ class CpuTargetModel final : public TargetModel {
     return wishes;
   }
 
-  double cost(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const override {
-    return costs_.seconds(graph, function, group);
-  }
-
   LaunchMemory memory(const Graph& graph, const Function& function, const Op& launch) const override {
-    return *facts_->memory(graph, function, launch, &target_);
+    return *facts().memory(graph, function, launch, &target_);
   }
 
  private:
@@ -71,10 +63,10 @@ class CpuTargetModel final : public TargetModel {
       return work;
     }
     if (!can_lower(*op.entry)) return work;
-    std::shared_ptr<const OpFacts> facts = facts_->find(graph, function, op);
-    const KernelCost& cost = facts->cost;
-    work.operands = facts->operands;
-    work.reduces = facts->reduces;
+    const std::shared_ptr<const OpFacts> known = facts().find(graph, function, op);
+    const KernelCost& cost = known->cost;
+    work.operands = known->operands;
+    work.reduces = known->reduces;
     double rate = spec_.rate("contraction", DType::f32);
     work.seconds = std::max(rate > 0 ? cost.flops / rate : 0,
                             spec_.memory_bandwidth > 0 ? cost.bytes / spec_.memory_bandwidth : 0);
@@ -92,8 +84,6 @@ class CpuTargetModel final : public TargetModel {
 
   CpuTarget target_;
   DeviceSpec spec_;
-  std::shared_ptr<OpFactsTable> facts_;
-  LaunchCosts costs_;
 };
 
 class CpuLaunchModel final : public LaunchModel {
@@ -157,7 +147,6 @@ std::unique_ptr<LaunchModel> CpuTargetModel::launches(const Graph& graph, const 
 
 std::unique_ptr<TargetModel> make_cpu_target_model(const CpuTarget& target, const DeviceSpec& spec,
                                                    const Profile* profile, std::shared_ptr<OpFactsTable> facts) {
-  if (!facts) facts = std::make_shared<OpFactsTable>();
   return std::make_unique<CpuTargetModel>(target, spec, profile, std::move(facts));
 }
 
