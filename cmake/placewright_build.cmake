@@ -53,7 +53,7 @@ endif()
 
 # Standard headers are a third of what compiling a file of ours costs: precompiled once, for all folders. Where ccache is
 # at work they are not: a precompiled header belongs to one build folder, and nothing of a shared cache would be found.
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT PLACEWRIGHT_CCACHE)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND (NOT PLACEWRIGHT_CCACHE OR DEFINED ENV{CCACHE_DISABLE}))
   set(precompile_by_default ON)
 else()
   set(precompile_by_default OFF)
