@@ -128,6 +128,91 @@ TEST_F(Why, TheNamedSpeedOfTheDeviceFlipsTheOpAndALittleLessDoesNot) {
   }
 }
 
+TEST_F(Why, TheNamedMemoryFlipsTheOpAndALittleLessDoesNot) {
+  for (DeviceSpec& spec : machine_.devices)
+    if (!spec.host_memory) spec.memory_bytes = 24'000'000;
+  const std::vector<std::string> batch{"--symbol", "B=4096"};
+  const std::string key = "first/forward#0:dot_general";
+  Json report = why("two.pw", key, write(machine_), batch);
+  ASSERT_EQ(report.at("device"), "cpu:0");
+  EXPECT_EQ(report.at("elsewhere").at(0).at("kind"), "memory");
+  expect_true("two.pw", batch, key, "cuda:0", change(report, "cuda:0", "memory"), [](Machine& machine, double bytes) {
+    for (DeviceSpec& spec : machine.devices)
+      if (!spec.host_memory) spec.memory_bytes = static_cast<int64_t>(bytes);
+  });
+}
+
+TEST_F(Why, TheNamedPinDroppedFlipsTheOpAndItsPriceIsWhatTheStepLoses) {
+  std::string free = read_text_file(std::string(PLACEWRIGHT_TEST_DATA) + "/two.pw"), pinned = free;
+  pinned.insert(pinned.find(" #1\n", pinned.find("dot_general")), " pin(cpu:0 from \"train.cc\":31)");
+  write_file_atomically(folder_ / "free.pw", free);
+  write_file_atomically(folder_ / "pinned.pw", pinned);
+  const std::string key = "first/forward#0:dot_general";
+  const std::vector<std::string> batch{"--symbol", "B=64"};
+  Json report = why(folder_ / "pinned.pw", key, "two.machine", batch);
+  EXPECT_EQ(report.at("device"), "cpu:0");
+  for (const char* kind : {"link", "speed", "memory"}) {
+    EXPECT_FALSE(change(report, "cuda:0", kind).at("flips").get<bool>());
+    EXPECT_THAT(change(report, "cuda:0", kind).at("text").get<std::string>(), HasSubstr("train.cc:31"));
+  }
+  Json pin = change(report, "cuda:0", "pin");
+  ASSERT_TRUE(pin.at("flips").get<bool>());
+  EXPECT_EQ(pin.at("object"), "train.cc:31");
+  EXPECT_EQ(device_in(plan(folder_ / "pinned.pw", "two.machine", batch), key), "cpu:0");
+  EXPECT_EQ(device_in(plan(folder_ / "free.pw", "two.machine", batch), key), "cuda:0");
+  const double with = report.at("step_seconds"),
+               without = why(folder_ / "free.pw", key, "two.machine", batch).at("step_seconds");
+  EXPECT_LT(without, with);
+  EXPECT_NEAR(pin.at("step_seconds_more").get<double>(), without - with, 1e-9);
+}
+
+TEST_F(Why, ARuleIsAWordThatMayBeDroppedToo) {
+  write_file_atomically(folder_ / "host.rules", "allow \"first/forward#0:dot_general\" on cpu:0\n");
+  ToolRun run = run_tool({"why", "two.pw", "first/forward#0:dot_general", "--machine", "two.machine", "--symbol",
+                          "B=64", "--rules", folder_ / "host.rules", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  Json report = Json::parse(run.output);
+  EXPECT_EQ(report.at("device"), "cpu:0");
+  Json pin = change(report, "cuda:0", "pin");
+  EXPECT_TRUE(pin.at("flips").get<bool>());
+  EXPECT_THAT(pin.at("object").get<std::string>(), HasSubstr("host.rules:1"));
+}
+
+TEST_F(Why, TheNamedCastFlipsTheOp) {
+  const std::string before = R"(graph v1
+
+origins {
+  #1 = forward 0 in "first" from "net.cc":10
+}
+
+function "main"(%0, %1) {
+  %0 = input() {kind="argument", name="x"} : f64[256,1024]
+  %1 = input() {kind="state", name="first.weight"} : f64[1024,1024]
+)",
+                    as_is = R"(  %2 = dot_general(%0, %1) {lhs_contracting=[1], rhs_contracting=[0]} : f64[256,1024] #1
+  return %2
+}
+)",
+                    cast = R"(  %2 = cast(%0) {dtype=f32} : f32[256,1024] #1
+  %3 = cast(%1) {dtype=f32} : f32[1024,1024] #1
+  %4 = dot_general(%2, %3) {lhs_contracting=[1], rhs_contracting=[0]} : f32[256,1024] #1
+  %5 = cast(%4) {dtype=f64} : f64[256,1024] #1
+  return %5
+}
+)";
+  write_file_atomically(folder_ / "f64.pw", before + as_is);
+  write_file_atomically(folder_ / "f32.pw", before + cast);
+  const std::string key = "first/forward#0:dot_general";
+  Json report = why(folder_ / "f64.pw", key, "two.machine");
+  EXPECT_EQ(report.at("device"), "cpu:0");
+  EXPECT_EQ(report.at("elsewhere").at(0).at("kind"), "no kernel");
+  EXPECT_EQ(change(report, "cuda:0", "cast").at("object"), "f32");
+  EXPECT_THAT(change(report, "cuda:0", "link").at("text").get<std::string>(),
+              HasSubstr("no kernel for contraction of f64"));
+  EXPECT_EQ(device_in(plan(folder_ / "f64.pw", "two.machine"), key), "cpu:0");
+  EXPECT_EQ(device_in(plan(folder_ / "f32.pw", "two.machine"), key), "cuda:0");
+}
+
 // In a training step that ships, with all that passes make of it.
 TEST_F(Why, AnswersAboutATrainingStepAreTrue) {
   const std::string model = std::string(PLACEWRIGHT_TEST_DATA) + "/../../examples/graphs/mlp.pw";

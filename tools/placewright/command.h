@@ -65,11 +65,20 @@ struct FitOptions {
 int fit(const FitOptions& options);
 
 struct WhyOptions {
-  std::string file, op, devices = "cpu", machine, profile;
+  std::string file, op, devices = "cpu", machine, profile, rules;
   std::vector<std::string> symbols;
   std::string format;  // text or json; empty: text
 };
 int why(const WhyOptions& options);
+
+struct WhatIfOptions {
+  std::string file, devices = "cpu", machine, profile, rules;
+  std::vector<std::string> symbols;
+  std::string format;  // as in WhyOptions
+  std::string batch;   // "1:4096"
+  std::vector<std::string> vary, links;
+};
+int what_if(const WhatIfOptions& options);
 
 struct DiffOptions {
   std::string before, after;

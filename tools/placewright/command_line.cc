@@ -156,6 +156,8 @@ void add_placing_options(CLI::App& command, Options& options) {
   command.add_option("--symbol", options.symbols, "The size of a symbolic dimension; may be repeated")
       ->allow_extra_args(false)
       ->type_name("NAME=SIZE");
+  command.add_option("--rules", options.rules, "Pins, allowed devices and what stays together, by name")
+      ->type_name("FILE");
   command.add_option("--format", options.format, "text or json")->check(CLI::IsMember({"text", "json"}));
   command.add_flag_callback("--json", [&options] { options.format = "json"; }, "The same as --format json");
 }
@@ -177,6 +179,35 @@ void add_why(CLI::App& app, Action& action) {
       "Examples:\n  placewright why model.pw fc/forward#0:dot_general --machine h200\n"
       "  placewright why model.pw train.cc:12 --devices cpu,sim --symbol B=32 --json");
   when_chosen(command, action, options, why);
+}
+
+void add_what_if(CLI::App& app, Action& action) {
+  auto* command =
+      app.add_subcommand("what-if", "Along batch sizes or a link's speed, where which placement is the best");
+  auto options = std::make_shared<WhatIfOptions>();
+  command->add_option("FILE.pw", options->file, "A graph in text form")->required();
+  command
+      ->add_option("--batch", options->batch,
+                   "The batch: the symbol named batch, else the first one of an argument; in a graph without symbols "
+                   "the leading size of its first argument")
+      ->type_name("LOW:HIGH");
+  command->add_option("--vary", options->vary, "Another symbol; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("NAME=LOW:HIGH");
+  command->add_option("--link", options->links, "A link's speed, both ways, in GB/s; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("A:B=LOW:HIGH");
+  add_placing_options(*command, *options);
+  command->footer(
+      "Each is varied alone, all else as it is.\n"
+      "Examples:\n  placewright what-if model.pw --batch 1:4096 --machine h200\n"
+      "  placewright what-if model.pw --vary B=1:512 --vary T=16:2048 --symbol B=32 --symbol T=128 --machine h100\n"
+      "  placewright what-if model.pw --link cpu:cuda=10:900 --symbol B=32 --machine rtx4090 --json");
+  command->callback([options, &action] {
+    if (options->batch.empty() && options->vary.empty() && options->links.empty())
+      throw CLI::ValidationError("what-if", "say what varies: --batch, --vary or --link");
+    action = [options] { return what_if(*options); };
+  });
 }
 
 void add_diff(CLI::App& app, Action& action) {
@@ -324,6 +355,7 @@ int run_command_line(int argc, char** argv) {
   add_place(app, action);
   add_fit(app, action);
   add_why(app, action);
+  add_what_if(app, action);
   add_diff(app, action);
   add_opt(app, action);
   add_run(app, action);

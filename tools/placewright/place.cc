@@ -7,7 +7,6 @@
 #include "command.h"
 #include "placement_report.h"
 #include "placewright/base/file.h"
-#include "placewright/placement_rules.h"
 #include "placewright/run_graph.h"
 #include "placing.h"
 #include "plan_actions.h"
@@ -69,9 +68,7 @@ void write_and_print(const PlaceOptions& options, GraphPlacement placed, const P
 }  // namespace
 
 int place(const PlaceOptions& options) {
-  Graph graph = parse_graph(read_text_file(options.file), options.file);
-  if (!options.rules.empty())
-    for (PlacementRule& rule : rules::read(options.rules)) graph.rules.push_back(std::move(rule));
+  Graph graph = read_model({options.file, options.rules});
   std::map<std::string, int64_t> symbols = parse_symbols(options.symbols);
   std::optional<PlanFile> given = read_given_plan(options.plans), followed = plan_to_follow(options.plans, given);
   GraphPlacement placed = place_as_asked({options.devices, options.machine, options.profile, options.strict}, graph,

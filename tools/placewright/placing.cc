@@ -3,11 +3,20 @@
 #include <optional>
 
 #include "command.h"
+#include "placewright/base/file.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/profile.h"
+#include "placewright/placement_rules.h"
 #include "placewright/session.h"
 
 namespace placewright::tools {
+
+Graph read_model(const ModelFiles& files) {
+  Graph graph = parse_graph(read_text_file(files.graph), files.graph);
+  if (!files.rules.empty())
+    for (PlacementRule& rule : rules::read(files.rules)) graph.rules.push_back(std::move(rule));
+  return graph;
+}
 
 GraphPlacement place_as_asked(const PlacingOptions& options, const Graph& graph,
                               const std::map<std::string, int64_t>& symbols, const PlanFile* followed) {

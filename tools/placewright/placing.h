@@ -14,6 +14,12 @@ struct PlacingOptions {
   bool strict = false;
 };
 
+// The graph of a file, with the rules of another one if that is named.
+struct ModelFiles {
+  std::string graph, rules;
+};
+Graph read_model(const ModelFiles& files);
+
 // `followed`: a plan file that placement follows, or null.
 GraphPlacement place_as_asked(const PlacingOptions& options, const Graph& graph,
                               const std::map<std::string, int64_t>& symbols, const PlanFile* followed = nullptr);

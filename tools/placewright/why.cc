@@ -4,7 +4,6 @@
 
 #include "command.h"
 #include "placewright/base/error.h"
-#include "placewright/base/file.h"
 #include "placewright/base/join.h"
 #include "placing.h"
 #include "why_report.h"
@@ -65,7 +64,7 @@ class Text {
       line(fmt::format("the op alone there: a step takes {} longer", duration_text(row.rejected.seconds)), 2);
     if (row.island_seconds && report_.island.size() > 1)
       line(fmt::format("its whole island there: a step takes {} {}", duration_text(std::abs(*row.island_seconds)),
-                       *row.island_seconds < 0 ? "less" : "longer"),
+                       *row.island_seconds < 0 ? "less, if it fits" : "longer"),
            2);
     line("smallest change that puts it there:", 2);
     std::vector<std::pair<std::string, std::string>> answers;  // kinds, and what is true of them
@@ -137,7 +136,7 @@ std::string why_json(const WhyReport& report) {
 }
 
 int why(const WhyOptions& options) {
-  Graph graph = parse_graph(read_text_file(options.file), options.file);
+  Graph graph = read_model({options.file, options.rules});
   GraphPlacement placed =
       place_as_asked({options.devices, options.machine, options.profile}, graph, parse_symbols(options.symbols));
   WhyReport report = explain(placed, find_op(placed, options.op));

@@ -250,9 +250,10 @@ class Explainer {
 
   // --- pins and dtypes: one plan each answers for all devices
 
-  struct PinDropped {
-    Pin pin;
-    size_t ops = 0;
+  // A pin, or a rule that leaves an op some devices only or keeps it with others.
+  struct WordDropped {
+    std::string what;
+    SourceSite site;
     std::optional<PlacementPlan> plan;
   };
 
@@ -262,36 +263,49 @@ class Explainer {
     if (graph_.main().ops[op_].pin) pins.push_back(*graph_.main().ops[op_].pin);
     for (const Op& op : graph_.main().ops)
       if (op.pin && std::find(pins.begin(), pins.end(), *op.pin) == pins.end()) pins.push_back(*op.pin);
-    pins_ = pins.size();
+    words_ = pins.size();
     for (size_t i = 0; i < std::min(most, pins.size()); ++i) {
-      PinDropped dropped{pins[i], 0, {}};
-      for (const Op& op : graph_.main().ops) dropped.ops += op.pin == pins[i];
-      dropped.plan = search_.resolve(without_pin(graph_, pins[i].device, pins[i].site), {placed_.machine, {}});
-      dropped_.push_back(std::move(dropped));
+      size_t ops = 0;
+      for (const Op& op : graph_.main().ops) ops += op.pin == pins[i];
+      drop(fmt::format("the pin to {} at {} ({})", pins[i].device.to_string(), pins[i].site.to_string(),
+                       plural(ops, "op")),
+           pins[i].site, without_pin(graph_, pins[i].device, pins[i].site));
+    }
+    for (size_t i = 0; i < graph_.rules.size(); ++i) {
+      const PlacementRule& rule = graph_.rules[i];
+      if (rule.kind == PlacementRule::Kind::pin) continue;  // a pin of each op by now
+      ++words_;
+      if (dropped_.size() >= most) continue;
+      Graph without = graph_;
+      without.rules.erase(without.rules.begin() + static_cast<std::ptrdiff_t>(i));
+      drop(fmt::format("the rule {} \"{}\" at {}", name(rule.kind), rule.pattern, rule.site.to_string()), rule.site,
+           without);
     }
   }
 
+  void drop(std::string what, const SourceSite& site, const Graph& without) {
+    dropped_.push_back({std::move(what), site, search_.resolve(without, {placed_.machine, {}})});
+  }
+
   FlipChange pin(const Alike& devices) const {
-    if (pins_ == 0) return refused("pin", "the program has no pin");
-    for (const PinDropped& dropped : dropped_) {
+    if (words_ == 0) return refused("pin", "the program has no pin");
+    for (const WordDropped& dropped : dropped_) {
       if (!FlipSearch::is_on(dropped.plan, op_, devices)) continue;
       const double seconds = step_seconds(*dropped.plan) - step_seconds(search_.now());
-      std::string price = "the pin is free";
-      if (seconds < 0) price = fmt::format("the pin's price is {} a step", duration_text(-seconds));
+      std::string price = "it is free";
+      if (seconds < 0) price = fmt::format("its price is {} a step", duration_text(-seconds));
       if (seconds > 0) price = fmt::format("a step takes {} longer without it", duration_text(seconds));
-      return found("pin",
-                   fmt::format("without the pin to {} at {} ({}); {}", dropped.pin.device.to_string(),
-                               dropped.pin.site.to_string(), plural(dropped.ops, "op"), price),
-                   0, 0, dropped.pin.site.to_string(), *dropped.plan);
+      return found("pin", fmt::format("without {}; {}", dropped.what, price), 0, 0, dropped.site.to_string(),
+                   *dropped.plan);
     }
     std::vector<std::string> moves;
-    for (const PinDropped& dropped : dropped_)
+    for (const WordDropped& dropped : dropped_)
       if (dropped.plan && device_of(*dropped.plan, op_) != search_.here())
-        moves.push_back(fmt::format("without that at {} it goes to {}", dropped.pin.site.to_string(),
-                                    device_of(*dropped.plan, op_).to_string()));
+        moves.push_back(
+            fmt::format("without {} it goes to {}", dropped.what, device_of(*dropped.plan, op_).to_string()));
     if (!moves.empty()) return refused("pin", join(moves, "; "));
-    return refused("pin", pins_ == 1 ? fmt::format("the pin at {} does not decide it", dropped_[0].pin.site.to_string())
-                                     : fmt::format("no single one of {} pins decides it", pins_));
+    return refused("pin", words_ == 1 ? dropped_[0].what + " does not decide it"
+                                      : fmt::format("no single one of {} pins and rules decides it", words_));
   }
 
   struct CastTried {
@@ -378,10 +392,10 @@ class Explainer {
   FlipSearch search_;
   const SolvedPlacement* solved_;
   std::vector<int> groups_;  // of the op's island
-  std::vector<PinDropped> dropped_;
+  std::vector<WordDropped> dropped_;
   std::vector<CastTried> casts_;
   std::vector<DType> untaken_;  // floating dtypes that nothing computes in yet
-  size_t pins_ = 0;
+  size_t words_ = 0;            // pins and rules of the program
 };
 
 }  // namespace

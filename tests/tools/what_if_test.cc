@@ -1,0 +1,221 @@
+// The subcommand what-if: its borders against trying every placement of the problem at every number, and the radius of
+// the plan against errors of all costs.
+#include <cmath>
+#include <random>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "placewright/base/file.h"
+#include "placewright/ir/machine.h"
+#include "placewright/passes/placement_sensitivity.h"
+#include "placewright/run_graph.h"
+#include "tools/run_tool.h"
+
+namespace placewright::tools_test {
+namespace {
+
+using ::testing::HasSubstr;
+using Json = nlohmann::json;
+
+std::string data(const std::string& name) { return std::string(PLACEWRIGHT_TEST_DATA) + "/" + name; }
+Graph two() { return parse_graph(read_text_file(data("two.pw")), "two.pw"); }
+Machine two_machine() { return parse_machine(read_text_file(data("two.machine")), "two.machine"); }
+
+// By trying all placements.
+int64_t cheapest_of_all(const PlacementProblem& problem) {
+  std::vector<std::vector<int>> allowed;
+  for (const std::vector<int64_t>& costs : problem.costs) {
+    allowed.emplace_back();
+    for (int label = 0; label < problem.labels; ++label)
+      if (costs[label] < PlacementProblem::unrunnable) allowed.back().push_back(label);
+  }
+  std::vector<size_t> chosen(allowed.size(), 0);
+  int64_t best = PlacementProblem::unrunnable;
+  while (true) {
+    Labels labels;
+    for (size_t g = 0; g < allowed.size(); ++g) labels.push_back(allowed[g][chosen[g]]);
+    best = std::min(best, energy(problem, labels));
+    size_t g = 0;
+    while (g < chosen.size() && ++chosen[g] == allowed[g].size()) chosen[g++] = 0;
+    if (g == chosen.size()) return best;
+  }
+}
+
+Json what_if(const std::vector<std::string>& more) {
+  std::vector<std::string> arguments{"what-if", "two.pw", "--machine", "two.machine", "--json"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  ToolRun run = run_tool(arguments);
+  EXPECT_EQ(run.exit_code, 0) << run.errors;
+  return Json::parse(run.output).at("axes").at(0);
+}
+
+// The placement of a range's beginning is as good as any to its end, and not just behind it.
+void expect_borders(const Json& axis, int64_t low, int64_t high, const std::function<PlacementPlan(int64_t)>& plan_at) {
+  int64_t next = low;
+  for (const Json& range : axis.at("ranges")) {
+    const int64_t from = range.at("from"), to = range.at("to");
+    ASSERT_EQ(from, next);
+    next = to + 1;
+    const Labels labels = plan_at(from).solved->labels;
+    for (int64_t at = from; at <= to; ++at) {
+      const PlacementProblem problem = plan_at(at).solved->problem;
+      ASSERT_LE(problem.groups(), 14);
+      ASSERT_EQ(energy(problem, labels), cheapest_of_all(problem)) << at;
+    }
+    if (next > high) continue;
+    const PlacementProblem behind = plan_at(next).solved->problem;
+    ASSERT_GT(energy(behind, labels), cheapest_of_all(behind)) << next;
+  }
+  EXPECT_EQ(next, high + 1);
+}
+
+TEST(WhatIf, BordersOfTheBatchAreWhereTryingEveryPlacementAtEveryBatchPutsThem) {
+  const Graph graph = two();
+  const Machine machine = two_machine();
+  for (double bandwidth : {5e9, 1e9, 2e8}) {
+    Machine slower = machine;
+    for (Link& link : slower.links) link.bytes_per_second = bandwidth;
+    TemporaryFolder folder;
+    write_file_atomically(folder / "slower.machine", print_machine(slower));
+    ToolRun run = run_tool({"what-if", "two.pw", "--machine", folder / "slower.machine", "--batch", "1:300", "--json"});
+    ASSERT_EQ(run.exit_code, 0) << run.errors;
+    const Json axis = Json::parse(run.output).at("axes").at(0);
+    EXPECT_GE(axis.at("borders").size(), 1u) << bandwidth;
+    expect_borders(axis, 1, 300, [&](int64_t batch) { return plan_graph(graph, slower, {{"B", batch}}); });
+  }
+}
+
+// In a graph whose batch is a number, the same as in the one whose batch has a name.
+TEST(WhatIf, AGraphWithoutSymbolsHasTheBordersOfTheSymbolicOne) {
+  TemporaryFolder folder;
+  ToolRun bound = run_tool({"opt", "--pass", "specialise", "--symbol", "B=8", "two.pw", "-o", folder / "eight.pw"});
+  ASSERT_EQ(bound.exit_code, 0) << bound.errors;
+  ToolRun run = run_tool({"what-if", folder / "eight.pw", "--machine", "two.machine", "--batch", "1:300", "--json"});
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  Json concrete = Json::parse(run.output).at("axes").at(0), symbolic = what_if({"--batch", "1:300"});
+  EXPECT_EQ(concrete.at("ranges"), symbolic.at("ranges"));
+  EXPECT_EQ(concrete.at("borders"), symbolic.at("borders"));
+}
+
+TEST(WhatIf, BordersOfALinksSpeedAreWhereTryingEveryPlacementPutsThem) {
+  const Graph graph = two();
+  for (const char* batch : {"16", "64", "512"}) {
+    Json axis = what_if({"--link", "cpu:cuda:0=0.1:60", "--symbol", std::string("B=") + batch});
+    ASSERT_GE(axis.at("borders").size(), 1u) << batch;
+    auto problem_at = [&](double gigabytes) {
+      Machine machine = two_machine();
+      for (Link& link : machine.links) link.bytes_per_second = gigabytes * 1e9;
+      return *plan_graph(graph, machine, {{"B", std::stoi(batch)}}).solved;
+    };
+    for (const Json& range : axis.at("ranges")) {
+      const double from = range.at("from"), to = range.at("to");
+      const Labels labels = problem_at(from).labels;
+      for (double at : {from, std::sqrt(from * to), to})
+        ASSERT_EQ(energy(problem_at(at).problem, labels), cheapest_of_all(problem_at(at).problem)) << at;
+      if (to >= 60) continue;
+      const PlacementProblem behind = problem_at(to * 1.01).problem;
+      ASSERT_GT(energy(behind, labels), cheapest_of_all(behind)) << to;
+    }
+  }
+}
+
+TEST(WhatIf, SaysFromWhichBatchTheAcceleratorPays) {
+  TemporaryFolder folder;
+  Machine slower = two_machine();
+  for (Link& link : slower.links) link.bytes_per_second = 2e8;
+  write_file_atomically(folder / "slower.machine", print_machine(slower));
+  ToolRun run = run_tool({"what-if", "two.pw", "--machine", folder / "slower.machine", "--batch", "8:4096"});
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  EXPECT_THAT(run.output, ::testing::ContainsRegex("cuda:0 pays from batch [0-9]+\\."));
+  EXPECT_THAT(run.output, HasSubstr("Every number in the"));
+  size_t begin = 0;
+  for (size_t end; (end = run.output.find('\n', begin)) != std::string::npos; begin = end + 1)
+    EXPECT_LE(end - begin, 100u) << run.output.substr(begin, end - begin);
+}
+
+TEST(WhatIf, WhatIsWrongWithARangeIsOneLine) {
+  auto refused = [](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"what-if", "two.pw", "--machine", "two.machine"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    ToolRun run = run_tool(arguments);
+    EXPECT_EQ(run.exit_code, 1) << run.output;
+    EXPECT_EQ(run.output, "");
+    EXPECT_EQ(std::count(run.errors.begin(), run.errors.end(), '\n'), 1) << run.errors;
+    return run.errors;
+  };
+  EXPECT_THAT(refused({"--batch", "64:8"}), HasSubstr("--batch: the range from 64 to 8 holds nothing"));
+  for (const char* range : {"", "64", ":", "8:", "a:b", "0:8", "-3:8", "1:2:3", "1e3:2e3"})
+    EXPECT_THAT(refused({"--vary", std::string("B=") + range}), HasSubstr("expected a range of numbers above 0"))
+        << range;
+  EXPECT_THAT(refused({"--batch", "1:5000"}), HasSubstr("B is at most 4096 in this graph, not 5000"));
+  EXPECT_THAT(refused({"--vary", "T=1:8", "--symbol", "B=3"}), HasSubstr("the graph has no symbol T; it has B"));
+  EXPECT_THAT(refused({"--vary", "B"}), HasSubstr("expected NAME=LOW:HIGH"));
+  EXPECT_THAT(refused({"--link", "cpu:tpu=1:8", "--symbol", "B=3"}), HasSubstr("tpu:0"));
+  EXPECT_THAT(refused({"--link", "cpu=1:8", "--symbol", "B=3"}), HasSubstr("expected two devices"));
+  EXPECT_THAT(refused({"--link", "cpu:cuda=9:8", "--symbol", "B=3"}), HasSubstr("holds nothing"));
+  EXPECT_THAT(refused({"--link", "cpu:cuda=1:8"}), HasSubstr("give a number for B"));
+  EXPECT_EQ(run_tool({"what-if", "two.pw"}).exit_code, 2);
+}
+
+TEST(WhatIf, OnOneDeviceThereIsNoChoice) {
+  ToolRun run = run_tool({"what-if", "two.pw", "--batch", "1:64"});
+  EXPECT_EQ(run.exit_code, 0) << run.errors;
+  EXPECT_THAT(run.output, HasSubstr("cpu:0 is the only device: all runs there, whatever changes."));
+}
+
+// Each cost is wrong by its own part, inside the radius that `place` reports; at the rim as often as not.
+PlacementProblem perturbed(std::mt19937& random, const PlacementProblem& problem, const Radius& radius, bool at_rim) {
+  auto factor = [&] {
+    if (at_rim) return radius.whole + (random() % 2 ? radius.parts : -radius.parts);
+    return radius.whole - radius.parts + static_cast<int64_t>(random() % static_cast<uint64_t>(2 * radius.parts + 1));
+  };
+  PlacementProblem other = problem;
+  for (std::vector<int64_t>& costs : other.costs)
+    for (int64_t& cost : costs)
+      if (cost < PlacementProblem::unrunnable) cost *= factor();
+  for (PlacementProblem::Value& value : other.values)
+    for (int64_t& move : value.moves) move *= factor();
+  return other;
+}
+
+TEST(WhatIf, NoErrorInsideTheReportedRadiusBeatsThePlanAndTheRivalWinsOutside) {
+  std::mt19937 random(11);
+  int done = 0;
+  for (int64_t batch : {1, 3, 4, 9, 64, 512, 2048, 4096}) {
+    ToolRun run =
+        run_tool({"place", "two.pw", "--machine", "two.machine", "--symbol", "B=" + std::to_string(batch), "--json"});
+    ASSERT_EQ(run.exit_code, 0) << run.errors;
+    const Json reported = Json::parse(run.output).at("radius");
+    const PlacementPlan plan = plan_graph(two(), two_machine(), {{"B", batch}});
+    const SolvedPlacement& solved = *plan.solved;
+    const Radius radius = *error_radius(solved.problem, solved.labels);
+    ASSERT_TRUE(radius.is_proven);
+    EXPECT_EQ(reported.at("relative").get<double>(), radius.relative());
+    for (int i = 0; i < 1250; ++i, ++done) {
+      const PlacementProblem other = perturbed(random, solved.problem, radius, i % 2 == 0);
+      ASSERT_EQ(energy(other, solved.labels), cheapest_of_all(other)) << "batch " << batch;
+    }
+    // What the plan alone pays errs up, what the rival alone pays errs down, by a little more than the radius.
+    ASSERT_FALSE(radius.rival.empty());
+    const int64_t up = radius.whole + radius.parts + 1, down = radius.whole - radius.parts - 1;
+    PlacementProblem worst = solved.problem;
+    for (int g = 0; g < worst.groups(); ++g)
+      for (int label = 0; label < worst.labels; ++label)
+        if (int64_t& cost = worst.costs[g][label]; cost < PlacementProblem::unrunnable)
+          cost *= solved.labels[g] == label ? up : down;
+    for (PlacementProblem::Value& value : worst.values) {
+      const int from = solved.labels[value.producer], to = 1 - from;
+      const bool copied =
+          std::any_of(value.consumers.begin(), value.consumers.end(), [&](int g) { return solved.labels[g] == to; });
+      value.moves[from * 2 + to] *= copied ? up : down;
+      value.moves[to * 2 + from] *= down;
+    }
+    EXPECT_LT(energy(worst, radius.rival), energy(worst, solved.labels)) << "batch " << batch;
+  }
+  EXPECT_EQ(done, 10000);
+}
+
+}  // namespace
+}  // namespace placewright::tools_test
