@@ -163,6 +163,9 @@ TEST_F(Why, TheNamedPinDroppedFlipsTheOpAndItsPriceIsWhatTheStepLoses) {
   const double with = report.at("step_seconds"),
                without = why(folder_ / "free.pw", key, "two.machine", batch).at("step_seconds");
   EXPECT_LT(without, with);
+  // And the other way round: what pinning the op costs, `why` says of the free program.
+  Json pinned_there = why(folder_ / "free.pw", key, "two.machine", batch).at("elsewhere").at(0).at("pinned_seconds");
+  EXPECT_NEAR(pinned_there.get<double>(), with - without, 1e-9);
   EXPECT_NEAR(pin.at("step_seconds_more").get<double>(), without - with, 1e-9);
 }
 

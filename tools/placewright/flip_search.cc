@@ -67,44 +67,50 @@ std::optional<FlipSearch::Found> FlipSearch::smallest(const Figure& figure, doub
     if (is_new) at->second = resolve(placed_.planned, figure.at(three_digits(index)));
     return is_on(at->second, op_, devices);
   };
+  const std::optional<int> guess = by_problem(figure, first, last, devices);
   std::optional<int> index;
-  if (figure.problem_at) {
-    index = by_problem(figure, first, last, devices, flips);
-    if (!index && !flips(last)) return {};
-  }
-  if (!index) index = outwards(now, first, last, flips);
+  const int most_plans = static_cast<int>(std::log(most_times) / std::log(step)) + 12;
+  if (most_plans * static_cast<int64_t>(placed_.planned.main().ops.size()) <= most_planned_ops)
+    index = outwards(now, first, last, guess, flips);
+  else if (guess)
+    index = near(*guess, first - 1, last, flips);
+  else
+    gave_up_ = true;
   if (!index) return {};
   return Found{three_digits(*index), std::move(*plans.at(*index))};
 }
 
-// A minimum cut as a function of the number says where to look; plans at it and just below it confirm it.
-std::optional<int> FlipSearch::by_problem(const Figure& figure, int first, int last, const Alike& devices,
-                                          const std::function<bool(int)>& flips) const {
+// By prices as they are now, which follow from what shares a launch: a good guess, until plans confirm it.
+std::optional<int> FlipSearch::by_problem(const Figure& figure, int first, int last, const Alike& devices) const {
+  if (!figure.problem_at) return {};
   const int group = solved()->group_of[op_];
   std::optional<int64_t> found = find_first(figure.problem_at, first, last, [&](const Labels& labels) {
     return std::find(devices.begin(), devices.end(), solved()->devices[labels[group]]) != devices.end();
   });
-  if (!found) return {};
-  constexpr int near = 4;  // sums of rounded figures may be a step beside what is planned
-  int index = static_cast<int>(*found);
-  for (int i = 0; i < near && index < last && !flips(index); ++i) ++index;
-  for (int i = 0; i < near && index > first && flips(index - 1); ++i) --index;
-  if (flips(index) && (index == first || !flips(index - 1))) return index;
+  return found ? std::optional<int>(static_cast<int>(*found)) : std::nullopt;
+}
+
+// The number of a guess, or a few beside it, that flips while the one before does not.
+std::optional<int> FlipSearch::near(int guess, int without, int with, const std::function<bool(int)>& flips) {
+  constexpr int beside = 4;
+  int index = guess;
+  for (int i = 0; i < beside && index < with && !flips(index); ++i) ++index;
+  for (int i = 0; i < beside && index - 1 > without && flips(index - 1); ++i) --index;
+  if (flips(index) && (index - 1 == without || !flips(index - 1))) return index;
   return {};
 }
 
 // Between the last number without and the first with.
-std::optional<int> FlipSearch::outwards(double now, int first, int last, const std::function<bool(int)>& flips) {
-  const int plans = static_cast<int>(std::log(most_times) / std::log(step)) + 12;
-  gave_up_ = plans * static_cast<int64_t>(placed_.planned.main().ops.size()) > most_planned_ops;
-  if (gave_up_) return {};
-  has_searched_ = true;
+std::optional<int> FlipSearch::outwards(double now, int first, int last, std::optional<int> guess,
+                                        const std::function<bool(int)>& flips) {
   int without = first - 1, with = first;
   for (double number = now * step; !flips(with); number *= step) {
     if (with == last) return {};
     without = with;
     with = std::min(last, std::max(with + 1, index_above(number)));
   }
+  if (guess && without < *guess && *guess <= with)
+    if (std::optional<int> index = near(*guess, without, with, flips)) return index;
   while (without + 1 < with) {
     const int middle = without + (with - without) / 2;
     (flips(middle) ? with : without) = middle;
@@ -113,11 +119,11 @@ std::optional<int> FlipSearch::outwards(double now, int first, int last, const s
 }
 
 std::string FlipSearch::how() const {
-  std::string text = fmt::format("Each answer is a plan made again ({}). Numbers are the smallest of three digits.",
-                                 plural(static_cast<size_t>(solved_again_), "plan"));
-  if (has_searched_)
-    text +=
-        " Some were searched in steps of a half, then halved: an op that flips and flips back inside one is missed.";
+  std::string text = fmt::format(
+      "Each answer is a plan made again ({}). A number has three digits: with it the op flips, with the one below it "
+      "not; "
+      "it was looked for outwards in steps of a half, in which an op that flips and flips back is missed.",
+      plural(static_cast<size_t>(solved_again_), "plan"));
   if (solved() && solved()->makespan > 0)
     text += " Devices work at once here: plans are the best that simulation found, which nothing proves best.";
   else if (solved() && solved()->is_limited)

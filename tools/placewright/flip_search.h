@@ -25,10 +25,10 @@ class FlipSearch {
   static constexpr double most_times = 1000;  // as fast, or as large: beyond that nobody asks
 
   // A figure of the machine: the machine at a number, and, where sums decide, the problem at the number of that index
-  // among those of three digits.
+  // among those of three digits, by the prices of the plan as it is.
   struct Figure {
     std::function<MachineFigures(double)> at;
-    ParametricProblem problem_at;  // empty: only plans say
+    ParametricProblem problem_at;  // says where to look first; empty: nothing does
   };
   // The smallest number of three digits that flips the op, and the plan at it.
   struct Found {
@@ -54,15 +54,16 @@ class FlipSearch {
   std::string how() const;                   // what was done, and what it leaves open: for people
 
  private:
-  std::optional<int> by_problem(const Figure& figure, int first, int last, const Alike& devices,
-                                const std::function<bool(int)>& flips) const;
-  std::optional<int> outwards(double now, int first, int last, const std::function<bool(int)>& flips);
+  std::optional<int> by_problem(const Figure& figure, int first, int last, const Alike& devices) const;
+  static std::optional<int> near(int guess, int without, int with, const std::function<bool(int)>& flips);
+  static std::optional<int> outwards(double now, int first, int last, std::optional<int> guess,
+                                     const std::function<bool(int)>& flips);
 
   const GraphPlacement& placed_;
   int32_t op_;
   PlacementPlan now_;  // as resolve makes it: what is compared has one origin
   int solved_again_ = 0;
-  bool has_searched_ = false, gave_up_ = false;
+  bool gave_up_ = false;
 };
 
 }  // namespace placewright::tools

@@ -141,14 +141,14 @@ class Text {
   }
 
   std::string how() const {
-    std::string text =
-        fmt::format("Steps by {}, before fusion, their results read. {} ",
-                    answer_.objective.find("by simulation") != std::string::npos ? std::string("simulation")
-                                                                                 : "sums of op times and transfers",
-                    answer_.is_exhaustive ? "Every number in the range was planned."
-                                          : "Borders were found by halving: a placement that is best only between two "
-                                            "numbers that were planned is missed.");
-    return text + fmt::format("{}.", plural(static_cast<size_t>(answer_.plans), "plan"));
+    const bool is_simulated = answer_.objective.find("by simulation") != std::string::npos;
+    return fmt::format("A step: {}, its results read. {} {}.",
+                       is_simulated ? "time until the last device is done, by simulation" : answer_.objective,
+                       answer_.is_exhaustive
+                           ? "Every number in the range was planned."
+                           : "Borders were found by doubling and halving: a placement that is best only between two "
+                             "numbers that were planned is missed.",
+                       plural(static_cast<size_t>(answer_.plans), "plan"));
   }
 
   const WhatIf& answer_;

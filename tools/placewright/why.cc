@@ -66,6 +66,12 @@ class Text {
       line(fmt::format("its whole island there: a step takes {} {}", duration_text(std::abs(*row.island_seconds)),
                        *row.island_seconds < 0 ? "less, if it fits" : "longer"),
            2);
+    if (row.pinned_seconds)
+      line(*row.pinned_seconds == 0
+               ? "pinned there: a step takes as long"
+               : fmt::format("pinned there: a step takes {} {}, planned anew",
+                             duration_text(std::abs(*row.pinned_seconds)), *row.pinned_seconds < 0 ? "less" : "longer"),
+           2);
     line("smallest change that puts it there:", 2);
     std::vector<std::pair<std::string, std::string>> answers;  // kinds, and what is true of them
     for (const FlipChange& change : row.changes) {
@@ -120,6 +126,7 @@ std::string why_json(const WhyReport& report) {
                {"site", to_json(row.rejected.site)},
                {"flip_seconds", row.rejected.seconds},
                {"island_seconds", row.island_seconds ? Json(*row.island_seconds) : Json()},
+               {"pinned_seconds", row.pinned_seconds ? Json(*row.pinned_seconds) : Json()},
                {"changes", Json::array()}};
     for (const DeviceId& device : row.devices) entry["devices"].push_back(device.to_string());
     for (const FlipChange& change : row.changes)

@@ -75,7 +75,12 @@ class Explainer {
   // --- the answers
 
   ElsewhereReport elsewhere(const Alike& devices, const std::vector<int32_t>& island) {
-    ElsewhereReport report{devices, rejection(devices.front()), {}, {}};
+    ElsewhereReport report{devices, rejection(devices.front()), {}, {}, {}};
+    Graph pinned = graph_;
+    pinned.main().ops[op_].pin = Pin{devices.front(), search_.now().ops[op_].site};
+    if (std::optional<PlacementPlan> plan = search_.resolve(pinned, {placed_.machine, {}});
+        FlipSearch::is_on(plan, op_, devices))
+      report.pinned_seconds = step_seconds(*plan) - step_seconds(search_.now());
     if (!island.empty()) report.island_seconds = island_seconds(devices.front());
     report.changes = {cast(devices), link(devices), speed(devices), memory(devices), pin(devices)};
     return report;
@@ -217,7 +222,7 @@ class Explainer {
     auto change = [&](int64_t nanoseconds, const char* what) {
       return fmt::format("{} {} to {}", text(nanoseconds), nanoseconds < 0 ? "less" : "more", what);
     };
-    if (growth == 0) return fmt::format("a step would take no less with it on {}", device.to_string());
+    if (growth <= 0) return fmt::format("no plan has it on {}, where a step would take no less", device.to_string());
     std::vector<std::string> parts;
     if (running != 0) parts.push_back(change(running, "run"));
     if (growth != running) parts.push_back(change(growth - running, "copy"));

@@ -27,6 +27,7 @@ struct ElsewhereReport {
   std::vector<DeviceId> devices;  // alike: one answer is all their answer
   RejectedDevice rejected;        // the first one's
   std::optional<double> island_seconds;
+  std::optional<double> pinned_seconds;  // that a step takes more if the program pins the op there; nothing: it cannot
   std::vector<FlipChange> changes;
 };
 
