@@ -16,13 +16,13 @@ FitRow judge(const FitModel& model, const std::string& name) {
   const FitProbe probe(model, row.machine);
   const FitVersion as_it_is{model.batch().asked};
   row.plan = probe.plan(as_it_is);
-  if (row.plan.fits() && !row.plan.is_limited) {
+  if (row.plan.fits() && row.plan.is_at_ease()) {
     row.freely = row.plan;
     return row;
   }
   row.freely = probe.plan_freely(as_it_is);
   if (row.plan.fits()) {
-    row.verdict = FitVerdict::displaced;
+    row.verdict = FitVerdict::squeezed;
   } else {
     row.verdict = row.freely.is_made() ? FitVerdict::too_large : FitVerdict::refused;
     row.cause = row.plan.fault;

@@ -24,14 +24,17 @@ struct FitPlan {
   StepForecast step;
   bool is_limited = false;  // with more memory another placement would take less time
   int64_t bytes_per_step = 0;
+  std::vector<ReliefStep> relief;  // what leaves a memory that is too small, and comes back
+  std::vector<DeviceId> homes;     // of each op of the planned graph
 
   bool is_made() const { return fault.empty(); }
-  bool fits() const;  // the peak of each device is within what it has
+  bool is_at_ease() const { return !is_limited && relief.empty(); }  // as with memory without end
+  bool fits() const;                                                 // what each device needs is within what it has
 };
 
 enum class FitVerdict : uint8_t {
   fits,       // as it would be placed with any amount of memory
-  displaced,  // because memory made ops or parameters leave the device where they would be cheapest
+  squeezed,   // because values are recomputed or wait elsewhere, or ops and parameters are not where they are cheapest
   too_large,  // nothing that was tried fits
   refused,    // no plan even with memory without end: an op that nothing runs, a pin to a device that is not there
 };
@@ -39,7 +42,7 @@ std::string_view name(FitVerdict verdict);
 
 // Something that the user could do.
 struct FitChange {
-  std::string kind;   // "batch", "precision", "precision and batch", "displaced"
+  std::string kind;   // "batch", "precision", "precision and batch"; "recompute", "offload", "displace"
   std::string value;  // "24", "f32", "f32, 24"
   std::string text;   // what it is, for people
   FitPlan plan;

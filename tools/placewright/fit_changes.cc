@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "fit.h"
+#include "placewright/base/join.h"
 
 namespace placewright::tools {
 namespace {
@@ -14,13 +15,7 @@ class ChangeFinder {
   ChangeFinder(const FitProbe& probe, FitRow& row) : probe_(probe), batch_(probe.model().batch()), row_(row) {}
 
   void run() {
-    if (row_.verdict == FitVerdict::displaced)
-      add({"displaced", "",
-           fmt::format("nothing is changed: ops and parameters stay where memory lets them, and {} are copied in each "
-                       "step, not {}",
-                       bytes_text(row_.plan.bytes_per_step), bytes_text(row_.freely.bytes_per_step)),
-           row_.plan, 0, 0},
-          1);
+    if (row_.verdict == FitVerdict::squeezed) keep_squeezed();
     try_batch({});
     try_precision();
     std::stable_sort(row_.changes.begin(), row_.changes.end(),
@@ -28,17 +23,15 @@ class ChangeFinder {
   }
 
  private:
-  // What a step must be: where it can only be displaced, not to be; else to fit anyhow.
+  // What a step must be: where it fits squeezed, at ease; else to fit anyhow.
   bool is_good(const FitPlan& plan) const {
-    return plan.fits() && (row_.verdict == FitVerdict::too_large || !plan.is_limited);
+    return plan.fits() && (row_.verdict == FitVerdict::too_large || plan.is_at_ease());
   }
 
-  // Where memory without end would not be used up, none is missing: the plan is the same and sooner made.
+  // What needs too much with memory without end is not at ease, and that is sooner known.
   std::optional<FitPlan> good_plan(const FitVersion& version) const {
-    FitPlan plan = probe_.plan_freely(version);
-    if (plan.fits()) return plan;
-    if (row_.verdict == FitVerdict::displaced || !plan.is_made()) return {};
-    plan = probe_.plan(version);
+    if (row_.verdict == FitVerdict::squeezed && !probe_.plan_freely(version).fits()) return {};
+    FitPlan plan = probe_.plan(version);
     return is_good(plan) ? std::optional(std::move(plan)) : std::nullopt;
   }
 
@@ -48,6 +41,37 @@ class ChangeFinder {
     const double freely = row_.freely.step.seconds;
     change.loss = freely > 0 ? change.seconds / freely - 1 : 0;
     row_.changes.push_back(std::move(change));
+  }
+
+  // What `place` does by itself.
+  void keep_squeezed() {
+    std::vector<std::string> kinds, parts;
+    auto note = [&](ReliefKind relief, const char* kind) {
+      size_t count = 0;
+      int64_t bytes = 0;
+      for (const ReliefStep& step : row_.plan.relief)
+        if (step.kind == relief) {
+          ++count;
+          bytes += step.bytes;
+        }
+      if (count == 0) return;
+      kinds.emplace_back(kind);
+      parts.push_back(fmt::format("{} {}, which frees {}", plural(count, "value"), name(relief), bytes_text(bytes)));
+    };
+    note(ReliefKind::recomputed, "recompute");
+    note(ReliefKind::copied_again, "copy again");
+    note(ReliefKind::offloaded, "offload");
+    size_t moved = 0;
+    for (size_t op = 0; op < row_.plan.homes.size() && op < row_.freely.homes.size(); ++op)
+      moved += row_.plan.homes[op] != row_.freely.homes[op];
+    if (moved > 0 || kinds.empty()) {
+      kinds.emplace_back("displace");
+      parts.push_back(fmt::format(
+          "{} and parameters not where they are cheapest, so that {} are copied in each step, "
+          "not {}",
+          plural(moved, "op"), bytes_text(row_.plan.bytes_per_step), bytes_text(row_.freely.bytes_per_step)));
+    }
+    add({join(kinds, " and "), "", "what is done if nothing is changed: " + join(parts, "; "), row_.plan, 0, 0}, 1);
   }
 
   void try_batch(std::optional<DType> precision) {

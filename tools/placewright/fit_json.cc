@@ -25,11 +25,20 @@ Json plan_json(const FitPlan& plan) {
   for (const DeviceMemory& device : plan.memory) {
     Json memory{{"device", device.device.to_string()},
                 {"capacity_bytes", device.capacity_bytes},
+                {"needed_bytes", device.needed_bytes},
                 {"peak_bytes", device.peak_bytes},
                 {"holders", Json::array()}};
     for (const MemoryHolder& holder : device.holders) memory["holders"].push_back(holder_json(holder));
     row["memory"].push_back(std::move(memory));
   }
+  row["relief"] = Json::array();
+  for (const ReliefStep& step : plan.relief)
+    row["relief"].push_back({{"how", name(step.kind)},
+                             {"what", step.what},
+                             {"device", step.device.to_string()},
+                             {"bytes", step.bytes},
+                             {"seconds", step.seconds},
+                             {"site", step.site.file.empty() ? Json() : Json(step.site.to_string())}});
   for (const StepShare& share : plan.step.shares)
     row["bounds"].push_back({{"limit", name(share.limit)},
                              {"device", share.limit == StepLimit::call ? Json() : Json(share.device.to_string())},
@@ -42,7 +51,7 @@ Json plan_json(const FitPlan& plan) {
 Json row_json(const FitRow& found) {
   Json row{{"machine", found.name},
            {"verdict", name(found.verdict)},
-           {"fits", found.verdict == FitVerdict::fits || found.verdict == FitVerdict::displaced},
+           {"fits", found.verdict == FitVerdict::fits || found.verdict == FitVerdict::squeezed},
            {"cause", found.cause}};
   row["plan"] = found.plan.is_made() ? plan_json(found.plan) : Json();
   row["unlimited_step_seconds"] = found.freely.is_made() ? Json(found.freely.step.seconds) : Json();

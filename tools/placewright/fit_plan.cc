@@ -15,8 +15,8 @@ std::string_view name(FitVerdict verdict) {
   switch (verdict) {
     case FitVerdict::fits:
       return "fits";
-    case FitVerdict::displaced:
-      return "fits displaced";
+    case FitVerdict::squeezed:
+      return "fits squeezed";
     case FitVerdict::too_large:
       return "does not fit";
     case FitVerdict::refused:
@@ -34,6 +34,8 @@ FitPlan FitProbe::plan(const FitVersion& version, const Machine& machine) const 
     plan.step = forecast_step(placed);
     plan.is_limited = placed.plan.solved && placed.plan.solved->is_limited;
     plan.bytes_per_step = placed.plan.bytes_per_step;
+    plan.relief = placed.plan.relief;
+    for (const OpPlacement& op : placed.plan.ops) plan.homes.push_back(op.where.devices.front());
     try {
       plan.memory = find_memory(placed);
     } catch (const Error& error) {  // values on several devices at once

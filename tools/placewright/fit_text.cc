@@ -90,8 +90,8 @@ class TextReport {
     switch (row.verdict) {
       case FitVerdict::fits:
         return "fits";
-      case FitVerdict::displaced:
-        return fmt::format("fits, but not all where it is cheapest: with more memory a step would take {}",
+      case FitVerdict::squeezed:
+        return fmt::format("fits, squeezed: with more memory a step would take {}",
                            duration_text(row.freely.step.seconds));
       case FitVerdict::too_large:
         return "does not fit; with memory without end it would be so:";
@@ -105,11 +105,11 @@ class TextReport {
     size_t widest = 0;
     for (const DeviceMemory& device : row.plan.memory) widest = std::max(widest, device.device.to_string().size());
     for (const DeviceMemory& device : row.plan.memory) {
-      const bool is_over = device.capacity_bytes > 0 && device.peak_bytes > device.capacity_bytes;
+      const bool is_over = device.capacity_bytes > 0 && device.needed_bytes > device.capacity_bytes;
       text_ +=
-          line(fmt::format("{:{}}  peak {} of {}{}", device.device.to_string(), widest, bytes_text(device.peak_bytes),
-                           bytes_text(device.capacity_bytes),
-                           is_over ? ": " + bytes_text(device.peak_bytes - device.capacity_bytes) + " too much" : ""),
+          line(fmt::format("{:{}}  needs {} of {}{}", device.device.to_string(), widest,
+                           bytes_text(device.needed_bytes), bytes_text(device.capacity_bytes),
+                           is_over ? ": " + bytes_text(device.needed_bytes - device.capacity_bytes) + " too much" : ""),
                2);
       if (row.verdict == FitVerdict::fits) continue;
       if (!is_over && row.verdict == FitVerdict::too_large) continue;
