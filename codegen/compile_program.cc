@@ -25,7 +25,7 @@ class ProgramMaker {
       : graph_(graph),
         function_(graph.main()),
         options_(options),
-        kernels_(graph, function_, options.target),
+        kernels_(graph, function_, options),
         plan_(plan()),
         buffers_(function_, plan_, compiled_) {}
 
@@ -37,7 +37,7 @@ class ProgramMaker {
     write_step();
     if (program().blocks[1].instructions.empty()) program().blocks.pop_back();
     program().load = program().blocks.size() > 1 ? 1 : -1;
-    kernels_.emit(compiled_, options_.emit, options_.threads);
+    kernels_.emit(compiled_);
     verify_program(program());
     return std::move(compiled_);
   }

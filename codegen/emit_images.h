@@ -4,15 +4,11 @@
 #include <span>
 #include <vector>
 
+#include "placewright/codegen/code_target.h"
 #include "placewright/codegen/cpu_target.h"
 #include "placewright/codegen/emitter.h"
 
 namespace placewright {
-
-struct EmittedKernels {
-  std::vector<KernelImage> images;  // one or a few: each is compiled by one thread
-  std::vector<int> image_of;        // of each kernel
-};
 
 // Chooses and applies the schedule of each kernel; entries and symbols are named after the kernels.
 EmittedKernels emit_images(std::vector<StructuredKernel> kernels, const CpuTarget& target, const EmitOptions& options,

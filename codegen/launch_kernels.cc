@@ -5,10 +5,8 @@
 
 #include <fmt/core.h>
 
-#include "emit_images.h"
 #include "placed_ops.h"
 #include "placewright/codegen/lower.h"
-#include "placewright/codegen/strategy.h"
 #include "placewright/ir/plan_memory.h"
 
 namespace placewright {
@@ -18,34 +16,48 @@ std::string entry_name(size_t number) { return fmt::format("k{}", number); }
 
 }  // namespace
 
-LaunchKernels::LaunchKernels(const Graph& graph, const Function& function, const CpuTarget& target)
-    : graph_(graph), function_(function), target_(target), lowered_(function.ops.size()) {
+LaunchKernels::LaunchKernels(const Graph& graph, const Function& function, const CompileProgramOptions& options)
+    : graph_(graph),
+      function_(function),
+      options_(options),
+      host_target_(make_cpu_code_target(options.target, options.emit)),
+      lowered_(function.ops.size()) {
   for (size_t i = 0; i < function.ops.size(); ++i) {
     const Op& op = function.ops[i];
     if (!is_input(op) && !is_copy(op) && !is_collective(op)) lowered_[i] = lower(op);
   }
 }
 
+// Devices of one kind may share a target: then they share kernels.
+const CodeTarget& LaunchKernels::target_of(const Op& op) const {
+  const Where& where = op.results.at(0).tensor().where;
+  if (where.devices.empty()) return *host_target_;
+  auto found = options_.targets.find(where.devices[0]);
+  return found == options_.targets.end() ? *host_target_ : *found->second;
+}
+
 LaunchKernels::Lowered LaunchKernels::lower(const Op& op) {
-  StructuredKernel kernel = lower_launch(graph_, function_, op, [this](StructuredKernel& own) { split(own); });
+  const CodeTarget& target = target_of(op);
+  StructuredKernel kernel = lower_launch(graph_, function_, op, [&](StructuredKernel& own) { split(own, target); });
   KernelCost cost = count_cost(kernel);
   kernel.name.clear();
   for (Stage& stage : kernel.stages) stage.name.clear();  // equal kernels are emitted once
-  size_t number = static_cast<size_t>(std::find(kernels_.begin(), kernels_.end(), kernel) - kernels_.begin());
-  if (number == kernels_.size()) kernels_.push_back(kernel);
+  Kernel made{kernel, &target};
+  size_t number = static_cast<size_t>(std::find(kernels_.begin(), kernels_.end(), made) - kernels_.begin());
+  if (number == kernels_.size()) kernels_.push_back(std::move(made));
   return {std::move(kernel), cost, number};
 }
 
 // Layers repeat: each kernel's splits are decided once.
-void LaunchKernels::split(StructuredKernel& own) {
-  auto known = std::find_if(splits_.begin(), splits_.end(), [&](const auto& one) { return one.first == own; });
+void LaunchKernels::split(StructuredKernel& own, const CodeTarget& target) {
+  Kernel wanted{own, &target};
+  auto known = std::find_if(splits_.begin(), splits_.end(), [&](const auto& one) { return one.first == wanted; });
   if (known != splits_.end()) {
     own = known->second;
     return;
   }
-  splits_.emplace_back(own, own);
-  split_reductions(splits_.back().second, target_);
-  own = splits_.back().second;
+  target.split_reductions(own);
+  splits_.emplace_back(std::move(wanted), own);
 }
 
 bool LaunchKernels::in_place(const Op& op, int operand, int result) const {
@@ -63,17 +75,26 @@ void LaunchKernels::fill(Launch& launch, int32_t op) {
   launch.bytes = lowered.cost.bytes;
 }
 
-void LaunchKernels::emit(CompiledProgram& compiled, const EmitOptions& options, int threads) const {
-  std::vector<StructuredKernel> kernels;
-  for (size_t number : used_) {
-    kernels.push_back(kernels_[number]);
-    kernels.back().name = entry_name(number);
-  }
-  EmittedKernels emitted = emit_images(std::move(kernels), target_, options, threads);
-  compiled.images = std::move(emitted.images);
+void LaunchKernels::emit(CompiledProgram& compiled) const {
+  std::vector<const CodeTarget*> targets;  // in the order of their first kernels
+  for (size_t number : used_)
+    if (std::find(targets.begin(), targets.end(), kernels_[number].target) == targets.end())
+      targets.push_back(kernels_[number].target);
   std::map<std::string, int> image_of;
-  size_t at = 0;
-  for (size_t number : used_) image_of[entry_name(number)] = emitted.image_of[at++];
+  for (const CodeTarget* target : targets) {
+    std::vector<StructuredKernel> kernels;
+    std::vector<std::string> names;
+    for (size_t number : used_) {
+      if (kernels_[number].target != target) continue;
+      names.push_back(entry_name(number));
+      kernels.push_back(kernels_[number].structured);
+      kernels.back().name = names.back();
+    }
+    EmittedKernels emitted = target->emit(std::move(kernels), options_.threads, options_.store);
+    auto first = static_cast<int>(compiled.images.size());
+    for (KernelImage& image : emitted.images) compiled.images.push_back(std::move(image));
+    for (size_t i = 0; i < names.size(); ++i) image_of[names[i]] = first + emitted.image_of[i];
+  }
   for (Block& block : compiled.program.blocks)
     for (Instruction& instruction : block.instructions)
       if (Launch* launch = std::get_if<Launch>(&instruction)) launch->image = image_of.at(launch->entry);

@@ -20,7 +20,6 @@ constexpr std::string_view compiler_version = "placewright 0.1.0 program 3";
 
 // All that passes and code generation depend on.
 std::string cache_key(const Graph& captured, const PassContext& context, const CompileProgramOptions& options) {
-  const CpuTarget& target = options.target;
   const PassOptions& wanted = context.options;
   std::vector<std::string> symbols;
   for (const auto& [symbol, size] : wanted.symbols) symbols.push_back(fmt::format("{}={}", symbol, size));
@@ -29,10 +28,11 @@ std::string cache_key(const Graph& captured, const PassContext& context, const C
     settled.layout = layout;
     symbols.push_back(fmt::format("{} {}", state, Type(settled).to_string()));
   }
-  return fmt::format("{}\n{}\n{} {} {} {} {} {} {}\n{} check_bounds={} strict={} max_bytes={} fold={} [{}]\n{}\n{}\n{}",
-                     compiler_version, code_generator_stamp(), target.triple, target.features, target.vector_bits,
-                     target.vector_registers, target.l1_bytes, target.l2_bytes, target.l3_bytes,
-                     options.host.to_string(), options.emit.check_bounds, wanted.strict, wanted.max_bytes_per_step,
+  std::vector<std::string> targets;
+  for (const auto& [device, target] : options.targets)
+    targets.push_back(fmt::format("{} {}", device.to_string(), target->key()));
+  return fmt::format("{}\n{}\n{} strict={} max_bytes={} fold={} [{}]\n{}\n{}\n{}", compiler_version,
+                     join(targets, "\n"), options.host.to_string(), wanted.strict, wanted.max_bytes_per_step,
                      wanted.fold_limit_bytes, join(symbols, ","),
                      print_machine(*context.machine) + (context.profile ? print_profile(*context.profile) : ""),
                      print_graph(captured), context.plan ? print_plan_file(*context.plan, false) : "");
@@ -59,10 +59,7 @@ Placed place_captured(const Graph& captured, const PassContext& context, Planned
 }
 
 FoundProgram find_or_compile(const Graph& captured, const PassContext& context, Session& session) {
-  CompileProgramOptions options;
-  options.target = host_cpu_target();
-  options.emit.check_bounds = session.options().check_bounds;
-  options.threads = session.machine().devices.front().threads;
+  CompileProgramOptions options = session.compile_options();
   const ByteCache* cache = session.cache();
   const std::string key = cache ? cache_key(captured, context, options) : "";
   if (cache)

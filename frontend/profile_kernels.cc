@@ -152,10 +152,7 @@ void profile_kernels(Profile& profile, const Graph& graph, const std::map<std::s
   PassContext context = session->pass_context();
   context.options.symbols = symbols;
   const Graph placed = capture::place_captured(graph, context).graph;
-  CompileProgramOptions options;
-  options.target = host_cpu_target();
-  options.host = session->devices().host()->id();
-  options.threads = session->devices().host()->spec().threads;
+  CompileProgramOptions options = session->compile_options();
   CompiledProgram compiled = compile_program(placed, options);
   std::vector<const Op*> ops =
       ops_of_records(placed, compiled.program.blocks[static_cast<size_t>(compiled.program.step)]);

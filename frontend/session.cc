@@ -11,8 +11,8 @@
 #include "load_graph.h"
 #include "placewright/base/join.h"
 #include "placewright/calibrate.h"
+#include "placewright/codegen/compile_program.h"
 #include "placewright/codegen/cpu_target.h"
-#include "placewright/codegen/cpu_target_model.h"
 #include "placewright/ir/machine.h"
 #include "placewright/passes/pass.h"
 #include "placewright/runtime/byte_cache.h"
@@ -42,6 +42,7 @@ struct Session::Opened {
   Machine machine;
   std::optional<Profile> profile;
   std::shared_ptr<StateStore> states;
+  std::map<DeviceId, std::shared_ptr<const CodeTarget>> targets;
   std::map<DeviceId, std::unique_ptr<TargetModel>> models;
   std::unique_ptr<ByteCache> cache;
 };
@@ -145,8 +146,15 @@ Session::Opened& Session::opened() {
     made->profile = try_load_calibration(made->machine, options_.cache_directory);
   const Profile* profile = made->profile ? &*made->profile : nullptr;
   auto facts = std::make_shared<OpFactsTable>();
-  for (const DeviceSpec& spec : made->machine.devices)
-    made->models[spec.id] = make_cpu_target_model(host_cpu_target(), spec, profile, facts);
+  EmitOptions emit;
+  emit.check_bounds = options_.check_bounds;
+  std::map<std::string, std::shared_ptr<const CodeTarget>> targets;  // devices of one kind share kernels
+  for (const DeviceSpec& spec : made->machine.devices) {
+    std::shared_ptr<const CodeTarget>& target = targets[spec.target];
+    if (!target) target = make_code_target(spec.target, host_cpu_target(), emit);
+    made->targets[spec.id] = target;
+    made->models[spec.id] = target->model(spec, profile, facts);
+  }
   std::string complaint;
   if (options_.use_cache) try {
       made->cache = std::make_unique<ByteCache>(
@@ -158,6 +166,21 @@ Session::Opened& Session::opened() {
   lock.unlock();  // whoever gets notices may ask the session for something
   if (!complaint.empty()) notice(complaint);
   return *opened_;
+}
+
+CompileProgramOptions Session::compile_options() {
+  Opened& all = opened();
+  CompileProgramOptions options;
+  options.target = host_cpu_target();
+  options.targets = all.targets;
+  options.host = all.devices.host()->id();
+  options.emit.check_bounds = options_.check_bounds;
+  options.threads = all.machine.devices.front().threads;
+  if (const ByteCache* cache = all.cache.get()) {
+    options.store.load = [cache](const std::string& key) { return cache->load(key); };
+    options.store.store = [cache](const std::string& key, std::span<const uint8_t> bytes) { cache->store(key, bytes); };
+  }
+  return options;
 }
 
 const DeviceSet& Session::devices() { return opened().devices; }

@@ -21,6 +21,7 @@ class ByteCache;
 class DeviceSet;
 class StateStore;
 struct Machine;
+struct CompileProgramOptions;
 struct PassContext;
 namespace capture {
 class LoadedGraph;
@@ -40,6 +41,7 @@ class Session {
   const std::shared_ptr<StateStore>& states();
   const Machine& machine();
   PassContext pass_context();
+  CompileProgramOptions compile_options();  // for this session's devices
   const ByteCache* cache();  // null: none is wanted, or its folder cannot be used
 
   // Runs what the tensors are computed from; equal graphs are compiled once.

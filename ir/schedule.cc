@@ -212,21 +212,9 @@ class Verifier {
         if (!a_writes && !b_writes) continue;
         for (const Access* x : touched(a, a_writes))
           for (const Access* y : touched(b, b_writes))
-            if (root(x->buffer) == root(y->buffer) && !same_index(a, *x, b, *y, dim)) return false;
+            if (root(x->buffer) == root(y->buffer) && !meet_at_one_index(kernel_, a, *x, b, *y, dim)) return false;
       }
     return true;
-  }
-
-  bool same_index(const Stage& a, const Access& x, const Stage& b, const Access& y, int dim) const {
-    if (x.guarded || y.guarded || !x.indirect.empty() || !y.indirect.empty()) return false;
-    const Sizes &first = kernel_.buffers[x.buffer].sizes, &second = kernel_.buffers[y.buffer].sizes;
-    for (size_t i = 0; i < std::min(first.size(), second.size()); ++i) {
-      if (!std::equal(first.begin() + static_cast<std::ptrdiff_t>(i) + 1, first.end(),
-                      second.begin() + static_cast<std::ptrdiff_t>(i) + 1, second.end()))
-        continue;
-      if (x.index[i] == AffineExpr::dim(dim, a.rank()) && y.index[i] == AffineExpr::dim(dim, b.rank())) return true;
-    }
-    return false;
   }
 
   void check_stage(size_t number, const StageGroup& group, const Stage& first) {
@@ -355,6 +343,19 @@ class Verifier {
 };
 
 }  // namespace
+
+bool meet_at_one_index(const StructuredKernel& kernel, const Stage& a, const Access& x, const Stage& b, const Access& y,
+                       int dim) {
+  if (x.guarded || y.guarded || !x.indirect.empty() || !y.indirect.empty()) return false;
+  const Sizes &first = kernel.buffers[x.buffer].sizes, &second = kernel.buffers[y.buffer].sizes;
+  for (size_t i = 0; i < std::min(first.size(), second.size()); ++i) {
+    if (!std::equal(first.begin() + static_cast<std::ptrdiff_t>(i) + 1, first.end(),
+                    second.begin() + static_cast<std::ptrdiff_t>(i) + 1, second.end()))
+      continue;
+    if (x.index[i] == AffineExpr::dim(dim, a.rank()) && y.index[i] == AffineExpr::dim(dim, b.rank())) return true;
+  }
+  return false;
+}
 
 std::string print_schedule(const Schedule& schedule) {
   std::string text = "schedule {\n";

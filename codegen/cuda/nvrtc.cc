@@ -57,9 +57,11 @@ std::vector<fs::path> library_folders() {
   return folders;
 }
 
+std::vector<std::string> library_names() { return {"libnvrtc.so.13", "libnvrtc.so.12"}; }
+
 // Before folders, the loader: unlike SharedLibrary's own order, as a toolkit on its path is what the user chose.
 std::optional<SharedLibrary> open_library(std::vector<std::string>& reasons) {
-  const std::vector<std::string> names{"libnvrtc.so.13", "libnvrtc.so.12"};
+  const std::vector<std::string> names = library_names();
   if (auto found = SharedLibrary::try_open({names, {}, override_variable, true}, &reasons)) return found;
   if (variable(override_variable)) return std::nullopt;
   return SharedLibrary::try_open({names, library_folders(), "", false}, &reasons);
@@ -177,6 +179,14 @@ std::shared_ptr<const Nvrtc> Nvrtc::try_open(std::vector<std::string>* reasons) 
   std::optional<SharedLibrary> library = open_library(tried);
   if (reasons) *reasons = tried;
   return library ? std::make_shared<LoadedNvrtc>(*library) : nullptr;
+}
+
+std::string Nvrtc::stamp() {
+  const std::vector<std::string> names = library_names();
+  if (std::string found = SharedLibrary::stamp({names, {}, override_variable, false}); !found.empty()) return found;
+  if (std::string found = SharedLibrary::stamp({names, library_folders(), "", false}); !found.empty()) return found;
+  std::shared_ptr<const Nvrtc> nvrtc = try_open();
+  return nvrtc ? nvrtc->path() + " " + nvrtc->version() : "none";
 }
 
 const Nvrtc& Nvrtc::open() {

@@ -2,15 +2,19 @@
 // code, plans memory, and orders the work on streams with the waits that it needs.
 #pragma once
 
-#include "placewright/codegen/cpu_target.h"
-#include "placewright/codegen/emitter.h"
+#include <map>
+#include <memory>
+
+#include "placewright/codegen/code_target.h"
 #include "placewright/ir/graph.h"
 #include "placewright/ir/program.h"
 
 namespace placewright {
 
 struct CompileProgramOptions {
-  CpuTarget target;
+  CpuTarget target;  // of devices that `targets` does not name: they run the host's kernels
+  std::map<DeviceId, std::shared_ptr<const CodeTarget>> targets;
+  CodeStore store;
   DeviceId host{"cpu", 0};  // whose memory is the host's
   EmitOptions emit;
   int threads = 1;  // that compile; what they make does not depend on their number

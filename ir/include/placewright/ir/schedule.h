@@ -66,6 +66,10 @@ struct Schedule {
   friend bool operator==(const Schedule&, const Schedule&) = default;
 };
 
+// Whether two accesses, each of one stage's, touch the same elements only at one index of dimension `dim`.
+bool meet_at_one_index(const StructuredKernel& kernel, const Stage& a, const Access& x, const Stage& b, const Access& y,
+                       int dim);
+
 std::string print_schedule(const Schedule& schedule);
 Schedule parse_schedule(std::string_view text);
 // Error unless the schedule fits the kernel: dimensions exist, steps nest, at most one thread loop a phase ...

@@ -21,6 +21,9 @@ class Nvrtc {
   // The process's: opened at the first call. Error says where it was looked for and what to do.
   static const Nvrtc& open();
 
+  // Changes with the library that would be opened, which stays closed where a folder of ours has it.
+  static std::string stamp();
+
   virtual ~Nvrtc() = default;
   virtual const std::string& path() const = 0;
   virtual std::string version() const = 0;             // "13.0"

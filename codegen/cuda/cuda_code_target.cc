@@ -1,0 +1,82 @@
+// CUDA devices as a target: kernels to images by a pool of NVRTC's compilations, kept in the store by their text.
+#include <algorithm>
+
+#include <fmt/core.h>
+
+#include "parallel.h"
+#include "placewright/base/checked.h"
+#include "placewright/base/hash.h"
+#include "placewright/base/join.h"
+#include "placewright/codegen/code_target.h"
+#include "placewright/codegen/cuda/cuda_code.h"
+#include "placewright/codegen/cuda/nvrtc.h"
+#include "placewright/codegen/machine_target_model.h"
+#include "placewright/codegen/strategy.h"
+#include "prelude.h"
+
+namespace placewright {
+namespace {
+
+// Few enough that all threads have work, and that one changed kernel spares the others; the prelude is read once each.
+constexpr size_t kernels_an_image = 4;
+
+class CudaCodeTarget final : public CodeTarget {
+ public:
+  explicit CudaCodeTarget(std::string target) : target_(std::move(target)) {}
+
+  std::string key() const override {
+    return fmt::format("{} {} [{}] {}", target_, Nvrtc::stamp(), join(nvrtc_options(target_), " "),
+                       hash_text(cuda_prelude()));
+  }
+
+  // Lanes join what each of them reduced, in an order that the domain alone decides: nothing to settle beforehand.
+  void split_reductions(StructuredKernel&) const override {}
+
+  EmittedKernels emit(std::vector<StructuredKernel> kernels, int threads, const CodeStore& store) const override {
+    EmittedKernels emitted;
+    emitted.images.resize(ceil_div(kernels.size(), kernels_an_image));
+    for (size_t i = 0; i < kernels.size(); ++i) emitted.image_of.push_back(static_cast<int>(i / kernels_an_image));
+    parallel_for(threads, emitted.images.size(), [&](size_t image) {
+      size_t begin = image * kernels_an_image, end = std::min(begin + kernels_an_image, kernels.size());
+      std::vector<StructuredKernel> mine;
+      std::vector<Schedule> schedules;
+      for (size_t i = begin; i < end; ++i) {
+        std::string name = kernels[i].name;
+        mine.push_back(collapse_dimensions(std::move(kernels[i])));
+        mine.back().name = name;
+        schedules.push_back(choose_grid_schedule(mine.back()));
+      }
+      emitted.images[image] = compile(emit_cuda_text(mine, schedules), store);
+    });
+    return emitted;
+  }
+
+  std::unique_ptr<TargetModel> model(const DeviceSpec& spec, const Profile* profile,
+                                     std::shared_ptr<OpFactsTable> facts) const override {
+    return make_machine_target_model(spec, profile, std::move(facts));
+  }
+
+ private:
+  // What was compiled once for this target, by this NVRTC, is not compiled again.
+  KernelImage compile(const CudaText& text, const CodeStore& store) const {
+    std::string key = fmt::format("cuda code 1\n{}\n{}", this->key(), text.text);
+    if (store.load)
+      if (std::optional<std::vector<uint8_t>> bytes = store.load(key))
+        return {target_.starts_with("compute_") ? "ptx" : "cubin", target_, kernel_abi_version, std::move(*bytes),
+                text.entries};
+    CudaImage made = compile_cuda_text(text, target_);
+    if (store.store) store.store(key, made.image.bytes);
+    return std::move(made.image);
+  }
+
+  std::string target_;
+};
+
+}  // namespace
+
+std::shared_ptr<const CodeTarget> try_make_cuda_code_target(const std::string& target) {
+  if (!target.starts_with("sm_") && !target.starts_with("compute_")) return nullptr;
+  return std::make_shared<CudaCodeTarget>(target);
+}
+
+}  // namespace placewright
