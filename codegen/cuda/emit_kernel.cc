@@ -113,9 +113,10 @@ class KernelEmitter {
       code_.line(fmt::format("if (iteration >= {}) return;", grid.range));
     if (grid.lanes == 1) return;
     code_.line(fmt::format("const int lane = threadIdx.x % {};", grid.lanes));
-    uint32_t mates = grid.lanes == 32 ? 0xffffffffu : (1u << grid.lanes) - 1;
-    code_.line(
-        fmt::format("const unsigned mates = 0x{:x}u << (threadIdx.x % 32 / {} * {});", mates, grid.lanes, grid.lanes));
+    // All lanes of a warp join at once, each with those of its own iteration; the last warp may be cut short.
+    code_.line(fmt::format("const i64 live = {}ll - ((i64)blockIdx.x * {} + threadIdx.x / 32 * 32);",
+                           grid.range * grid.lanes, grid.group_threads));
+    code_.line("const unsigned mates = live >= 32 ? 0xffffffffu : (1u << live) - 1;");
   }
 
   const StructuredKernel& kernel_;

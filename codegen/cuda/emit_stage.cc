@@ -124,6 +124,10 @@ void StageEmitter::emit(const std::string& iteration) {
   memo_.assign(1, {});
   size_t scopes = 0;
   open_range(iteration);
+  if (is_tiled()) {
+    emit_tiles();
+    return;
+  }
   std::vector<Loop> lanes;
   for (const Loop& loop : nest_) {
     if (loop.binding == Loop::Binding::thread || stage_.reduced[loop.dim]) continue;

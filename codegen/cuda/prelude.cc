@@ -137,7 +137,8 @@ template <class T> PW T from_above(unsigned mask, T value, int offset, int width
   if constexpr (same<T, bool>::value || sizeof(T) == 1) return (T)__shfl_down_sync(mask, (int)value, offset, width);
   else return __shfl_down_sync(mask, value, offset, width);
 }
-PW void raise(u64* status, u64 code) { atomicOr_system(status, code); }
+// One device writes the word, and the host reads it when the launch is complete: the device's scope is enough.
+PW void raise(u64* status, u64 code) { atomicOr(status, code); }
 }  // namespace pw
 )cuda";
 

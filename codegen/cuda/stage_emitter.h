@@ -2,6 +2,7 @@
 // the tile that they leave the nodes of its body, with equal values computed once. Knows no ops.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -77,6 +78,18 @@ class StageEmitter {
   std::vector<std::string> combine(const std::vector<std::string>& left, const std::vector<std::string>& right);
   void join_lanes();
   void assign(const std::vector<std::string>& to, const std::vector<std::string>& values);
+
+  // emit_tiles.cc
+  struct TileSide {
+    int dim = -1;
+    int64_t tile = 1, step = 1;  // of the group, of each lane
+    std::string at, shared;      // where the lane's part begins; the factor's staged elements
+    int factor = -1;             // node of the body
+  };
+  bool is_tiled() const;
+  void emit_tiles();
+  void open_points(const TileSide (&sides)[2], const std::function<void(const std::string&, const std::string&)>& body);
+  void stage_factor(const TileSide& side, const Loop& depth);
 
   // emit_body.cc
   std::string node(BodyKind kind, int number, const Sizes& point);

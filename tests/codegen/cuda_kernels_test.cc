@@ -1,39 +1,32 @@
-// Every op x dtype of the table as CUDA C++: compiled by NVRTC for several architectures, where NVRTC is installed;
-// registered from the table.
+// Every op x dtype of the table as CUDA C++: compiled by NVRTC for several architectures, and run on a CUDA device,
+// which the PTX emulator stands in for, against `evaluate`; registered from the table. Skipped where NVRTC is not
+// installed.
 #include <cstdlib>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "derived_cases.h"
+#include "cuda_cases.h"
 #include "placewright/base/error.h"
-#include "placewright/base/join.h"
-#include "placewright/codegen/cuda/cuda_code.h"
-#include "placewright/codegen/cuda/nvrtc.h"
-#include "placewright/codegen/strategy.h"
+#include "placewright/runtime/device_kinds.h"
 
 namespace placewright::testing {
 namespace {
 
-bool full_counts() { return std::getenv("PLACEWRIGHT_FULL_COUNTS") != nullptr; }
+const std::vector<std::string> architectures{"sm_80", "sm_90", "sm_100"};
 
-// All cases, or a few that are spread over them.
-std::vector<DerivedCase> cases_of(const OpEntry& entry) {
-  std::vector<DerivedCase> all = derived_cases(entry), some;
-  constexpr size_t wanted = 3;
-  if (full_counts() || all.size() <= wanted) return all;
-  for (size_t i = 0; i < wanted; ++i) some.push_back(all[(i + 1) * all.size() / (wanted + 1)]);
-  return some;
-}
-
-CudaText text_of(const std::vector<DerivedCase>& cases) {
-  std::vector<StructuredKernel> kernels;
-  std::vector<Schedule> schedules;
-  for (size_t i = 0; i < cases.size(); ++i) {
-    kernels.push_back(collapse_dimensions(lower_op(cases[i].view())));
-    kernels.back().name = "k" + std::to_string(i);
-    schedules.push_back(choose_grid_schedule(kernels.back()));
+void expect_cubins(const CudaText& text, const std::vector<std::string>& targets) {
+  for (const std::string& target : targets) {
+    CudaImage made = compile_cuda_text(text, target);
+    EXPECT_EQ(made.image.format, "cubin");
+    size_t phases = 0;
+    for (const KernelEntry& entry : made.image.entries) phases += entry.phases.size();
+    EXPECT_EQ(made.resources.size(), phases) << "resources of each phase";
+    for (const CudaResources& each : made.resources) {
+      EXPECT_GT(each.registers, 0) << each.symbol;
+      EXPECT_EQ(each.spill_store_bytes + each.spill_load_bytes, 0) << each.symbol << " spills for " << target;
+    }
   }
-  return emit_cuda_text(kernels, schedules);
 }
 
 class CudaCubins : public ::testing::Test {
@@ -41,22 +34,9 @@ class CudaCubins : public ::testing::Test {
   CudaCubins(const OpEntry& entry, std::vector<std::string> targets) : entry_(entry), targets_(std::move(targets)) {}
 
   void TestBody() override {
-    std::vector<std::string> reasons;
-    if (!Nvrtc::try_open(&reasons)) GTEST_SKIP() << "no NVRTC: " << join(reasons, "; ");
-    std::vector<DerivedCase> cases = cases_of(entry_);
-    if (cases.empty()) return;
-    CudaText text = text_of(cases);
-    for (const std::string& target : targets_) {
-      CudaImage made = compile_cuda_text(text, target);
-      EXPECT_EQ(made.image.format, "cubin");
-      size_t phases = 0;
-      for (const KernelEntry& entry : made.image.entries) phases += entry.phases.size();
-      EXPECT_EQ(made.resources.size(), phases) << "resources of each phase";
-      for (const CudaResources& each : made.resources) {
-        EXPECT_GT(each.registers, 0) << each.symbol;
-        EXPECT_EQ(each.spill_store_bytes + each.spill_load_bytes, 0) << each.symbol << " spills for " << target;
-      }
-    }
+    if (std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
+    std::vector<DerivedCase> cases = cuda_cases(entry_);
+    if (!cases.empty()) expect_cubins(cuda_text(cases), targets_);
   }
 
  private:
@@ -64,17 +44,184 @@ class CudaCubins : public ::testing::Test {
   std::vector<std::string> targets_;
 };
 
+// --- Running
+
+struct Devices {
+  std::shared_ptr<Device> host, cuda;
+  std::string absence;
+};
+
+// GPUs stand for themselves where PLACEWRIGHT_LIBCUDA is set, else the emulator stands for them.
+const Devices& devices() {
+  static const Devices opened = [] {
+    ::setenv("PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR, 0);
+    Devices found;
+    std::vector<DeviceKind> kinds = device_kinds();
+    found.host = kinds.front().open({1, 1, nullptr}).devices.at(0);
+    for (const DeviceKind& kind : kinds) {
+      if (kind.name != "cuda") continue;
+      OpenedDevices cuda = kind.open({1, 1, &found.host->spec()});
+      if (cuda.devices.empty())
+        found.absence = cuda.absent.empty() ? "no CUDA device" : cuda.absent[0].cause;
+      else
+        found.cuda = cuda.devices[0];
+    }
+    return found;
+  }();
+  return opened;
+}
+
+Status run_entry(const LoadedImage& image, int entry, std::vector<HostTensor>& buffers) {
+  const Devices& all = devices();
+  int stream = all.cuda->open_stream();
+  std::vector<DeviceMemory> memory;
+  for (const HostTensor& buffer : buffers) {
+    memory.emplace_back(all.cuda, buffer.bytes(), 64, "a test's buffer");
+    BufferView source{all.host.get(), const_cast<uint8_t*>(reinterpret_cast<const uint8_t*>(buffer.raw())),
+                      buffer.bytes()};
+    if (buffer.bytes() > 0) all.cuda->copy(stream, memory.back().view(), source, buffer.bytes(), "operand");
+  }
+  for (int64_t bytes : image.entries()[static_cast<size_t>(entry)].workspace_bytes)
+    memory.emplace_back(all.cuda, bytes, 64, "a test's workspace");
+  std::vector<void*> addresses;
+  std::vector<int64_t> bytes;
+  for (const DeviceMemory& each : memory) addresses.push_back(each.address()), bytes.push_back(each.bytes());
+  uint64_t status = 0;
+  KernelLaunch launch;
+  launch.image = &image;
+  launch.entry = entry;
+  launch.buffers = addresses.data();
+  launch.buffer_bytes = bytes.data();
+  launch.buffer_count = static_cast<int>(addresses.size());
+  launch.status = &status;
+  launch.name = "a test's kernel";
+  all.cuda->launch(stream, launch);
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    BufferView destination{all.host.get(), buffers[i].raw(), buffers[i].bytes()};
+    if (buffers[i].bytes() > 0) all.cuda->copy(stream, destination, memory[i].view(), buffers[i].bytes(), "result");
+  }
+  all.cuda->finish(all.cuda->record(stream));
+  all.cuda->close_stream(stream);
+  return static_cast<Status>(status);
+}
+
+void expect_results(const std::vector<DerivedCase>& cases) {
+  if (std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
+  if (!devices().cuda) GTEST_SKIP() << devices().absence;
+  if (cases.empty()) return;
+  CudaImage made = compile_cuda_text(cuda_text(cases), devices().cuda->spec().target);
+  std::shared_ptr<const LoadedImage> image = devices().cuda->load(made.image);
+  for (size_t i = 0; i < cases.size(); ++i) {
+    std::vector<HostTensor> operands = make_operands(cases[i]), expected = evaluate_case(cases[i], operands);
+    std::vector<HostTensor> buffers;
+    for (const HostTensor& operand : operands) buffers.push_back(operand.clone());
+    for (const HostTensor& result : expected) buffers.emplace_back(result.dtype(), result.sizes());
+    EXPECT_EQ(run_entry(*image, static_cast<int>(i), buffers), Status::ok) << cases[i].name;
+    for (size_t r = 0; r < expected.size(); ++r)
+      EXPECT_EQ(mismatch(buffers[operands.size() + r], expected[r], tolerance(*cases[i].entry, expected[r].dtype())),
+                "")
+          << cases[i].name << " result " << r;
+  }
+}
+
+class CudaRuns : public ::testing::Test {
+ public:
+  explicit CudaRuns(const OpEntry& entry) : entry_(entry) {}
+  void TestBody() override { expect_results(cuda_cases(entry_)); }
+
+ private:
+  const OpEntry& entry_;
+};
+
 const bool registered = [] {
-  const std::vector<std::string> targets{"sm_80", "sm_90", "sm_100"};
   size_t number = 0;
   for (const OpEntry& entry : op_table()) {
     if (!can_lower(entry)) continue;
-    std::vector<std::string> mine = full_counts() ? targets : std::vector<std::string>{targets[number++ % 3]};
-    ::testing::RegisterTest("CudaCubins", std::string(entry.name).c_str(), nullptr, nullptr, __FILE__, __LINE__,
+    std::string name(entry.name);
+    std::vector<std::string> mine =
+        full_counts() ? architectures : std::vector<std::string>{architectures[number++ % architectures.size()]};
+    ::testing::RegisterTest("CudaCubins", name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
                             [&entry, mine]() -> ::testing::Test* { return new CudaCubins(entry, mine); });
+    ::testing::RegisterTest("CudaRuns", name.c_str(), nullptr, nullptr, __FILE__, __LINE__,
+                            [&entry]() -> ::testing::Test* { return new CudaRuns(entry); });
   }
   return true;
 }();
+
+// --- Strategies
+
+TEST(CudaStrategies, LargeKernelsCompileWithoutSpills) {
+  if (std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
+  expect_cubins(cuda_text(large_cuda_cases()), architectures);
+}
+
+TEST(CudaStrategies, LargeKernelsRun) { expect_results(large_cuda_cases()); }
+
+TEST(CudaStrategies, SchedulesFitAndRoundTrip) {
+  for (const Schedule& schedule : cuda_schedules(large_cuda_cases()))
+    EXPECT_EQ(parse_schedule(print_schedule(schedule)), schedule);
+}
+
+// 16 x 16 lanes of one row and column each, where larger tiles would leave multiprocessors without work; one group a
+// row of 4,100 numbers; four numbers a thread.
+TEST(CudaStrategies, TilesRowsAndVectorsAreChosen) {
+  std::vector<DerivedCase> cases = large_cuda_cases();
+  std::vector<Schedule> schedules = cuda_schedules(cases);
+  EXPECT_EQ(print_schedule(schedules.front()),
+            "schedule {\n"
+            "  stage [d0 by 16 thread, d1 by 16 thread, d0 by 1 lane, d1 by 1 lane, d2 by 16]\n"
+            "  group 1 lanes 256\n"
+            "  phase 1\n"
+            "}\n");
+  EXPECT_EQ(print_schedule(schedules[6]),
+            "schedule {\n"
+            "  stage [d0 by 1 thread, d1 by 4 lane] vector d1 accumulators 4\n"
+            "  group 1 lanes 256\n"
+            "  phase 1\n"
+            "}\n");
+  EXPECT_EQ(print_schedule(schedules.back()),
+            "schedule {\n"
+            "  stage [d0 by 4 thread] vector d0\n"
+            "  group 1\n"
+            "  phase 1\n"
+            "}\n");
+}
+
+TEST(CudaText, IsExact) {
+  CudaText made = cuda_text({large_cuda_cases().back()});
+  ASSERT_EQ(made.entries.size(), 1u);
+  EXPECT_EQ(made.entries[0].phases[0].groups[0], 1);
+  EXPECT_EQ(made.entries[0].phases[0].group_threads[0], 192);
+  size_t begin = made.text.find("extern \"C\"");
+  ASSERT_NE(begin, std::string::npos);
+  EXPECT_EQ(made.text.substr(begin),
+            R"(extern "C" __global__ void __launch_bounds__(192) k0_0(float* b0, float* b1, float* b2, u64* status) {
+  float* const b3 = (float*)b0;
+  float* const b4 = (float*)b1;
+  float* const b5 = (float*)b2;
+  const i64 iteration = (i64)blockIdx.x * 192 + threadIdx.x;
+  {
+    const int i0_0 = ((int)iteration) * 4;
+    const auto w0_1 = pw::load_vec<4>(b3 + (i0_0));
+    const float v0_2 = w0_1.v[0];
+    const auto w0_3 = pw::load_vec<4>(b4 + (i0_0));
+    const float v0_4 = w0_3.v[0];
+    const float v0_5 = pw::add(v0_2, v0_4);
+    const float v0_6 = w0_1.v[1];
+    const float v0_7 = w0_3.v[1];
+    const float v0_8 = pw::add(v0_6, v0_7);
+    const float v0_9 = w0_1.v[2];
+    const float v0_10 = w0_3.v[2];
+    const float v0_11 = pw::add(v0_9, v0_10);
+    const float v0_12 = w0_1.v[3];
+    const float v0_13 = w0_3.v[3];
+    const float v0_14 = pw::add(v0_12, v0_13);
+    const pw::vec<float, 4> w0_15 = {{v0_5, v0_8, v0_11, v0_14}};
+    pw::store_vec(b5 + (i0_0), w0_15);
+  }
+}
+)");
+}
 
 }  // namespace
 }  // namespace placewright::testing

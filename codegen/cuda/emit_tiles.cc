@@ -1,0 +1,127 @@
+// Sums of products whose results lanes share out in tiles: the factors that a tile needs are staged in shared memory, a
+// step of the innermost reduced loop at a time, and each lane keeps its part of the tile in registers.
+#include <algorithm>
+
+#include <fmt/core.h>
+
+#include "placewright/base/checked.h"
+#include "stage_emitter.h"
+
+namespace placewright {
+
+// The schedule's shape says so: lanes over two tiled parallel dimensions, and steps of the innermost reduced one.
+bool StageEmitter::is_tiled() const {
+  if (grid_.lanes == 1 || !stage_.has_reduction() || nest_.empty()) return false;
+  auto lanes = std::count_if(nest_.begin(), nest_.end(), [&](const Loop& loop) {
+    return loop.binding == Loop::Binding::lane && !stage_.reduced[loop.dim];
+  });
+  return lanes == 2 && stage_.reduced[nest_.back().dim] && nest_.back().step > 1;
+}
+
+void StageEmitter::emit_tiles() {
+  std::vector<Loop> lanes;
+  for (const Loop& loop : nest_)
+    if (loop.binding == Loop::Binding::lane) lanes.push_back(loop);
+  const Loop depth = nest_.back();
+  const ScalarNode& product = stage_.body[stage_.reduction.values[0]];
+  DType dtype = stage_.reduction.dtypes[0];
+  const std::vector<Dim> outer = dims_;
+  TileSide sides[2];
+  int64_t below = 1;
+  for (size_t i : {1, 0}) {
+    TileSide& side = sides[i];
+    side = {lanes[i].dim, dims_[lanes[i].dim].tile, lanes[i].step, name("p"), name("a"), product.operands[i]};
+    if (!(dependencies(BodyKind::body, side.factor) >> side.dim & 1)) side.factor = product.operands[1 - i];
+    int64_t count = ceil_div(side.tile, side.step);
+    code_.line(fmt::format("const int {} = lane / {} % {} * {};", side.at, below, count, side.step));
+    below *= count;
+  }
+  PW_CHECK(below == grid_.lanes, "a tile that lanes do not share out once");
+  for (const TileSide& side : sides)
+    code_.line(fmt::format("__shared__ {} {}[{}][{}];", cuda_type(dtype), side.shared, depth.step, side.tile));
+  std::string sums = name("s");
+  code_.line(fmt::format("{} {}[{}][{}];", cuda_type(dtype), sums, sides[0].step, sides[1].step));
+  open_points(sides, [&](const std::string& i, const std::string& j) {
+    code_.line(fmt::format("{}[{}][{}] = {};", sums, i, j, cuda_constant(stage_.reduction.init[0])));
+  });
+  size_t scopes = 0;
+  for (const Loop& loop : nest_)
+    if (stage_.reduced[loop.dim]) open_loop(loop), ++scopes;
+  for (const TileSide& side : sides) stage_factor(side, depth);
+  code_.line("__syncthreads();");
+  std::string k = name("k");
+  code_.line("#pragma unroll 8");  // all 16 at once spill
+  open(fmt::format("for (int {0} = 0; {0} < {1}; ++{0})", k, depth.step));
+  open_points(sides, [&](const std::string& i, const std::string& j) {
+    code_.line(fmt::format("{0}[{1}][{2}] = pw::multiply_add({3}[{4}][{5} + {1}], {6}[{4}][{7} + {2}], {0}[{1}][{2}]);",
+                           sums, i, j, sides[0].shared, k, sides[0].at, sides[1].shared, sides[1].at));
+  });
+  close();
+  code_.line("__syncthreads();");
+  for (; scopes > 0; --scopes) close();
+  dims_ = outer;
+  open_points(sides, [&](const std::string& i, const std::string& j) {
+    std::string inside;
+    const std::string offsets[2] = {i, j};
+    for (size_t s : {0, 1}) {
+      std::string base = name("i");
+      code_.line(
+          fmt::format("const {} {} = {} + {} + {};", index_, base, outer[sides[s].dim].base, sides[s].at, offsets[s]));
+      dims_[sides[s].dim] = {base, 1, 1, true, false};
+      inside += fmt::format("{}{} < {}", s == 0 ? "" : " && ", base, stage_.extents[sides[s].dim]);
+    }
+    open("if (" + inside + ")");
+    Sizes point(static_cast<size_t>(stage_.rank()), 0);
+    reduced_at_ = {{point, {fmt::format("{}[{}][{}]", sums, i, j)}}};
+    store_points(BodyKind::epilogue, stage_.epilogue_stores, {point});
+    close();
+  });
+}
+
+// Calls `body` inside loops over a lane's part of the tile, which the compiler writes out: registers have no numbers.
+void StageEmitter::open_points(const TileSide (&sides)[2],
+                               const std::function<void(const std::string&, const std::string&)>& body) {
+  std::string offsets[2] = {name("o"), name("o")};
+  for (size_t s : {0, 1}) {
+    code_.line("#pragma unroll");
+    open(fmt::format("for (int {0} = 0; {0} < {1}; ++{0})", offsets[s], sides[s].step));
+  }
+  body(offsets[0], offsets[1]);
+  close();
+  close();
+}
+
+// All lanes fetch one factor's elements of the tile, neighbours in memory by neighbouring lanes; 0 beyond the domain.
+void StageEmitter::stage_factor(const TileSide& side, const Loop& depth) {
+  bool along_depth = false;
+  const ScalarNode& factor = stage_.body[side.factor];
+  if (factor.op == ScalarOp::load) {
+    const Access& access = stage_.accesses[factor.slot];
+    std::vector<int64_t> strides = strides_of(kernel_.buffers[access.buffer]);
+    int64_t along = 0;
+    for (size_t i = 0; i < access.index.size(); ++i) along += access.index[i].coefficients[depth.dim] * strides[i];
+    along_depth = along == 1;
+  }
+  std::string flat = name("q"), at = name("x"), k = name("x"), position = name("i"), reduced = name("i");
+  open(fmt::format("for (int {0} = lane; {0} < {1}; {0} += {2})", flat, side.tile * depth.step, grid_.lanes));
+  if (along_depth) {
+    code_.line(fmt::format("const int {} = {} / {}, {} = {} % {};", at, flat, depth.step, k, flat, depth.step));
+  } else {
+    code_.line(fmt::format("const int {} = {} % {}, {} = {} / {};", at, flat, side.tile, k, flat, side.tile));
+  }
+  const std::vector<Dim> before = dims_;
+  code_.line(fmt::format("const {} {} = {} + {}, {} = {} + {};", index_, position, before[side.dim].base, at, reduced,
+                         before[depth.dim].base, k));
+  dims_[side.dim] = {position, 1, 1, true, false};
+  dims_[depth.dim] = {reduced, 1, 1, true, false};
+  std::string type = cuda_type(stage_.reduction.dtypes[0]), value = name("t");
+  code_.line(fmt::format("{} {} = 0;", type, value));
+  open(fmt::format("if ({} < {} && {} < {})", position, stage_.extents[side.dim], reduced, stage_.extents[depth.dim]));
+  code_.line(fmt::format("{} = {};", value, node(BodyKind::body, side.factor, Sizes(stage_.extents.size(), 0))));
+  close();
+  code_.line(fmt::format("{}[{}][{}] = {};", side.shared, k, at, value));
+  close();
+  dims_ = before;
+}
+
+}  // namespace placewright

@@ -1,0 +1,90 @@
+#include "cuda_cases.h"
+
+#include <cstdlib>
+
+#include "placewright/base/join.h"
+#include "placewright/codegen/cuda/nvrtc.h"
+#include "placewright/codegen/strategy.h"
+
+namespace placewright::testing {
+namespace {
+
+DerivedCase large_case(std::string_view op, std::vector<Type> operands, Attributes attributes) {
+  DerivedCase made;
+  made.entry = &find_op(op);
+  made.operands = std::move(operands);
+  made.attributes = complete_attributes(*made.entry, std::move(attributes));
+  made.results = infer_types({*made.entry, made.operands, {}, made.attributes});
+  made.name = std::string(op);
+  for (const Type& operand : made.operands) {
+    made.name += " " + operand.to_string();
+    made.ranges.emplace_back(-1, 1);
+  }
+  return made;
+}
+
+std::vector<StructuredKernel> kernels_of(const std::vector<DerivedCase>& cases) {
+  std::vector<StructuredKernel> kernels;
+  for (size_t i = 0; i < cases.size(); ++i) {
+    kernels.push_back(collapse_dimensions(lower_op(cases[i].view())));
+    kernels.back().name = "k" + std::to_string(i);
+  }
+  return kernels;
+}
+
+}  // namespace
+
+bool full_counts() { return std::getenv("PLACEWRIGHT_FULL_COUNTS") != nullptr; }
+
+std::vector<DerivedCase> cuda_cases(const OpEntry& entry) {
+  std::vector<DerivedCase> all = derived_cases(entry), some;
+  constexpr size_t wanted = 3;
+  if (full_counts() || all.size() <= wanted) return all;
+  for (size_t i = 0; i < wanted; ++i) some.push_back(all[(i + 1) * all.size() / (wanted + 1)]);
+  return some;
+}
+
+std::vector<DerivedCase> large_cuda_cases() {
+  auto f32 = [](Shape shape) { return Type(DType::f32, std::move(shape)); };
+  auto batched = [&](int64_t batch, int64_t rows, int64_t depth, int64_t columns) {
+    Sizes zero{0}, one{1}, two{2};
+    return large_case("dot_general", {f32({batch, rows, depth}), f32({batch, depth, columns})},
+                      {{"lhs_batch", zero}, {"rhs_batch", zero}, {"lhs_contracting", two}, {"rhs_contracting", one}});
+  };
+  auto dims = [](int64_t dim) { return Attribute(Sizes{dim}); };
+  return {
+      large_case("dot_general", {f32({70, 50}), f32({50, 37})},
+                 {{"lhs_contracting", dims(1)}, {"rhs_contracting", dims(0)}}),
+      large_case("dot_general", {f32({40, 100}), f32({130, 40})},
+                 {{"lhs_contracting", dims(0)}, {"rhs_contracting", dims(1)}}),
+      large_case(
+          "dot_general", {f32({3, 17, 33}), f32({3, 33, 16})},
+          {{"lhs_batch", dims(0)}, {"rhs_batch", dims(0)}, {"lhs_contracting", dims(2)}, {"rhs_contracting", dims(1)}}),
+      batched(40, 100, 9, 70),
+      batched(32, 40, 12, 45),
+      large_case("conv", {f32({2, 18, 20, 20}), f32({24, 18, 3, 3})},
+                 {{"padding_low", Attribute(Sizes{1, 1})}, {"padding_high", Attribute(Sizes{1, 1})}}),
+      large_case("reduce_sum", {f32({5, 4100})}, {{"dims", dims(1)}}),
+      large_case("reduce_sum", {f32({9, 7, 66})}, {{"dims", Attribute(Sizes{1, 2})}}),
+      large_case("reduce_max", {f32({33, 40})}, {{"dims", dims(1)}}),
+      large_case("argmax", {f32({3, 1300})}, {{"dim", Attribute(int64_t{1})}}),
+      large_case("add", {f32({12, 64}), f32({12, 64})}, {}),
+  };
+}
+
+CudaText cuda_text(const std::vector<DerivedCase>& cases) {
+  return emit_cuda_text(kernels_of(cases), cuda_schedules(cases));
+}
+
+std::vector<Schedule> cuda_schedules(const std::vector<DerivedCase>& cases) {
+  std::vector<Schedule> schedules;
+  for (const StructuredKernel& kernel : kernels_of(cases)) schedules.push_back(choose_grid_schedule(kernel));
+  return schedules;
+}
+
+std::string nvrtc_absence() {
+  std::vector<std::string> reasons;
+  return Nvrtc::try_open(&reasons) ? "" : "no NVRTC: " + join(reasons, "; ");
+}
+
+}  // namespace placewright::testing
