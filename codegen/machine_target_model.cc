@@ -9,6 +9,8 @@
 namespace placewright {
 namespace {
 
+constexpr size_t most_ops = 64;  // of one launch: its code grows with them, and so does its list of arguments
+
 class MachineTargetModel final : public CostedTargetModel {
  public:
   using CostedTargetModel::CostedTargetModel;
@@ -30,6 +32,7 @@ class MachineLaunchModel final : public LaunchModel {
 
   // What every generator of kernels can: chains of elementwise ops, in front of one reduction or behind one product.
   bool can_fuse(const std::vector<int32_t>& group, int32_t consumer) override {
+    if (group.size() >= most_ops) return false;
     const Work& added = work_of(consumer);
     Kind largest = Kind::moves;
     double results = 0;
