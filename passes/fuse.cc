@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <optional>
 #include <queue>
 #include <set>
 
@@ -19,16 +20,20 @@ constexpr size_t sibling_reach = 8;
 // Groups that do not read each other join only where that saves this part of their time: otherwise they would but keep
 // each other's memory alive.
 constexpr double sibling_gain = 0.05;
+constexpr size_t longest_search = 1000;  // groups that depend on the earlier one of two that might join
+constexpr int64_t label_step = int64_t{1} << 40;
 
 class Grouping {
  public:
-  Grouping(const Graph& graph, const PassContext& context) : function_(graph.main()), group_(function_.ops.size()) {
+  Grouping(const Graph& graph, const PassContext& context)
+      : function_(graph.main()), group_(function_.ops.size()), searched_(function_.ops.size(), 0) {
     for (const auto& [device, target] : context.targets) launches_[device] = target->launches(graph, function_);
     for (size_t i = 0; i < function_.ops.size(); ++i) {
       group_[i] = static_cast<int32_t>(i);
       members_.push_back({static_cast<int32_t>(i)});
-      order_.push_back(static_cast<int32_t>(i));
-      position_.push_back(static_cast<int32_t>(i));
+      label_.push_back(static_cast<int64_t>(i + 1) * label_step);
+      before_.push_back(static_cast<int32_t>(i) - 1);
+      behind_.push_back(i + 1 < function_.ops.size() ? static_cast<int32_t>(i) + 1 : -1);
       seconds_.push_back(-1);
       readers_.emplace_back();
       for (Value operand : function_.ops[i].operands) readers_[operand.op].push_back(static_cast<int32_t>(i));
@@ -92,39 +97,79 @@ class Grouping {
     return true;
   }
 
-  // `order_` is a topological order of the groups, kept as they join (after Pearce and Kelly, "A Dynamic Topological
-  // Sort Algorithm for Directed Acyclic Graphs", 2006). Two groups may not join where the later one depends on the
-  // earlier one by way of a third, which would then wait for itself. If they may, what depends on the earlier one moves
-  // behind.
+  // Groups have labels in a topological order, kept as they join (after Pearce and Kelly, "A Dynamic Topological Sort
+  // Algorithm for Directed Acyclic Graphs", 2006). Two groups may not join where the later one depends on the earlier
+  // one by way of a third, which would then wait for itself. If they may, what depends on the earlier one moves behind.
   bool join_in_order(int32_t first, int32_t second) {
     int32_t early = first, late = second;
-    if (position_[early] > position_[late]) std::swap(early, late);
-    std::vector<bool> depends(static_cast<size_t>(position_[late] - position_[early]), false);  // by position
-    std::vector<int32_t> open{early};
+    if (label_[early] > label_[late]) std::swap(early, late);
+    std::optional<std::vector<int32_t>> behind = dependents(early, late);
+    if (!behind) return false;
+    std::sort(behind->begin(), behind->end(), [&](int32_t a, int32_t b) { return label_[a] < label_[b]; });
+    unlink(early);
+    for (int32_t group : *behind) unlink(group);
+    if (first != late) {  // it takes the place of the later one
+      label_[first] = label_[late];
+      link(first, late);
+      unlink(late);
+    }
+    int32_t last = first;
+    for (int32_t group : *behind) {
+      link(group, last);
+      last = group;
+    }
+    spread(first, last);
+    return true;
+  }
+
+  // Groups between the two that depend on the earlier one. Nothing if the later one depends on one of them, or if there
+  // are too many to find out: then it most probably does.
+  std::optional<std::vector<int32_t>> dependents(int32_t early, int32_t late) {
+    ++search_;
+    std::vector<int32_t> found, open{early};
     while (!open.empty()) {
       int32_t group = open.back();
       open.pop_back();
       for (int32_t op : members_[group])
         for (int32_t reader : readers_[op]) {
           int32_t next = group_[reader];
-          if (next == late && group != early) return false;
-          if (next == group || position_[next] >= position_[late]) continue;
-          if (depends[position_[next] - position_[early]]) continue;
-          depends[position_[next] - position_[early]] = true;
+          if (next == late && group != early) return {};
+          if (next == group || label_[next] >= label_[late] || searched_[next] == search_) continue;
+          if (found.size() == longest_search) return {};
+          searched_[next] = search_;
+          found.push_back(next);
           open.push_back(next);
         }
     }
-    std::vector<int32_t> before, behind{first};
-    for (int32_t at = position_[early] + 1; at < position_[late]; ++at)
-      if (order_[at] >= 0) (depends[at - position_[early]] ? behind : before).push_back(order_[at]);
-    before.insert(before.end(), behind.begin(), behind.end());
-    int32_t end = position_[late] + 1;
-    for (int32_t at = position_[early]; at < end; ++at) {
-      size_t i = static_cast<size_t>(at - (end - static_cast<int32_t>(before.size())));
-      order_[at] = i < before.size() ? before[i] : -1;
-      if (i < before.size()) position_[before[i]] = at;
+    return found;
+  }
+
+  void unlink(int32_t group) {
+    int32_t before = before_[group], behind = behind_[group];
+    (before < 0 ? first_ : behind_[before]) = behind;
+    if (behind >= 0) before_[behind] = before;
+  }
+
+  void link(int32_t group, int32_t before) {
+    before_[group] = before;
+    behind_[group] = behind_[before];
+    if (behind_[group] >= 0) before_[behind_[group]] = group;
+    behind_[before] = group;
+  }
+
+  // New labels for what stands behind `from`, up to `to`; for all groups where there is no room.
+  void spread(int32_t from, int32_t to) {
+    if (from == to) return;
+    int64_t count = 1, low = label_[from];
+    for (int32_t group = from; group != to; group = behind_[group]) ++count;
+    int64_t high = behind_[to] < 0 ? low + count * label_step : label_[behind_[to]];
+    if (high - low < count) {
+      int64_t label = 0;
+      for (int32_t group = first_; group >= 0; group = behind_[group]) label_[group] = label += label_step;
+      return;
     }
-    return true;
+    int64_t step = (high - low) / count;
+    for (int32_t group = from; group != to; low += step) label_[group = behind_[group]] = low + step;
   }
 
   double seconds(int32_t group) {
@@ -178,8 +223,12 @@ class Grouping {
   const Function& function_;
   std::vector<int32_t> group_;                 // of each op
   std::vector<std::vector<int32_t>> members_;  // of each group, ascending
-  std::vector<int32_t> order_, position_;      // groups by position, -1 where one has joined another; its inverse
-  std::vector<double> seconds_;                // of each group; -1: not asked yet
+  std::vector<int64_t> label_;                 // of each group, ascending in the order
+  std::vector<int32_t> before_, behind_;       // neighbours in the order; -1: none
+  int32_t first_ = 0;                          // of the order
+  std::vector<int32_t> searched_;              // of each group, the last search that found it
+  int32_t search_ = 0;
+  std::vector<double> seconds_;  // of each group; -1: not asked yet
   std::vector<std::vector<int32_t>> readers_;
   std::vector<bool> free_;
   std::map<DeviceId, std::unique_ptr<LaunchModel>> launches_;
