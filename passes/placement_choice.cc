@@ -90,8 +90,10 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
   bool has_choice = false;
   for (size_t i = 0; i < function_.ops.size() && !has_choice; ++i) has_choice = !decided(static_cast<int32_t>(i));
   if (placed.problem.labels < 3 || !has_choice) return {};
-  MakespanOptions options{program_order(choice.group_of), {}, 0};
-  const int64_t by_sum = simulate(placed.problem, placed.fitted.labels, options.order).makespan;
+  MakespanOptions options;
+  options.order = program_order(choice.group_of);
+  options.host = host_label;
+  const int64_t by_sum = simulate(placed.problem, placed.fitted.labels, options.order, host_label).makespan;
   MakespanSolution found = solve_makespan(placed.problem, placed.fitted.labels, options);
   constexpr double worth = 1.03;
   auto is_worth = [&](int64_t makespan) {
@@ -107,7 +109,7 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
   // As fused, launches that it splits may take longer than thought.
   FusedPlacement at_once = placed;
   at_once.prices = price_placement(graph_, context_, choice, found.labels, at_once.problem);
-  found.makespan = simulate(at_once.problem, found.labels, options.order).makespan;
+  found.makespan = simulate(at_once.problem, found.labels, options.order, host_label).makespan;
   if (!is_worth(found.makespan)) return {};
   found.bound = std::min(found.makespan, makespan_bound(at_once.problem, options.order));
   at_once.fitted.labels = found.labels;

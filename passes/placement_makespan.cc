@@ -17,7 +17,7 @@ class Search {
 
   MakespanSolution run(const Labels& start) {
     best_.labels = start;
-    schedule_ = simulate(problem_, start, options_.order);
+    schedule_ = simulate(problem_, start, options_.order, options_.host);
     best_.makespan = schedule_.makespan;
     best_.found_by = "cut";
     for (int percent : {0, 30, 60, 150}) offer(cut(percent), "cut with copies at " + std::to_string(percent) + "%");
@@ -40,7 +40,7 @@ class Search {
 
   bool offer(Labels labels, const std::string& found_by) {
     if (!runs(labels)) return false;
-    SimulatedStep schedule = simulate(problem_, labels, options_.order);
+    SimulatedStep schedule = simulate(problem_, labels, options_.order, options_.host);
     ++best_.simulations;
     if (schedule.makespan >= best_.makespan) return false;
     best_.labels = std::move(labels);

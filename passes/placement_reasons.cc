@@ -55,7 +55,7 @@ RejectedDevice PlacementSolver::later(const PlacementProblem& problem, const Mak
     return {devices_[label], RejectionKind::dearer, why + ", and a step ends earlier with this on the other", site, 0};
   Labels labels = chosen.labels;
   labels[group] = label;
-  int64_t growth = simulate(problem, labels, order).makespan - chosen.makespan;
+  int64_t growth = simulate(problem, labels, order, host_label).makespan - chosen.makespan;
   double seconds = static_cast<double>(growth) * 1e-9;
   if (growth <= 0) return {devices_[label], RejectionKind::same_cost, why + ": a step would end no earlier", site, 0};
   return {devices_[label], RejectionKind::dearer,

@@ -3,6 +3,7 @@
 #include <queue>
 #include <tuple>
 
+#include "placement_issue.h"
 #include "placewright/passes/placement_makespan.h"
 
 namespace placewright {
@@ -186,7 +187,8 @@ class Simulator {
 
 }  // namespace
 
-SimulatedStep simulate(const PlacementProblem& problem, const Labels& labels, const std::vector<int>& order) {
+SimulatedStep simulate(const PlacementProblem& problem, const Labels& labels, const std::vector<int>& order, int host) {
+  if (host >= 0) return simulate_issued(problem, labels, order, host);
   return Simulator(problem, labels, order).run();
 }
 

@@ -4,7 +4,6 @@
 
 #include "placewright/codegen/compile_program.h"
 #include "placewright/passes/placement_makespan.h"
-#include "placewright/runtime/executable.h"
 #include "placewright/runtime/sim/sim_host.h"
 
 namespace placewright::testing {
@@ -34,6 +33,16 @@ std::vector<int> program_order(const SolvedPlacement& solved) {
   return order;
 }
 
+HostTensor small_numbers(const TensorType& type) {
+  HostTensor tensor(type.dtype, type.sizes());
+  for (int64_t i = 0; i < tensor.elements(); ++i)
+    if (info(type.dtype).kind == DTypeKind::floating)
+      tensor.set_number(i, 0.001 * static_cast<double>(1 + i % 37));
+    else
+      tensor.set_integer(i, i % 10);
+  return tensor;
+}
+
 }  // namespace
 
 std::vector<Rival> rivals(const SolvedPlacement& solved) {
@@ -60,51 +69,58 @@ PlanFile plan_with(const GraphPlacement& placed, const Graph& graph, const Label
   return file;
 }
 
+CompiledStep::CompiledStep(const Graph& graph, const GraphPlacement& placed, const DeviceSet& devices,
+                           bool names_only) {
+  auto states = std::make_shared<StateStore>(devices.host());
+  CompileProgramOptions options;
+  options.target = host_cpu_target();
+  options.emit.names_only = names_only;
+  CompiledProgram compiled = compile_program(placed.compiled, options);
+  const Function& function = graph.main();
+  for (Value input : function.inputs) {
+    const TensorType& type = function.tensor(input);
+    const std::string& name = input_name(function, input);
+    const HostTensor value = names_only ? HostTensor(type.dtype, type.sizes()) : small_numbers(type);
+    switch (input_kind(function, input)) {
+      case InputKind::argument:
+        arguments_.push_back(value);
+        break;
+      case InputKind::state:
+        states->add(name, value);
+        break;
+      case InputKind::constant:
+        compiled.constants.insert_or_assign(name, value);
+        break;
+    }
+  }
+  executable_ = Executable::bind(std::move(compiled), devices, states);
+  context_ = executable_->make_context();
+}
+
 struct Judge::Runner {
   Runner(const JudgedCase& judged, const GraphPlacement& placed)
-      : machine(std::make_shared<SimMachine>(judged.machine.links, false)) {
+      : machine(std::make_shared<SimMachine>(judged.machine.links, false)),
+        compiled(judged.graph, placed, devices_of(judged.machine, machine), true) {}
+
+  static DeviceSet devices_of(const Machine& judged, const std::shared_ptr<SimMachine>& machine) {
     std::vector<std::shared_ptr<Device>> devices;
     auto pool = std::make_shared<ThreadPool>(1);
-    for (const DeviceSpec& spec : judged.machine.devices)
+    for (const DeviceSpec& spec : judged.devices)
       if (spec.host_memory)
         devices.push_back(std::make_shared<SimHost>(spec, machine));
       else
         devices.push_back(std::make_shared<SimDevice>(spec, machine, pool));
-    auto states = std::make_shared<StateStore>(devices.front());
-    CompileProgramOptions options;
-    options.target = host_cpu_target();
-    options.emit.names_only = true;
-    CompiledProgram compiled = compile_program(placed.compiled, options);
-    const Function& function = judged.graph.main();
-    for (Value input : function.inputs) {
-      const TensorType& type = function.tensor(input);
-      const std::string& name = input_name(function, input);
-      switch (input_kind(function, input)) {
-        case InputKind::argument:
-          arguments.emplace_back(type.dtype, type.sizes());
-          break;
-        case InputKind::state:
-          states->add(name, type.dtype, type.sizes(), [](uint8_t*) {});
-          break;
-        case InputKind::constant:
-          compiled.constants.insert_or_assign(name, HostTensor(type.dtype, type.sizes()));
-          break;
-      }
-    }
-    executable = Executable::bind(std::move(compiled), DeviceSet(devices, {}), states);
-    context = executable->make_context();
+    return DeviceSet(devices, {});
   }
 
   double step() const {
     double begin = machine->host_seconds();
-    executable->run(*context, arguments);
+    compiled.run();
     return machine->host_seconds() - begin;
   }
 
   std::shared_ptr<SimMachine> machine;
-  std::vector<HostTensor> arguments;
-  std::shared_ptr<const Executable> executable;
-  std::unique_ptr<Context> context;
+  CompiledStep compiled;
 };
 
 Judge::Judge(const JudgedCase& judged) {

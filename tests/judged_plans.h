@@ -11,6 +11,7 @@
 #include "placewright/ir/machine.h"
 #include "placewright/passes/plan_file.h"
 #include "placewright/run_graph.h"
+#include "placewright/runtime/executable.h"
 
 namespace placewright::testing {
 
@@ -36,7 +37,23 @@ struct Rival {
 // accelerators that runs it, and HEFT.
 std::vector<Rival> rivals(const SolvedPlacement& solved);
 
-// The plan and its rivals, compiled.
+// A placed graph, compiled and bound to devices, with arguments and states of small positive numbers.
+class CompiledStep {
+ public:
+  // `names_only`: for devices on which only time passes.
+  CompiledStep(const Graph& graph, const GraphPlacement& placed, const DeviceSet& devices, bool names_only);
+
+  void run() const { executable_->run(*context_, arguments_); }
+  HostTensor result(int i) const { return context_->read_result(i); }
+  int64_t transfer_bytes() const { return context_->transfers().bytes; }  // of the last run
+
+ private:
+  std::vector<HostTensor> arguments_;
+  std::shared_ptr<const Executable> executable_;
+  std::unique_ptr<Context> context_;
+};
+
+// The plan and its rivals on a simulated machine.
 class Judge {
  public:
   explicit Judge(const JudgedCase& judged);

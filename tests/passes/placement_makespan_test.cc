@@ -89,6 +89,66 @@ TEST(PlacementMakespan, SchedulesKeepTheRules) {
   }
 }
 
+// What each device does, groups and copies, follows the program; nothing begins before the host came to it.
+void expect_issued(const PlacementProblem& problem, const Labels& labels, const SimulatedStep& step) {
+  std::vector<std::vector<std::pair<int64_t, int64_t>>> work(static_cast<size_t>(problem.labels));
+  for (const SimulatedStep::Copy& copy : step.copies)
+    work[static_cast<size_t>(copy.to == 0 ? copy.from : copy.to)].emplace_back(copy.start, copy.end);
+  std::map<std::pair<int, int>, int64_t> copied;
+  for (const SimulatedStep::Copy& copy : step.copies) {
+    const PlacementProblem::Value& value = problem.values[copy.value];
+    EXPECT_TRUE(copied.emplace(std::pair(copy.value, copy.to), copy.end).second) << "copied twice";
+    EXPECT_EQ(copy.end - copy.start, value.moves[copy.from * problem.labels + copy.to]);
+    EXPECT_GE(copy.start, value.is_given ? 0 : step.runs[value.producer].end);
+  }
+  int64_t host = 0;
+  for (int g = 0; g < problem.groups(); ++g) {
+    const SimulatedStep::Run& run = step.runs[g];
+    EXPECT_EQ(run.end - run.start, problem.costs[g][labels[g]]);
+    EXPECT_GE(run.start, host);
+    if (labels[g] == 0) host = run.end;
+    work[static_cast<size_t>(labels[g])].emplace_back(run.start, run.end);
+  }
+  for (auto& one : work) {
+    std::sort(one.begin(), one.end());
+    for (size_t i = 1; i < one.size(); ++i) EXPECT_GE(one[i].first, one[i - 1].second) << "two at once";
+  }
+  for (size_t v = 0; v < problem.values.size(); ++v)
+    for (int consumer : problem.values[v].consumers) {
+      const PlacementProblem::Value& value = problem.values[v];
+      const bool is_here = labels[consumer] == labels[value.producer];
+      int64_t there = is_here ? (value.is_given ? 0 : step.runs[value.producer].end)
+                              : copied.at({static_cast<int>(v), labels[consumer]});
+      EXPECT_GE(step.runs[consumer].start, there);
+    }
+  ASSERT_FALSE(step.critical.empty());
+  EXPECT_EQ(step.runs[step.critical.front()].end, step.makespan);
+}
+
+TEST(PlacementMakespan, WhatTheHostHandsOutKeepsTheRules) {
+  std::mt19937 random(37);
+  for (int i = 0; i < (full_counts() ? 100000 : 2000); ++i) {
+    PlacementProblem problem = random_program(random, 2 + i % 3, 1 + i % 12);
+    Labels labels = random_labels(random, problem);
+    SimulatedStep step = simulate(problem, labels, {}, 0);
+    expect_issued(problem, labels, step);
+    ASSERT_LE(makespan_bound(problem), step.makespan);
+    if (HasFailure()) FAIL() << "problem " << i;
+  }
+}
+
+TEST(PlacementMakespan, WorkBehindTheHostsBeginsWhenThatIsDone) {
+  // On the accelerator 100, on the host 1000, on the accelerator 100: none reads another.
+  PlacementProblem problem{2, {{5, 100}, {1000, 5}, {5, 100}}, {}};
+  const Labels labels{1, 0, 1};
+  EXPECT_EQ(simulate(problem, labels).makespan, 1000);
+  SimulatedStep issued = simulate(problem, labels, {}, 0);
+  EXPECT_EQ(issued.runs[0].end, 100);
+  EXPECT_EQ(issued.runs[2].start, 1000);
+  EXPECT_EQ(issued.makespan, 1100);
+  EXPECT_EQ(issued.critical, (std::vector<int>{2, 1}));
+}
+
 TEST(PlacementMakespan, CyclesAndForeignOrdersStillRunEverything) {
   std::mt19937 random(33);
   for (int i = 0; i < 1000; ++i) {

@@ -126,8 +126,8 @@ std::string score_text(const std::string& path, const GraphPlacement& placed, co
   const Labels answer = read_placement(path, ours, placed);
   const int64_t theirs = energy(ours.problem, answer), bound = certify(ours.problem).bound;
   const std::vector<int> order = program_order(ours);
-  const int64_t their_makespan = simulate(ours.problem, answer, order).makespan,
-                our_makespan = simulate(ours.problem, ours.labels, order).makespan;
+  const int64_t their_makespan = simulate(ours.problem, answer, order, host_label).makespan,
+                our_makespan = simulate(ours.problem, ours.labels, order, host_label).makespan;
   if (as_json)
     return Json{{"objective", made.objective},
                 {"unit", "nanoseconds"},

@@ -28,8 +28,11 @@ struct SimulatedStep {
   int64_t makespan = 0;
 };
 
-// `order`: of each group, its position in the program; empty: the group's number.
-SimulatedStep simulate(const PlacementProblem& problem, const Labels& labels, const std::vector<int>& order = {});
+// `order`: of each group, its position in the program; empty: the group's number. `host`: the label that hands out all
+// work, as the runtime does: what stands behind its groups in the program begins when they are done, and each other
+// device does what it is given in that order, copies to it and from it to the host included; -1: nobody waits so.
+SimulatedStep simulate(const PlacementProblem& problem, const Labels& labels, const std::vector<int>& order = {},
+                       int host = -1);
 
 // No placement is done earlier: the longest chain of groups on their best devices, and all work shared out evenly.
 int64_t makespan_bound(const PlacementProblem& problem, const std::vector<int>& order = {});
@@ -37,9 +40,13 @@ int64_t makespan_bound(const PlacementProblem& problem, const std::vector<int>& 
 // Heterogeneous earliest finish time (Topcuoglu 2002, doi:10.1109/71.993206).
 Labels heft(const PlacementProblem& problem, const std::vector<int>& order = {});
 
+// In plans the host stands first.
+inline constexpr int host_label = 0;
+
 struct MakespanOptions {
   std::vector<int> order;
   std::function<bool(const Labels&)> fits;  // for memory; empty: all placements do
+  int host = -1;                            // as `simulate` has it
   int simulations = 0;                      // of the local search; 0: by the size of the problem
 };
 

@@ -1,0 +1,11 @@
+// One step as the runtime carries it out: the host hands out all work in program order.
+#pragma once
+
+#include "placewright/passes/placement_makespan.h"
+
+namespace placewright {
+
+SimulatedStep simulate_issued(const PlacementProblem& problem, const Labels& labels, const std::vector<int>& order,
+                              int host);
+
+}  // namespace placewright
