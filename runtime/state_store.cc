@@ -58,8 +58,9 @@ void StateStore::add_locked(const std::string& name, DType dtype, const Sizes& s
                             const std::function<void(uint8_t*)>& fill) {
   if (states_.count(name)) throw Error(fmt::format("there is a state called '{}' already", name));
   int64_t bytes = byte_size(dtype, element_count(sizes));
-  State state{{host_->id(), dtype, sizes, {}, bytes},
-              DeviceMemory(host_, bytes, alignment, fmt::format("state '{}'", name))};
+  // Made first: GCC destroys members twice when a later one of an aggregate throws (PR 66139).
+  DeviceMemory memory(host_, bytes, alignment, fmt::format("state '{}'", name));
+  State state{{host_->id(), dtype, sizes, {}, bytes}, std::move(memory)};
   if (bytes > 0) fill(static_cast<uint8_t*>(state.memory.address()));
   states_.emplace(name, std::move(state));
 }

@@ -92,7 +92,7 @@ int64_t count(const Outcome& outcome, ReliefKind kind) {
 }
 
 // Devices give out no more than the limit, so that whatever runs has kept within it.
-void expect_runs_within(const Program& program, const std::string& device) {
+void expect_runs_within(const Program& program, const std::string& device, int64_t part = 8) {
   Outcome free = train(program, {});
   EXPECT_TRUE(free.plan.relief.empty());
   int64_t need = free.needs.at(device);
@@ -100,9 +100,13 @@ void expect_runs_within(const Program& program, const std::string& device) {
   EXPECT_TRUE(exact.plan.relief.empty());
   expect_same_bits(exact, free);
   expect_ledger_holds(exact);
-  Outcome less = train(program, {{device, need - 1}});
+  Outcome barely = train(program, {{device, need - 1}});  // another order of the step may be enough
+  EXPECT_LT(barely.needs.at(device), need);
+  expect_same_bits(barely, free);
+  expect_ledger_holds(barely);
+  Outcome less = train(program, {{device, need - need / part}});
   EXPECT_FALSE(less.plan.relief.empty());
-  EXPECT_LT(less.needs.at(device), need);
+  EXPECT_LE(less.needs.at(device), need - need / part);
   EXPECT_GT(less.plan.seconds, 0);
   expect_same_bits(less, free);
   expect_ledger_holds(less);
@@ -115,7 +119,7 @@ void expect_runs_within(const Program& program, const std::string& device) {
 }
 
 TEST(MemoryLimits, MlpOnTheCpuRunsWithWhatItNeedsAndWithLess) { expect_runs_within(mlp(), "cpu:0"); }
-TEST(MemoryLimits, ConvNetOnTheCpuRunsWithWhatItNeedsAndWithLess) { expect_runs_within(conv_net(), "cpu:0"); }
+TEST(MemoryLimits, ConvNetOnTheCpuRunsWithWhatItNeedsAndWithLess) { expect_runs_within(conv_net(), "cpu:0", 16); }
 TEST(MemoryLimits, MlpOnASimRunsWithWhatItNeedsAndWithLess) { expect_runs_within(on_sim(mlp()), "sim:0"); }
 
 TEST(MemoryLimits, TheCpuComputesAgainAsItHasNowhereElse) {
@@ -128,15 +132,15 @@ TEST(MemoryLimits, TheCpuComputesAgainAsItHasNowhereElse) {
   EXPECT_THAT(print_plan(less.plan), HasSubstr("memory: "));
 }
 
-// What nobody may leave out: parameters, their moments and what the largest launch reads and writes.
+// Parameters and their moments fit, what the largest launch reads and writes does not.
 TEST(MemoryLimits, TooLittleIsRefusedWithTheLargestHolders) {
   for (const auto& [program, device] : {std::pair(mlp(), "cpu:0"), std::pair(on_sim(mlp()), "sim:0")}) {
     try {
-      train(program, {{device, 600000}});
+      train(program, {{device, 1000000}});
       ADD_FAILURE() << device;
     } catch (const Error& error) {
       EXPECT_THAT(error.what(),
-                  HasSubstr("bytes of memory on " + std::string(device) + ", which has 600000; it holds"));
+                  HasSubstr("bytes of memory on " + std::string(device) + ", which has 1000000; it holds"));
       EXPECT_THAT(error.what(), HasSubstr("memory_test.cc:"));
     }
     configure({});
