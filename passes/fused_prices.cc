@@ -82,7 +82,7 @@ class Sharing {
 TracedGraph::TracedGraph(Graph graph, const PassContext& context, const std::vector<DeviceId>& places) {
   PassHooks hooks;
   hooks.verify = false;
-  compiled_ = run_passes(traced(std::move(graph), places), context, hooks, "insert_transfers");
+  compiled_ = run_passes(traced(std::move(graph), places), context, hooks, "insert_transfers", "overlap");
 }
 
 std::vector<int32_t> TracedGraph::sources(OriginId origin) const {
