@@ -100,8 +100,18 @@ class MemoryFit {
       int64_t over = excess(need, fitted.caps);
       if (over < excess(nearest, fitted.caps)) nearest = need;
       if (over > 0) continue;
-      if (!best || energy(problem_, need.labels) < energy(problem_, best->labels)) best = std::move(need);
+      if (!best || energy(problem_, need.labels) < energy(problem_, best->labels)) best = need;
       break;
+    }
+    // What fits in less fits, and with several devices the search is no exact one: a little less may find more.
+    for (int sixteenths : {15, 14}) {
+      if (problem_.labels < 3) break;
+      std::vector<int64_t> less = fitted.caps;
+      for (int64_t& cap : less)
+        if (cap < unlimited_memory) cap = cap / 16 * sixteenths;
+      Need other = plan(solve_with_memory(problem_without_streams(), limits(need, less, counted)).labels);
+      if (excess(other, fitted.caps) > 0) continue;
+      if (!best || energy(problem_, other.labels) < energy(problem_, best->labels)) best = std::move(other);
     }
     consider_relief(fitted, nearest, best);
     if (!best) refuse(nearest, fitted.caps);
