@@ -9,10 +9,10 @@
 
 namespace placewright {
 
-// What becomes of a graph, and which op of it each op behind the passes came from.
+// What a graph is compiled to, and which op of it each op behind the passes came from.
 class TracedGraph {
  public:
-  // `places`: the device of each op of the entry function. Runs all passes behind `place`.
+  // `places`: the device of each op of the entry function. Runs the passes from `insert_transfers` to `fuse`.
   TracedGraph(Graph graph, const PassContext& context, const std::vector<DeviceId>& places);
 
   const Graph& compiled() const { return compiled_; }

@@ -35,9 +35,12 @@ void enter(const FusedPrices& prices, const PlacementChoice& choice, const Label
   }
   for (size_t v = 0; v < problem.values.size(); ++v) {
     if (!choice.is_remade[v]) continue;
+    PlacementProblem::Value& value = problem.values[v];
+    uint64_t known = uint64_t{1} << labels[value.producer];
+    for (int consumer : value.consumers) known |= uint64_t{1} << labels[consumer];
     for (int to = 0; to < problem.labels; ++to)
-      if (int64_t price = prices.shares[to][choice.sources[v].op]; is_meant(to) && price > 0)
-        set_remaking(problem.values[v], problem.labels, to, price);
+      if (is_meant(to) && (known >> to & 1))
+        set_remaking(value, problem.labels, to, prices.shares[to][choice.sources[v].op]);
   }
 }
 

@@ -143,7 +143,8 @@ PlacementChoice PlacementSolver::make_choice(std::vector<int> group_of, int grou
   std::map<Value, std::set<int>> readers;
   for (size_t i = 0; i < function_.ops.size(); ++i)
     for (Value operand : function_.ops[i].operands) readers[operand].insert(choice.group_of[i]);
-  for (Value result : function_.results) readers[result].insert(groups);
+  for (Value result : function_.results)
+    if (!replicable[result.op]) readers[result].insert(groups);
   for (auto& [value, consumers] : readers) {
     consumers.erase(choice.group_of[value.op]);
     if (consumers.empty() || (fixed[value.op] && !replicable[value.op])) continue;

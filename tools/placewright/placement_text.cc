@@ -119,13 +119,19 @@ class TextReport {
     const std::string chosen = duration_text(proof.chosen_seconds);
     if (proof.is_simulated)
       return fmt::format(
-          "Within {:.3g}% of what no placement undercuts: the last device is done after {}, not before {}.",
+          "Within {:.3g}% of what no placement undercuts: the last device is done, and its results are on the host, "
+          "after "
+          "{}, not before {}.",
           proof.gap() * 100, chosen, duration_text(proof.bound_seconds));
     if (proof.is_optimal)
-      return fmt::format("Optimal: the flow of a minimum cut proves that what was left open cannot take less than {}.",
-                         chosen);
-    return fmt::format("Within {:.3g}% of optimal: what was left open takes {}, and cannot take less than {}.",
-                       proof.gap() * 100, chosen, duration_text(proof.bound_seconds));
+      return fmt::format(
+          "Optimal by these prices: the flow of a minimum cut proves that no placement takes less than {}, with "
+          "its results read on the host.",
+          chosen);
+    return fmt::format(
+        "Within {:.3g}% of optimal by these prices: with its results read on the host it takes {}, and no "
+        "placement less than {}.",
+        proof.gap() * 100, chosen, duration_text(proof.bound_seconds));
   }
 
   std::string radius_text(const PlacementRadius& radius) const {

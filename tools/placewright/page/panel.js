@@ -123,9 +123,9 @@ function proof_text() {
   const proof = report.proof;
   if (!proof || !proof.chosen_seconds) return '';
   const chosen = duration_text(proof.chosen_seconds);
-  if (proof.of === 'simulated time') return `The last device is done after ${chosen}, by simulation; no placement is done before ${duration_text(proof.bound_seconds)}.`;
-  return proof.is_optimal ? `The flow of a minimum cut proves that what pins left open cannot take less than ${chosen}.`
-    : `What pins left open takes ${chosen} and cannot take less than ${duration_text(proof.bound_seconds)}.`;
+  if (proof.of === 'simulated time') return `The last device is done, its results on the host, after ${chosen}, by simulation; no placement is before ${duration_text(proof.bound_seconds)}.`;
+  return proof.is_optimal ? `By these prices, with results read on the host, the flow of a minimum cut proves that no placement takes less than ${chosen}.`
+    : `By these prices, with results read on the host, it takes ${chosen} and no placement less than ${duration_text(proof.bound_seconds)}.`;
 }
 
 function radius_text() {

@@ -1,0 +1,127 @@
+// Ops are priced as they will be compiled: a launch's overhead is paid once, what only its ops read is not written.
+#include <cmath>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "placewright/ir/builder.h"
+#include "placewright/passes/placement.h"
+#include "placewright/passes/step_time.h"
+#include "random_graph.h"
+#include "test_machine.h"
+
+namespace placewright {
+namespace {
+
+const DeviceId host{"cpu", 0}, accelerator{"sim", 0}, other{"sim", 1};
+
+// A product of 4 MB, one number of it through 20 elementwise ops, and another such product with that number. On its
+// own, each of the 20 takes 1 us on the host and 5 us on the accelerator, and a copy of the number 10 us.
+Graph chain_between_products(int length) {
+  Graph graph;
+  FunctionBuilder builder(graph, add_function(graph, "main"));
+  Type type(DType::f32, {1000, 1000});
+  Value x = builder.input("x", InputKind::argument, type);
+  Value first = builder.input("first", InputKind::state, type),
+        second = builder.input("second", InputKind::state, type);
+  Value product = builder("dot_general", {x, first}, {{"lhs_contracting", Sizes{1}}, {"rhs_contracting", Sizes{0}}});
+  Value h =
+      builder("dot_general", {product, second}, {{"lhs_contracting", Sizes{0, 1}}, {"rhs_contracting", Sizes{0, 1}}});
+  for (int i = 0; i < length; ++i) h = builder(i % 2 == 0 ? "exp" : "tanh", {h});
+  Value scale = builder("broadcast", {h}, {{"shape", Shape{1000, 1000}}, {"dims", Sizes{}}});
+  Value scaled = builder("mul", {product, scale});
+  builder.function().results = {
+      builder("dot_general", {scaled, first}, {{"lhs_contracting", Sizes{1}}, {"rhs_contracting", Sizes{0}}})};
+  return graph;
+}
+
+TEST(PlaceAsFused, AChainOfSmallOpsStaysWithWhatItFusesWith) {
+  TestMachine machine;
+  machine.context.targets.erase(other);
+  constexpr int length = 20;
+  PlacementPlan plan = plan_placement(chain_between_products(length), machine.context);
+  for (const OpPlacement& op : plan.ops)
+    EXPECT_EQ(op.where.devices[0], op.cause == PlacementCause::argument_home ? host : accelerator) << op.what;
+  EXPECT_EQ(plan.solved->energy, plan.solved->bound);
+  EXPECT_THAT(plan.objective, ::testing::HasSubstr("sum of launch times, as fused"));
+  // 20 launches of their own would take 100 us there: as fused, the chain shares one with the product.
+  double chain = 0;
+  for (const OpPlacement& op : plan.ops)
+    if (op.what == "exp" || op.what == "tanh") chain += op.seconds;
+  EXPECT_GT(chain, 0);
+  EXPECT_LT(chain, 5.1e-6);
+}
+
+// What does not fuse with its neighbours on the accelerator is still cheaper on the host.
+TEST(PlaceAsFused, WhatPaysLaunchesOfItsOwnStaysOnTheHost) {
+  Graph graph;
+  FunctionBuilder builder(graph, add_function(graph, "main"));
+  Value h = builder.input("x", InputKind::argument, Type(DType::f32, {8, 8}));
+  for (int i = 0; i < 20; ++i)
+    h = builder("dot_general", {h, h}, {{"lhs_contracting", Sizes{1}}, {"rhs_contracting", Sizes{0}}});
+  builder.function().results = {h};
+  TestMachine machine;
+  for (const OpPlacement& op : plan_placement(graph, machine.context).ops) EXPECT_EQ(op.where.devices[0], host);
+}
+
+TEST(PlaceAsFused, SharesAddUpToTheLaunches) {
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    TestMachine machine(seed % 2 == 1);
+    Graph graph = run_passes(testing::make_random_graph(seed).graph, machine.context, {}, {}, "shard");
+    PlacementPlan plan = plan_placement(graph, machine.context);
+    double shares = 0;
+    for (const OpPlacement& op : plan.ops) shares += op.seconds;
+    int64_t launches = 0;
+    Graph compiled = run_passes(apply_placement(graph, plan), machine.context, {}, "insert_transfers", "fuse");
+    for (const LaunchTime& launch : price_launches(compiled, machine.context))
+      launches += std::llround(launch.seconds * 1e9);
+    EXPECT_EQ(std::llround(shares * 1e9), launches) << "seed " << seed;
+  }
+}
+
+// All but arguments on one device.
+Graph pinned(Graph graph, const DeviceId& device) {
+  for (Op& op : graph.main().ops)
+    if (!op.is("input") || op.attributes.get<std::string>("kind") != name(InputKind::argument))
+      op.pin = Pin{device, {"test.cc", 1}};
+  return graph;
+}
+
+TEST(PlaceAsFused, IsNeverDearerAsFusedThanAllOnOneDevice) {
+  int split = 0;
+  for (uint64_t seed = 0; seed < 100; ++seed) {
+    TestMachine machine(seed % 2 == 1);
+    // Near enough to each other for small graphs to use both.
+    TestTarget slow(1e-6, 1e8, seed % 2 == 1), fast(1.2e-6, 1e10, seed % 2 == 1);
+    machine.context.targets = {{host, &slow}, {accelerator, &fast}};
+    for (Link& link : machine.machine.links) link.latency_seconds = 1e-7;
+    Graph graph = run_passes(testing::make_random_graph(seed).graph, machine.context, {}, {}, "shard");
+    PlacementPlan plan = plan_placement(graph, machine.context);
+    EXPECT_LE(plan.solved->bound, plan.solved->energy) << "seed " << seed;
+    EXPECT_EQ(plan.solved->energy, energy(plan.solved->problem, plan.solved->labels));
+    EXPECT_EQ(print_plan(plan), print_plan(plan_placement(graph, machine.context))) << "seed " << seed;
+    std::set<DeviceId> used;
+    for (const OpPlacement& op : plan.ops)
+      if (op.seconds > 0) used.insert(op.where.devices[0]);
+    split += used.size() > 1 ? 1 : 0;
+    // What is made again on another device is counted as one nanosecond at least.
+    const auto slack = static_cast<int64_t>(plan.solved->problem.values.size());
+    for (const DeviceId& device : {host, accelerator}) {
+      PlacementPlan single = plan_placement(pinned(graph, device), machine.context);
+      EXPECT_LE(plan.solved->energy, single.solved->energy + slack) << "seed " << seed << " " << device.to_string();
+    }
+  }
+  EXPECT_GT(split, 5);
+}
+
+// There is no choice, and no time is spent on one.
+TEST(PlaceAsFused, OnOneDeviceNothingIsPriced) {
+  TestMachine machine;
+  machine.context.targets = {{host, &machine.host}};
+  PlacementPlan plan = plan_placement(chain_between_products(20), machine.context);
+  EXPECT_EQ(plan.solved, nullptr);
+  EXPECT_EQ(plan.seconds, 0);
+}
+
+}  // namespace
+}  // namespace placewright
