@@ -55,7 +55,8 @@ class Issuer {
     for (int v : read_[g]) {
       int producer = problem_.values[v].producer;
       int64_t there = labels_[producer] == label ? made(v) : arrived_[v * problem_.labels + label];
-      start.wait_for({there, problem_.values[v].is_given ? -1 : producer});
+      // What the last step made is no cause in this one: causes would lead round in a circle.
+      start.wait_for({there, problem_.values[v].is_given || !is_done_[producer] ? -1 : producer});
     }
     causes_[g] = start.cause;
     step_.runs[g] = {start.time, start.time + problem_.costs[g][label]};
