@@ -10,7 +10,7 @@
 namespace placewright::tools {
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string dot_string(std::string_view text) {
   std::string quoted = "\"";
   for (char c : text) {
     if (c == '"' || c == '\\') quoted += '\\';
@@ -34,7 +34,7 @@ std::string node_of(const PlacementReport& report, const OpPlacement& op) {
   std::string tooltip = op.where.devices.front().to_string() + ": " + op.reason;
   for (const RejectedDevice& rejected : op.rejected)
     tooltip += fmt::format("\nnot {}: {}", rejected.device.to_string(), rejected.cause);
-  return fmt::format("    op{} [label={}, tooltip={}{}];\n", op.op, quoted(label), quoted(tooltip),
+  return fmt::format("    op{} [label={}, tooltip={}{}];\n", op.op, dot_string(label), dot_string(tooltip),
                      report.function().ops[op.op].is("input") ? ", shape=ellipse" : "");
 }
 
@@ -46,8 +46,8 @@ std::string placement_dot(const PlacementReport& report) {
       "digraph placement {{\n  label={};\n  labelloc=t;\n  fontname=\"Helvetica\";\n"
       "  node [shape=box, style=filled, fillcolor=white, fontname=\"Helvetica\", fontsize=10];\n"
       "  edge [color=\"#8a94a3\", fontname=\"Helvetica\", fontsize=9, fontcolor=\"#b3264f\"];\n",
-      quoted(fmt::format("{}: a step takes {}, copies {}", report.model, duration_text(plan.seconds),
-                         bytes_text(plan.bytes_per_step))));
+      dot_string(fmt::format("{}: a step takes {}, copies {}", report.model, duration_text(plan.seconds),
+                             bytes_text(plan.bytes_per_step))));
   size_t cluster = 0;
   for (const DeviceSpec& spec : report.placed.machine.devices) {
     std::string nodes;
@@ -58,7 +58,7 @@ std::string placement_dot(const PlacementReport& report) {
     text += fmt::format(
         "  subgraph cluster_{} {{\n    label={};\n    style=filled;\n    fillcolor=\"{}\";\n    color=\"{}\";\n{}  "
         "}}\n",
-        cluster++, quoted(spec.id.to_string() + "  " + spec.name), fill, line, nodes);
+        cluster++, dot_string(spec.id.to_string() + "  " + spec.name), fill, line, nodes);
   }
   std::map<std::pair<Value, int32_t>, const CutEdge*> cut_of;  // value and reader
   for (const CutEdge& cut : report.cuts)
@@ -69,7 +69,7 @@ std::string placement_dot(const PlacementReport& report) {
       text += fmt::format("  op{} -> op{}", operand.op, i);
       if (at != cut_of.end())
         text += fmt::format(" [color=\"#b3264f\", penwidth=2, label={}]",
-                            quoted(bytes_text(at->second->bytes) + (at->second->at_load ? ", once" : "")));
+                            dot_string(bytes_text(at->second->bytes) + (at->second->at_load ? ", once" : "")));
       text += ";\n";
     }
   return text + "}\n";
