@@ -48,7 +48,16 @@ void add_rates(DeviceSpec& spec, double clocks, const Lanes& lanes) {
 
 }  // namespace
 
-CudaDevice::CudaDevice(std::shared_ptr<const cuda::Driver> driver, int ordinal) : driver_(std::move(driver)) {
+// What the context holds is made behind the first constructor: if that fails, the destructor lets go of it all.
+CudaDevice::CudaDevice(std::shared_ptr<const cuda::Driver> driver, int ordinal, int64_t limit)
+    : CudaDevice(std::move(driver), ordinal, Retained{}) {
+  spec_.memory_bytes = std::min(spec_.memory_bytes, limit);
+  internal_stream_ = open_stream();
+  std::lock_guard lock(mutex_);
+  restart_clock();
+}
+
+CudaDevice::CudaDevice(std::shared_ptr<const cuda::Driver> driver, int ordinal, Retained) : driver_(std::move(driver)) {
   spec_.id = {"cuda", ordinal};
   auto require = [&](cuda::Result result, const char* what) {
     if (result == 0) return;
@@ -77,9 +86,6 @@ CudaDevice::CudaDevice(std::shared_ptr<const cuda::Driver> driver, int ordinal) 
   double clock = attribute(cuda::attribute_clock_khz) * 1e3;
   add_rates(spec_, std::max(clock, 1e9) * attribute(cuda::attribute_multiprocessors), lanes_of(capability));
   require(driver_->context_retain(&context_, device_), "cuDevicePrimaryCtxRetain");
-  internal_stream_ = open_stream();
-  std::lock_guard lock(mutex_);
-  restart_clock();
 }
 
 CudaDevice::~CudaDevice() {

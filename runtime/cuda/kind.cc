@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cstdint>
+
 #include <fmt/format.h>
 
 #include "placewright/runtime/cuda/cuda_device.h"
@@ -32,7 +35,7 @@ OpenedDevices open(const DeviceRequest& request) {
          "ask for fewer, or see CUDA_VISIBLE_DEVICES"});
   std::vector<std::shared_ptr<CudaDevice>> devices;
   for (int i = 0; i < std::min(request.count, started.count); ++i) try {
-      devices.push_back(std::make_shared<CudaDevice>(started.driver, i));
+      devices.push_back(std::make_shared<CudaDevice>(started.driver, i, request.memory_of(i, INT64_MAX)));
     } catch (const Error& error) {
       opened.absent.push_back({"cuda", "not-opened", error.what(), "see placewright doctor"});
       break;  // ordinals have no holes

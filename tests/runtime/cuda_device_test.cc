@@ -286,6 +286,20 @@ TEST(CudaProbe, WithoutALibraryFilesSayWhatIsMissing) {
   EXPECT_EQ(find_cuda_absence(root)->code, "no-libcuda");
 }
 
+// A context that stays retained keeps its memory until the process ends.
+TEST(CudaContext, IsLetGoWhereADeviceCannotBeOpened) {
+  constexpr cuda::Result invalid_context = 201;  // nobody holds it
+  for (const char* faults : {"stream=2", "event=2"}) {
+    Emulated emulated(faults);
+    ASSERT_EQ(emulated.started.count, 2);
+    EXPECT_THROW(CudaDevice(emulated.started.driver, 0), Error) << faults;
+    EXPECT_EQ(emulated.started.driver->context_release(0), invalid_context) << faults;
+  }
+  Emulated good;
+  CudaDevice device(good.started.driver, 0);
+  EXPECT_EQ(device.used_bytes(), 0);
+}
+
 std::vector<std::string> codes_of(const std::vector<DeviceCheck>& checks) {
   std::vector<std::string> codes;
   for (const DeviceCheck& check : checks) {

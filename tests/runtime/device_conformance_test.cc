@@ -87,6 +87,22 @@ TEST_P(DeviceConformance, TooMuchMemoryIsRefusedAndNothingIsLost) {
   DeviceMemory memory(device, 100, 64, "test");
 }
 
+// A session's limit, of a device that has more: what placement plans with is what the device gives out.
+TEST_P(DeviceConformance, GivesOutNoMoreThanTheSessionAllows) {
+  constexpr int64_t limit = 1 << 20;
+  for (const DeviceKind& kind : device_kinds()) {
+    if (kind.name != GetParam().kind) continue;
+    std::vector<int64_t> limits(static_cast<size_t>(std::min(kind.most, 2)), 2 * limit);
+    limits[static_cast<size_t>(GetParam().ordinal)] = limit;
+    OpenedDevices opened = kind.open({std::min(kind.most, 2), 0, kind.is_host ? nullptr : &m.cpu->spec(), limits});
+    const std::shared_ptr<Device>& limited = opened.devices.at(static_cast<size_t>(GetParam().ordinal));
+    EXPECT_EQ(limited->spec().memory_bytes, limit);
+    EXPECT_EQ(limited->try_allocate(limit + 1, 64), nullptr);
+    DeviceMemory all(limited, limit, 64, "test");
+    EXPECT_EQ(limited->try_allocate(1, 64), nullptr);
+  }
+}
+
 TEST_P(DeviceConformance, CopiesThereAndBackAndWithin) {
   std::vector<float> values;
   for (int i = 0; i < 5000; ++i) values.push_back(static_cast<float>(i) * 0.5f);

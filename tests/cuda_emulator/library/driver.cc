@@ -1,6 +1,7 @@
 // The exports of libcuda, on the emulator. Work given to a stream runs as late as somebody waits for it, so that
 // whoever reads early reads what was there before. The environment variable PLACEWRIGHT_EMULATOR makes it fail on
-// purpose: "init=803,count=2,memory=1000000,load=209,version=12020,capability=90,get=101,launch=700,allocate=3".
+// purpose:
+// "init=803,count=2,memory=1000000,load=209,version=12020,capability=90,get=101,stream=2,event=2,allocate=3,lose=2".
 #include <chrono>
 #include <cstdlib>
 #include <deque>
@@ -380,6 +381,7 @@ EXPORT int cuCtxEnablePeerAccess(Context*, unsigned) { return 0; }
 
 EXPORT int cuStreamCreate(Stream** stream, unsigned) {
   return guarded(current, [&] {
+    if (auto result = static_cast<int>(process().options.get("stream", 0))) return result;
     current->streams.push_back(std::make_unique<Stream>(Stream{current, {}}));
     *stream = current->streams.back().get();
     return 0;
@@ -406,6 +408,7 @@ EXPORT int cuStreamSynchronize(Stream* stream) {
 
 EXPORT int cuEventCreate(Event** event, unsigned) {
   return guarded(current, [&] {
+    if (auto result = static_cast<int>(process().options.get("event", 0))) return result;
     *event = new Event{current, nullptr, 0, 0, 0};
     return 0;
   });

@@ -2,6 +2,7 @@
 // memory go through pinned staging buffers; what a copy brings to the host arrives when an event behind it is finished.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <map>
 #include <memory>
@@ -16,8 +17,9 @@ namespace placewright {
 
 class CudaDevice : public Device {
  public:
-  // The `ordinal`-th device of an initialised driver. Error if it cannot be opened, which says why.
-  CudaDevice(std::shared_ptr<const cuda::Driver> driver, int ordinal);
+  // The `ordinal`-th device of an initialised driver, of which `limit` bytes are given out at most. Error if it cannot
+  // be opened, which says why.
+  CudaDevice(std::shared_ptr<const cuda::Driver> driver, int ordinal, int64_t limit = INT64_MAX);
   ~CudaDevice() override;
 
   static std::vector<Link> default_links(const DeviceId& host, const std::vector<std::shared_ptr<CudaDevice>>& devices);
@@ -38,6 +40,10 @@ class CudaDevice : public Device {
   double finish(const Event& event) override;
 
  private:
+  // Its context retained, and nothing made in it yet.
+  struct Retained {};
+  CudaDevice(std::shared_ptr<const cuda::Driver> driver, int ordinal, Retained);
+
   // Pinned memory between the host's pageable memory and the device.
   struct Staging {
     void* memory = nullptr;
