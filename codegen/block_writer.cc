@@ -1,26 +1,64 @@
 #include "block_writer.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace placewright {
 
-void Hazards::collect(const Range& range, bool writes, int stream, std::map<int, int>& waits) const {
-  auto space = touches_.find(range.space);
-  if (space == touches_.end()) return;
-  for (const Touch& touch : space->second)
-    if (touch.stream != stream && (writes || touch.writes) && touch.range.begin < range.end &&
-        range.begin < touch.range.end)
-      waits[touch.stream] = std::max(waits.contains(touch.stream) ? waits[touch.stream] : -1, touch.instruction);
+Hazards::Cells::const_iterator Hazards::first_behind(const Cells& cells, int64_t at) {
+  auto cell = cells.upper_bound(at);
+  return cell != cells.begin() && std::prev(cell)->second.end > at ? std::prev(cell) : cell;
 }
 
-// Who comes behind a write of all that an earlier instruction touched waits for the write, which waited for that one.
+void Hazards::collect(const Range& range, bool writes, int stream, std::map<int, int>& waits) const {
+  auto space = spaces_.find(range.space);
+  if (space == spaces_.end()) return;
+  const Cells& cells = space->second;
+  for (auto cell = first_behind(cells, range.begin); cell != cells.end() && cell->first < range.end; ++cell)
+    for (const Touch& touch : cell->second.touches) {
+      if (touch.stream == stream || !(writes || touch.writes)) continue;
+      int& last = waits.try_emplace(touch.stream, touch.instruction).first->second;
+      last = std::max(last, touch.instruction);
+    }
+}
+
+// A cell that holds the byte before and the byte at `at` becomes two.
+void Hazards::split(Cells& cells, int64_t at) {
+  auto cell = cells.lower_bound(at);
+  if (cell == cells.begin()) return;
+  Cell& before = std::prev(cell)->second;
+  if (before.end <= at) return;
+  cells.emplace_hint(cell, at, before);
+  before.end = at;
+}
+
 void Hazards::add(const Range& range, bool writes, int stream, int instruction) {
-  std::vector<Touch>& touches = touches_[range.space];
-  if (writes)
-    std::erase_if(touches, [&](const Touch& touch) {
-      return touch.instruction < instruction && range.begin <= touch.range.begin && touch.range.end <= range.end;
-    });
-  touches.push_back({range, writes, stream, instruction});
+  if (range.begin >= range.end) return;
+  Cells& cells = spaces_[range.space];
+  split(cells, range.begin);
+  split(cells, range.end);
+  auto before = cells.end();
+  auto cell = cells.lower_bound(range.begin);
+  for (int64_t at = range.begin; at < range.end; at = before->second.end) {
+    if (cell == cells.end() || cell->first > at)
+      cell = cells.emplace_hint(cell, at, Cell{cell == cells.end() ? range.end : std::min(cell->first, range.end), {}});
+    std::vector<Touch>& touches = cell->second.touches;
+    std::erase_if(touches, [&](const Touch& touch) { return is_behind(touch, writes, stream, instruction); });
+    touches.push_back({writes, stream, instruction});
+    if (before != cells.end() && before->second.touches == touches) {
+      before->second.end = cell->second.end;
+      cell = cells.erase(cell);
+    } else {
+      before = cell++;
+    }
+  }
+}
+
+// Who waits for a write has waited for all that the write waited for, and who waits for a stream's last read for those
+// before it. Members of one collective do not wait for each other.
+bool Hazards::is_behind(const Touch& touch, bool writes, int stream, int instruction) {
+  if (writes) return touch.instruction < instruction || touch.stream == stream;
+  return touch.stream == stream && !touch.writes;
 }
 
 void BlockWriter::add(Instruction instruction, int stream, std::span<const int> reads, std::span<const int> writes) {

@@ -2,6 +2,7 @@
 // bytes that it reads or writes. Buffers that share an arena's bytes count as the same memory.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <span>
 #include <utility>
@@ -25,11 +26,22 @@ class Hazards {
 
  private:
   struct Touch {
-    Range range;
-    bool writes;
-    int stream, instruction;
+    bool writes = false;
+    int stream = 0, instruction = 0;
+    friend bool operator==(const Touch&, const Touch&) = default;
   };
-  std::map<int, std::vector<Touch>> touches_;  // by space
+  // Bytes with the same past: the last write, and each stream's last read since.
+  struct Cell {
+    int64_t end = 0;
+    std::vector<Touch> touches;
+  };
+  using Cells = std::map<int64_t, Cell>;  // by their first byte; they do not overlap
+
+  static Cells::const_iterator first_behind(const Cells& cells, int64_t at);
+  static void split(Cells& cells, int64_t at);
+  static bool is_behind(const Touch& touch, bool writes, int stream, int instruction);
+
+  std::map<int, Cells> spaces_;
 };
 
 class BlockWriter {
