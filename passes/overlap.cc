@@ -38,10 +38,10 @@ class StepOrder {
   using Queue = std::deque<int32_t>;
   struct DeviceQueues {
     Queue launches, copies_in, copies_out;
-    int issued = 0;                      // launches
-    std::vector<double> launch_seconds;  // of all, in order
-    double backlog = 0;                  // seconds of the last copies in, which no launch stands between
-    int backlog_behind = -1;             // launches before them
+    int issued = 0;                         // launches
+    std::vector<double> seconds_before{0};  // of each launch, and of all: sums, so that they never fall
+    double backlog = 0;                     // seconds of the last copies in, which no launch stands between
+    int backlog_behind = -1;                // launches before them
   };
 
   const DeviceId& device(const Op& op) const { return op.results[0].tensor().where.devices.at(0); }
@@ -80,7 +80,7 @@ class StepOrder {
       } else {
         DeviceQueues& queues = queues_[device(op)];
         queues.launches.push_back(i);
-        queues.launch_seconds.push_back(launch_seconds(i));
+        queues.seconds_before.push_back(queues.seconds_before.back() + launch_seconds(i));
       }
     }
   }
@@ -96,10 +96,10 @@ class StepOrder {
     const auto behind = static_cast<int>(queues.launches.size());
     if (behind != std::exchange(queues.backlog_behind, behind)) queues.backlog = 0;
     queues.backlog += copy_seconds(op);
-    double hidden = 0;
-    int at = behind;
-    while (at > 0 && hidden < queues.backlog) hidden += queues.launch_seconds[static_cast<size_t>(--at)];
-    anchor_[i] = at;
+    // The last launch from which on there is enough to hide them.
+    const std::vector<double>& before = queues.seconds_before;
+    auto late = std::upper_bound(before.begin(), before.end(), before.back() - queues.backlog);
+    anchor_[i] = std::max(static_cast<int>(late - before.begin()) - 1, 0);
     queues.copies_in.push_back(i);
   }
 
