@@ -59,7 +59,7 @@ Graph apply_relief(Graph compiled, const std::vector<ReliefStep>& steps);
 // Both, as the pass of that name does. Error if the step does not fit even so: needed, available, largest holders.
 Graph relieve_memory(Graph compiled, const PassContext& context, std::vector<ReliefStep>& steps);
 
-// "recompute exp (train.cc:12) before mul_grad: 4096 bytes freed on cpu:0 for 1.2 us"
+// "exp (train.cc:12) recomputed before mul: frees 4096 bytes of cpu:0 for 1.2 us"
 std::string describe(const ReliefStep& step);
 
 }  // namespace placewright
