@@ -1,17 +1,23 @@
 // The subcommands doctor and bench.
 #include <cstdlib>
+#include <map>
+#include <optional>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "placewright/base/file.h"
+#include "placewright/codegen/cuda/nvrtc.h"
 #include "tools/run_tool.h"
 
 namespace placewright::tools_test {
 namespace {
 
+using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Pair;
 
 TEST(Doctor, FindsTheHostAndAWorkingCompiler) {
   ToolRun run = run_tool({"doctor"});
@@ -21,6 +27,7 @@ TEST(Doctor, FindsTheHostAndAWorkingCompiler) {
 }
 
 TEST(Doctor, JsonNamesWhatIsAbsentWithCauseAndFix) {
+  EXPECT_EQ(run_tool({"doctor", "--format", "yaml"}).exit_code, 2);
   ToolRun run = run_tool({"doctor", "--json"});
   ASSERT_EQ(run.exit_code, 0) << run.errors;
   nlohmann::json found = nlohmann::json::parse(run.output);
@@ -30,25 +37,71 @@ TEST(Doctor, JsonNamesWhatIsAbsentWithCauseAndFix) {
     for (const char* key : {"kind", "code", "cause", "fix"}) EXPECT_NE(absent.at(key).get<std::string>(), "") << key;
 }
 
-// The emulator stands for GPUs; `faults` says how it fails.
-class EmulatedGpus {
+// An environment variable, for as long as this object lives.
+class Variable {
  public:
-  explicit EmulatedGpus(const std::string& faults) {
-    ::setenv("PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR, 1);
-    ::setenv("PLACEWRIGHT_EMULATOR", faults.c_str(), 1);
+  Variable(const char* name, const std::string& value) : name_(name) {
+    if (const char* before = std::getenv(name)) before_ = before;
+    ::setenv(name, value.c_str(), 1);
   }
-  ~EmulatedGpus() {
-    ::unsetenv("PLACEWRIGHT_LIBCUDA");
-    ::unsetenv("PLACEWRIGHT_EMULATOR");
+  ~Variable() {
+    if (before_)
+      ::setenv(name_, before_->c_str(), 1);
+    else
+      ::unsetenv(name_);
   }
+  Variable(const Variable&) = delete;
+
+ private:
+  const char* name_;
+  std::optional<std::string> before_;
+};
+
+// The emulator stands for GPUs; `faults` says how it fails.
+struct EmulatedGpus {
+  explicit EmulatedGpus(const std::string& faults) : options("PLACEWRIGHT_EMULATOR", faults) {}
+  Variable driver{"PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR}, options;
 };
 
 TEST(Doctor, TriesGpusFromEndToEnd) {
   EmulatedGpus gpus("count=1");
+  const bool has_compiler = Nvrtc::try_open() != nullptr;
   ToolRun run = run_tool({"doctor"});
-  EXPECT_EQ(run.exit_code, 0) << run.output << run.errors;
+  EXPECT_EQ(run.exit_code, has_compiler ? 0 : 3) << run.output << run.errors;
   EXPECT_THAT(run.output, HasSubstr("cuda driver good: "));
   EXPECT_THAT(run.output, HasSubstr("cuda:0   good: PTX emulator 0 (compute_80): copies 64 MB at "));
+  EXPECT_THAT(run.output, HasSubstr(has_compiler ? "cuda compiler good: NVRTC " : "no-compiler; fix: "));
+  EXPECT_EQ(run.output.find("cuda:0 architecture good: compute_80") != std::string::npos, has_compiler) << run.output;
+}
+
+// What is at fault, by name and code.
+std::map<std::string, std::string> faults_found() {
+  ToolRun run = run_tool({"doctor", "--format", "json"});
+  std::map<std::string, std::string> faults;
+  const nlohmann::json found = nlohmann::json::parse(run.output);
+  for (const auto& check : found.at("checks"))
+    if (!check.at("good").get<bool>()) faults[check.at("check")] = check.at("code");
+  EXPECT_EQ(run.exit_code, faults.empty() ? 0 : 3) << run.errors;
+  return faults;
+}
+
+TEST(Doctor, AMissingCompilerOfGpusIsAFinding) {
+  EmulatedGpus gpus("count=1");
+  // Nothing, and a library that is another.
+  for (const char* path : {"/nowhere", PLACEWRIGHT_CUDA_EMULATOR}) {
+    Variable compiler("PLACEWRIGHT_LIBNVRTC", path);
+    EXPECT_THAT(faults_found(), ElementsAre(Pair("cuda compiler", "no-compiler"))) << path;
+  }
+}
+
+TEST(Doctor, HoldsTheCompilerAgainstDriverAndGpus) {
+  if (!Nvrtc::try_open()) GTEST_SKIP() << "no NVRTC: scripts/setup.sh --cuda installs it";
+  {
+    EmulatedGpus gpus("count=1,version=11080");
+    EXPECT_THAT(faults_found(), ElementsAre(Pair("cuda compiler", "driver-older-than-compiler")));
+  }
+  EmulatedGpus gpus("count=1,capability=35");  // older than any that NVRTC 12 and 13 compile for
+  EXPECT_THAT(faults_found(), Contains(Pair("cuda:0 architecture", "architecture-too-old")));
 }
 
 TEST(Doctor, AFaultOfADriverIsAFindingWithCodeAndFix) {

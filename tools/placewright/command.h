@@ -102,7 +102,8 @@ struct RunOptions {
 int run(const RunOptions& options);
 
 struct DoctorOptions {
-  bool json = false, machine = false;
+  std::string format = "text";  // or json
+  bool machine = false;
 };
 int doctor(const DoctorOptions& options);
 

@@ -267,7 +267,10 @@ void add_run(CLI::App& app, Action& action) {
 void add_doctor(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("doctor", "Which devices there are, what is absent and why, what is at fault");
   auto options = std::make_shared<DoctorOptions>();
-  command->add_flag("--json", options->json, "Print the findings as JSON");
+  command->add_option("--format", options->format, "text or json")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str();
+  command->add_flag_callback("--json", [options] { options->format = "json"; }, "The same as --format json");
   command->add_flag("--machine", options->machine,
                     "Print the machine as `place --machine` reads it, and check nothing");
   command->footer(

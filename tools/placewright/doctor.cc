@@ -1,4 +1,5 @@
 // placewright doctor: which devices there are, what is absent and why, and whether kernels can be compiled and kept.
+#include <cstdio>
 #include <memory>
 
 #include <fmt/core.h>
@@ -6,6 +7,8 @@
 
 #include "command.h"
 #include "placewright/base/error.h"
+#include "placewright/base/join.h"
+#include "placewright/codegen/cuda/nvrtc.h"
 #include "placewright/ir/machine.h"
 #include "placewright/placewright.h"
 #include "placewright/runtime/byte_cache.h"
@@ -41,6 +44,43 @@ Check check_cache() {
     return {"cache", "no-cache", error.what(), false,
             "set PLACEWRIGHT_CACHE to a folder of yours; until then nothing is kept"};
   }
+}
+
+CompilerFacts facts_of_nvrtc() {
+  CompilerFacts facts;
+  facts.name = "NVRTC";
+  try {
+    std::vector<std::string> reasons;
+    std::shared_ptr<const Nvrtc> nvrtc = Nvrtc::try_open(&reasons);
+    if (!nvrtc) {
+      facts.missing = "no libnvrtc, which compiles kernels for CUDA devices: " + join(reasons, "; ");
+      return facts;
+    }
+    facts.path = nvrtc->path();
+    facts.architectures = nvrtc->architectures();
+    if (std::sscanf(nvrtc->version().c_str(), "%d.%d", &facts.major, &facts.minor) != 2)
+      facts.missing = fmt::format("{} says that its version is '{}'", facts.path, nvrtc->version());
+  } catch (const Error& error) {  // a library of that name which is none
+    facts.missing = error.what();
+  }
+  return facts;
+}
+
+// Compilers that are opened on need, by the kind of devices that needs them. The runtime, whose kinds examine, knows
+// none of them.
+struct Compiler {
+  const char* kind;
+  CompilerFacts (*facts)();
+};
+constexpr Compiler compilers[] = {{"cuda", facts_of_nvrtc}};
+
+std::vector<Check> examine(const DeviceKind& kind) {
+  for (const Compiler& compiler : compilers)
+    if (kind.name == compiler.kind) {
+      const CompilerFacts facts = compiler.facts();
+      return kind.examine(&facts);
+    }
+  return kind.examine(nullptr);
 }
 
 void print_text(const Machine& machine, const std::vector<Check>& checks) {
@@ -88,10 +128,10 @@ int doctor(const DoctorOptions& options) {
   std::vector<Check> checks{check_compiler(), check_cache()};
   for (const DeviceKind& kind : device_kinds()) {
     if (!kind.examine) continue;
-    std::vector<Check> of_kind = kind.examine(nullptr);
+    std::vector<Check> of_kind = examine(kind);
     checks.insert(checks.end(), of_kind.begin(), of_kind.end());
   }
-  if (options.json)
+  if (options.format == "json")
     print_json(machine(), checks);
   else
     print_text(machine(), checks);
