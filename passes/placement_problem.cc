@@ -236,7 +236,8 @@ Labels exchange(const PlacementProblem& problem, const Labels& labels, int a, in
 }
 
 Solution solve_placement(const PlacementProblem& problem) {
-  PW_CHECK(problem.labels >= 1 && problem.labels <= 64, "placement on no device, or on more than 64");
+  PW_CHECK(problem.labels >= 1 && problem.labels <= PlacementProblem::most_labels,
+           "placement on no device, or on more than 64");
   Solution solution;
   if (problem.labels <= 2) {  // one cut is exact
     solution.labels = single(problem, 0);

@@ -10,6 +10,7 @@
 #include "placewright/base/join.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/op_table.h"
+#include "placewright/passes/placement_problem.h"
 
 namespace placewright {
 namespace {
@@ -32,6 +33,9 @@ PlacementSolver::PlacementSolver(const Graph& graph, const PassContext& context)
     : graph_(graph), function_(graph.main()), context_(context) {
   for (const auto& [device, model] : context.targets) devices_.push_back(device);
   host_ = host_device(context);
+  if (devices_.size() > PlacementProblem::most_labels)
+    throw Error(fmt::format("placement chooses among {} devices, expected at most {}; open fewer", devices_.size(),
+                            PlacementProblem::most_labels));
   if (devices_.empty()) devices_ = {host_};
   std::stable_partition(devices_.begin(), devices_.end(), [&](const DeviceId& device) { return device == host_; });
 
@@ -157,17 +161,17 @@ void PlacementSolver::fix_pins() {
           op.is("transfer") || (op.is("input") && (*device != host_ || !is_input_of_kind(op, InputKind::argument)));
       bool firm = op.pin || (is_moved && graph_.origins[op.origin].role != Role::transfer);
       decide(number, {*device, PlacementCause::pinned, -1, firm, {}});
-    } else if (is_input_of_kind(op, InputKind::argument) && !decided(number)) {
+    } else if (is_input_of_kind(op, InputKind::argument) && !decided(number) && !rule_against(number, host_)) {
       decide(number, {host_, PlacementCause::argument_home, -1, false, {}});
     }
   }
 }
 
-// Ops that only one device can run.
+// Ops that only one device can run, and inputs that rules leave one.
 void PlacementSolver::fix_only_devices() {
   for (size_t i = 0; i < function_.ops.size(); ++i) {
     int32_t op = static_cast<int32_t>(i);
-    if (decided(op) || function_.ops[i].entry->is_structural()) continue;
+    if (decided(op)) continue;
     std::map<DeviceId, RejectedDevice> rejected;
     for (const DeviceId& device : devices_)
       if (std::string cause = refusal(op, device); !cause.empty()) rejected[device] = refused(op, device, cause);
@@ -240,12 +244,13 @@ bool PlacementSolver::spread_backward() {
       if (because < 0 || (decisions_[root(because)]->device == host_ && decisions_[root(reader)]->device != host_))
         because = reader;
     }
-    // What several devices read comes to each of them from the host, at load.
+    if (because < 0) continue;
+    // What several devices read comes to each of them from the host, at load; where rules keep it off, costs choose.
     bool is_constant = is_input_of_kind(function_.ops[i], InputKind::constant);
-    if (is_constant && because >= 0 && read_on_several_devices(number))
-      decide(number, {host_, PlacementCause::follows_consumer, because, false, {}});
-    else if (because >= 0)
+    if (!is_constant || !read_on_several_devices(number))
       changed = try_decide(number, because, PlacementCause::follows_consumer) || changed;
+    else if (!rule_against(number, host_))
+      decide(number, {host_, PlacementCause::follows_consumer, because, false, {}});
   }
   return changed;
 }

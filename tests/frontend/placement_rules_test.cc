@@ -129,6 +129,28 @@ TEST_F(PlacementRules, AllowedDevicesLeaveTheChoiceAmongThem) {
   EXPECT_TRUE(is_told);
 }
 
+TEST_F(PlacementRules, AllowedDevicesHoldForArguments) {
+  auto plan_with = [](std::vector<PlacementRule> rules) {
+    CompiledFunction f = compile([](const Tensor& x) { return exp(x) + 1; }, {.rules = std::move(rules)});
+    Tensor y = f(tensor<float>({0, 1}, {2}));
+    EXPECT_NEAR(y.value().number(1), 3.718282, 1e-5);
+    return f.last().placement();
+  };
+  const std::string key = [&] {
+    for (const OpPlacement& op : plan_with({}).ops)
+      if (op.what == "input x" || op.key.rfind("input:", 0) == 0) return op.key;
+    return std::string();
+  }();
+  ASSERT_FALSE(key.empty());
+  expect_all_on(plan_with({}), key, "cpu:0");
+  expect_all_on(plan_with({rules::allow(key, {"sim:0"})}), key, "sim:0");
+  expect_all_on(plan_with({rules::allow(key, {"cpu", "sim:1"})}), key, "cpu:0");
+  PlacementPlan one_of_two = plan_with({rules::allow(key, {"sim:0", "sim:1"})});
+  EXPECT_THAT(devices_of(one_of_two, key), ::testing::Each(HasSubstr("sim")));
+  EXPECT_THAT(error_of([&] { plan_with({rules::allow(key, {"sim:0"}), rules::allow(key, {"sim:1"})}); }),
+              HasSubstr("no device runs"));
+}
+
 TEST_F(PlacementRules, WhatStaysTogetherFollowsOnePin) {
   Trained together = train({rules::together("*"), rules::pin("2.bias", "sim:1")});
   expect_all_on(together.plan, "input:0.weight", "sim:1");

@@ -9,6 +9,7 @@ namespace placewright {
 
 struct PlacementProblem {
   static constexpr int64_t unrunnable = int64_t{1} << 50;
+  static constexpr int most_labels = 64;
 
   struct Value {
     int producer = 0;
