@@ -57,28 +57,26 @@ class FusedPlacer {
 
   FusedPlacement run() {
     if (has_choice()) price_devices();
-    size_t last = solve();
-    best_ = last;
-    if (!fitted_.is_limited) {  // else what fits counts, and what bounds it
-      for (int round = 1; round < rounds && is_news_; ++round) {
-        enter(known_[last].prices, choice_, known_[last].labels, {}, problem_);
-        last = solve();
-        if (known_[last].step < known_[best_].step) best_ = last;
-      }
-      try_devices();
+    best_ = take(solve());
+    if (!known_[best_].fitted.is_limited) {  // else what fits counts, and what bounds it
+      refine();
+      try_known();
       prove();
     }
-    return {std::move(problem_), std::move(fitted_), std::move(known_[best_].prices)};
+    Known& best = known_[best_];
+    return {std::move(problem_), std::move(best.fitted), std::move(best.prices)};
   }
 
  private:
   static constexpr int rounds = 2;
 
   struct Known {
-    Labels labels;
+    FittedPlacement fitted;  // nothing but its labels until it was found or tried as an answer
     FusedPrices prices;
     int64_t step = 0;  // launches and copies
   };
+
+  static int64_t total(const Known& known) { return known.step + known.fitted.relief; }
 
   bool may_stand(int group, int label) const {
     return choice_.problem.costs[group][label] < PlacementProblem::unrunnable;
@@ -95,18 +93,38 @@ class FusedPlacer {
 
   // The known placement of these labels; prices it if it is new.
   size_t know(const Labels& labels) {
-    auto at = std::find_if(known_.begin(), known_.end(), [&](const Known& known) { return known.labels == labels; });
+    auto at =
+        std::find_if(known_.begin(), known_.end(), [&](const Known& known) { return known.fitted.labels == labels; });
     is_news_ = at == known_.end();
     if (!is_news_) return static_cast<size_t>(at - known_.begin());
     FusedPrices prices = price_as_fused(graph_, context_, choice_.devices, labels_of_ops(choice_, labels));
     int64_t step = prices.launches() + energy(copies_, labels);
-    known_.push_back({labels, std::move(prices), step});
+    known_.push_back({{labels, 0, 0, false, {}, {}}, std::move(prices), step});
     return known_.size() - 1;
   }
 
-  size_t solve() {
-    fitted_ = place_within_memory(graph_, context_, problem_, choice_.group_of, choice_.devices);
-    return know(fitted_.labels);
+  FittedPlacement solve() const {
+    return place_within_memory(graph_, context_, problem_, choice_.group_of, choice_.devices);
+  }
+
+  size_t take(FittedPlacement fitted) {
+    size_t at = know(fitted.labels);
+    known_[at].fitted = std::move(fitted);
+    return at;
+  }
+
+  // The prices of what was found may show a better one.
+  void refine() {
+    size_t last = best_;
+    for (int round = 1; round < rounds && is_news_; ++round) {
+      enter(known_[last].prices, choice_, known_[last].fitted.labels, {}, problem_);
+      FittedPlacement found = solve();
+      const bool is_limited = found.is_limited;
+      if (is_limited) know(solve_placement(problem_).labels);  // what memories stand against
+      last = take(std::move(found));
+      if (total(known_[last]) < total(known_[best_])) best_ = last;
+      if (is_limited) return;
+    }
   }
 
   // All that can on the device, the rest on the first that it can.
@@ -131,7 +149,7 @@ class FusedPlacer {
         continue;
       }
       const Known& known = known_[know(all_on(label))];
-      enter(known.prices, choice_, known.labels, label, problem_);
+      enter(known.prices, choice_, known.fitted.labels, label, problem_);
     }
   }
 
@@ -169,28 +187,29 @@ class FusedPlacer {
   }
 
   // What the first prices were made from are placements, too.
-  void try_devices() {
+  void try_known() {
     for (size_t i = 0; i < known_.size(); ++i) {
-      if (known_[i].step >= known_[best_].step) continue;
-      if (!fitted_.peaks.empty()) {
-        std::vector<int64_t> peaks =
-            memory_peaks(graph_, context_, problem_, choice_.group_of, choice_.devices, known_[i].labels);
-        if (!std::equal(peaks.begin(), peaks.end(), fitted_.caps.begin(), std::less_equal<>())) continue;
-        fitted_.peaks = std::move(peaks);
+      if (i == best_ || known_[i].step >= total(known_[best_])) continue;
+      FittedPlacement tried{known_[i].fitted.labels, 0, 0, false, known_[best_].fitted.caps, {}};
+      if (!known_[best_].fitted.peaks.empty()) {
+        tried.peaks = memory_peaks(graph_, context_, problem_, choice_.group_of, choice_.devices, tried.labels);
+        if (!std::equal(tried.peaks.begin(), tried.peaks.end(), tried.caps.begin(), std::less_equal<>())) continue;
       }
+      known_[i].fitted = std::move(tried);
       best_ = i;
     }
   }
 
-  // The prices of what was chosen are its own; what no placement undercuts by them.
+  // The prices of what was chosen are its own; what no placement undercuts by them. Known placements that take less
+  // do not fit, or fit with relief.
   void prove() {
-    const Known& best = known_[best_];
-    enter(best.prices, choice_, best.labels, {}, problem_);
+    FittedPlacement& best = known_[best_].fitted;
+    enter(known_[best_].prices, choice_, best.labels, {}, problem_);
     Solution least = solve_placement(problem_);
-    fitted_.bound = least.is_optimal ? least.energy : certify(problem_).bound;
-    fitted_.is_limited = false;
-    fitted_.labels = best.labels;
-    fitted_.energy = energy(problem_, best.labels);
+    best.bound = least.is_optimal ? least.energy : certify(problem_).bound;
+    best.energy = energy(problem_, best.labels);
+    best.is_limited = std::any_of(known_.begin(), known_.end(),
+                                  [&](const Known& known) { return known.step < total(known_[best_]); });
   }
 
   const Graph& graph_;
@@ -198,7 +217,6 @@ class FusedPlacer {
   const PlacementChoice& choice_;
   PlacementProblem problem_;  // with the prices known
   PlacementProblem copies_;   // what is copied between devices, nothing else
-  FittedPlacement fitted_;
   std::vector<Known> known_;
   size_t best_ = 0;
   bool is_news_ = false;  // that the last solution was not known

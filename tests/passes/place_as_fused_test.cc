@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "placewright/ir/builder.h"
+#include "placewright/passes/memory_need.h"
 #include "placewright/passes/placement.h"
 #include "placewright/passes/step_time.h"
 #include "random_graph.h"
@@ -112,6 +113,61 @@ TEST(PlaceAsFused, IsNeverDearerAsFusedThanAllOnOneDevice) {
     }
   }
   EXPECT_GT(split, 5);
+}
+
+// With all the memory there is, what memory is said not to limit is planned no better.
+TEST(PlaceAsFused, WhatIsSaidToBeUnlimitedIsAsCheapAsWithAllMemory) {
+  int limited = 0, unlimited = 0;
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    TestMachine machine(seed % 2 == 1);
+    TestTarget slow(1e-6, 1e8, seed % 2 == 1), fast(1.2e-6, 1e10, seed % 2 == 1);
+    machine.context.targets = {{host, &slow}, {accelerator, &fast}};
+    for (Link& link : machine.machine.links) link.latency_seconds = 1e-7;
+    Graph graph = run_passes(testing::make_random_graph(seed).graph, machine.context, {}, {}, "shard");
+    const PlacementPlan free = plan_placement(graph, machine.context);
+    if (!free.solved) continue;
+    int64_t peak = 0;
+    for (const DeviceNeed& need :
+         measure_need(run_passes(apply_placement(graph, free), machine.context, {}, "insert_transfers", "overlap"),
+                      machine.context)
+             .devices)
+      if (need.device == accelerator) peak = need.bytes;
+    const auto slack = static_cast<int64_t>(free.solved->problem.values.size());
+    for (int64_t cap : {peak, peak * 7 / 8, peak / 2}) {
+      for (DeviceSpec& spec : machine.machine.devices)
+        if (spec.id == accelerator) spec.memory_bytes = std::max<int64_t>(1, cap);
+      const PlacementPlan plan = plan_placement(graph, machine.context);
+      EXPECT_LE(plan.solved->bound, plan.solved->energy);
+      (plan.solved->is_limited ? limited : unlimited) += 1;
+      if (plan.solved->is_limited) continue;
+      EXPECT_LE(plan.solved->energy, free.solved->energy + slack) << "seed " << seed << ", " << cap << " of " << peak;
+    }
+  }
+  EXPECT_GT(limited, 5);
+  EXPECT_GT(unlimited, 5);
+}
+
+TEST(PlaceAsFused, MoreDevicesThanItChoosesAmongAreRefused) {
+  TestMachine machine;
+  for (int i = 2; machine.context.targets.size() < 64; ++i) machine.context.targets[{"sim", i}] = &machine.accelerator;
+  for (int i = 2; i < 64; ++i) {
+    DeviceSpec spec = machine.machine.devices.back();
+    spec.id.ordinal = i;
+    machine.machine.devices.push_back(spec);
+  }
+  machine.machine.links.clear();
+  for (const DeviceSpec& from : machine.machine.devices)
+    for (const DeviceSpec& to : machine.machine.devices)
+      if (from.id != to.id) machine.machine.links.push_back({from.id, to.id, 10e-6, 1e10});
+  Graph graph = chain_between_products(2);
+  EXPECT_NO_THROW(plan_placement(graph, machine.context));
+  machine.context.targets[{"sim", 63}] = &machine.accelerator;
+  try {
+    plan_placement(graph, machine.context);
+    FAIL() << "65 devices";
+  } catch (const Error& error) {
+    EXPECT_THAT(error.what(), ::testing::HasSubstr("among 65 devices, expected at most 64"));
+  }
 }
 
 // There is no choice, and no time is spent on one.
