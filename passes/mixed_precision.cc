@@ -44,10 +44,57 @@ void count(const Graph& graph, const Function& function, const Op& op, Arithmeti
   for (const Op& part : parts.main().ops) count(parts, parts.main(), part, found);
 }
 
+// What is cast to the dtype of what it meets: constants, and what is broadcast of parameters, states that functions are
+// handed, and of constant inputs.
+class Followers {
+ public:
+  explicit Followers(const Graph& graph) : graph_(graph), callers_(graph.functions.size()) {
+    for (size_t f = 0; f < graph.functions.size(); ++f)
+      for (const Op& op : graph.functions[f].ops)
+        for (FunctionId callee : op.functions) callers_[callee].push_back({static_cast<FunctionId>(f), &op});
+  }
+
+  // Of each op of the function.
+  std::vector<bool> find(FunctionId id) const {
+    const Function& function = graph_.functions[id];
+    std::vector<bool> follows(function.ops.size(), false), is_given(function.ops.size(), false);
+    for (size_t i = 0; i < function.ops.size(); ++i) {
+      const Op& op = function.ops[i];
+      if (op.is("input")) {
+        is_given[i] = is_parameter(id, {static_cast<int32_t>(i), 0});
+      } else if (op.operands.empty()) {
+        follows[i] = true;
+      } else if (op.operands.size() == 1 && (op.entry->traits.view || op.is("broadcast") || op.is("cast"))) {
+        const int32_t source = op.operands[0].op;
+        is_given[i] = is_given[source];
+        follows[i] = follows[source] || (op.is("broadcast") && is_given[source]);
+      }
+    }
+    return follows;
+  }
+
+ private:
+  bool is_parameter(FunctionId id, Value input) const {
+    const Function& function = graph_.functions[id];
+    if (id == 0) return input_kind(function, input) != InputKind::argument;
+    const auto at = std::find(function.inputs.begin(), function.inputs.end(), input) - function.inputs.begin();
+    auto hands_parameter = [&](const std::pair<FunctionId, const Op*>& caller) {
+      const std::vector<Value>& operands = caller.second->operands;
+      if (static_cast<size_t>(at) >= operands.size()) return false;
+      const Value operand = operands[static_cast<size_t>(at)];
+      return graph_.functions[caller.first].op(operand).is("input") && is_parameter(caller.first, operand);
+    };
+    return !callers_[id].empty() && std::all_of(callers_[id].begin(), callers_[id].end(), hands_parameter);
+  }
+
+  const Graph& graph_;
+  std::vector<std::vector<std::pair<FunctionId, const Op*>>> callers_;  // of each function
+};
+
 class Narrowing {
  public:
-  Narrowing(Graph& graph, FunctionId id, DType wide, DType narrow)
-      : rewriter_(graph, id), graph_(graph), wide_(wide), narrow_(narrow) {}
+  Narrowing(Graph& graph, FunctionId id, std::vector<bool> follows, DType wide, DType narrow)
+      : rewriter_(graph, id), graph_(graph), follows_(std::move(follows)), wide_(wide), narrow_(narrow) {}
 
   void run() {
     const Function& old = rewriter_.old();
@@ -80,13 +127,14 @@ class Narrowing {
   DType choose(const Op& op, const std::vector<Value>& operands) const {
     size_t narrowed = 0, floats = 0;
     for (size_t i = 0; i < operands.size(); ++i) {
-      floats += old_dtype(op.operands[i]) == wide_;
-      narrowed += dtype(operands[i]) == narrow_ && old_dtype(op.operands[i]) == wide_;
+      if (old_dtype(op.operands[i]) != wide_ || follows_[op.operands[i].op]) continue;
+      ++floats;
+      narrowed += dtype(operands[i]) == narrow_;
     }
     Arithmetic found;
     count(graph_, rewriter_.old(), op, found);
     if (found.multiplies) return narrow_;
-    return found.adds_up || narrowed < floats ? wide_ : narrow_;
+    return found.adds_up || narrowed < floats || floats == 0 ? wide_ : narrow_;
   }
 
   // Each value is cast once.
@@ -112,6 +160,7 @@ class Narrowing {
 
   Rewriter rewriter_;
   const Graph& graph_;
+  std::vector<bool> follows_;
   DType wide_, narrow_;
   std::map<std::pair<Value, DType>, Value> casts_;
 };
@@ -119,7 +168,9 @@ class Narrowing {
 }  // namespace
 
 Graph mixed_precision(Graph graph, DType wide, DType narrow) {
-  for_each_function(graph, [&](FunctionId id) { Narrowing(graph, id, wide, narrow).run(); });
+  const Graph old = graph;
+  const Followers followers(old);
+  for_each_function(graph, [&](FunctionId id) { Narrowing(graph, id, followers.find(id), wide, narrow).run(); });
   verify_graph(graph);
   return graph;
 }

@@ -61,6 +61,45 @@ TEST(MixedPrecision, ProductsAndWhatFollowsThemAreNarrowTheRestIsNot) {
   EXPECT_EQ(print_graph(mixed_precision(graph, DType::f32, DType::bf16)), print_graph(graph));
 }
 
+// Biases and factors are cast, as PyTorch's autocast casts them: what they are added to stays narrow.
+TEST(MixedPrecision, BiasesAndScalarFactorsWidenNothing) {
+  const Graph graph = parse_graph(R"(graph v1
+
+function "main"(%0, %1, %2, %3) {
+  %0 = input() {kind="argument", name="x"} : f64[1,2,4,4]
+  %1 = input() {kind="state", name="weight"} : f64[3,2,1,1]
+  %2 = input() {kind="state", name="bias"} : f64[3]
+  %3 = input() {kind="argument", name="shift"} : f64[3]
+  %4 = gradient @1(%0, %1, %2, %3) {with_respect_to=[1,2]} : (f64[], f64[3,2,1,1], f64[3])
+  return %4.0, %4.1, %4.2
+}
+
+function "loss"(%0, %1, %2, %3) {
+  %0 = input() {kind="argument", name="x"} : f64[1,2,4,4]
+  %1 = input() {kind="argument", name="weight"} : f64[3,2,1,1]
+  %2 = input() {kind="argument", name="bias"} : f64[3]
+  %3 = input() {kind="argument", name="shift"} : f64[3]
+  %4 = conv(%0, %1) {stride=[1,1], padding_low=[0,0], padding_high=[0,0], dilation=[1,1], groups=1} : f64[1,3,4,4]
+  %5 = broadcast(%2) {dims=[1], shape=[1,3,4,4]} : f64[1,3,4,4]
+  %6 = add(%4, %5) : f64[1,3,4,4]
+  %7 = tanh(%6) : f64[1,3,4,4]
+  %8 = constant() {value=f64[](0.5)} : f64[]
+  %9 = broadcast(%8) {dims=[], shape=[1,3,4,4]} : f64[1,3,4,4]
+  %10 = mul(%7, %9) : f64[1,3,4,4]
+  %11 = broadcast(%3) {dims=[1], shape=[1,3,4,4]} : f64[1,3,4,4]
+  %12 = sub(%10, %11) : f64[1,3,4,4]
+  %13 = reduce_sum(%12) {dims=[0,1,2,3]} : f64[]
+  return %13
+}
+)");
+  const Graph mixed = mixed_precision(graph, DType::f64, DType::f32);
+  const Function& loss = mixed.functions[1];
+  for (const char* narrow : {"conv", "add", "tanh", "mul"})
+    EXPECT_EQ(find(loss, narrow).results[0].tensor().dtype, DType::f32) << narrow;
+  // What the caller hands over is no parameter, and sums stay wide.
+  EXPECT_EQ(find(loss, "sub").results[0].tensor().dtype, DType::f64);
+}
+
 TEST(MixedPrecision, ResultsDifferByTheNarrowDtypesErrorAndNoMore) {
   auto values = [](std::vector<int64_t> sizes, double scale) {
     HostTensor tensor(DType::f64, sizes);
