@@ -235,8 +235,14 @@ class Calibration {
   Profile profile_;
 };
 
-std::string calibration_key(const Machine& machine) {
+// How much of a memory a session may use says nothing about speed.
+std::string calibration_key(Machine machine) {
+  for (DeviceSpec& device : machine.devices) device.memory_bytes = 0;
   return fmt::format("calibration 1\n{}\n{}", code_generator_stamp(), print_machine(machine));
+}
+
+std::filesystem::path folder_of(const std::string& cache_folder) {
+  return cache_folder.empty() ? default_cache_folder() : std::filesystem::path(cache_folder);
 }
 
 }  // namespace
@@ -288,7 +294,7 @@ StepTime predict_step(const Specialisation& step, const Machine& machine, const 
 
 std::optional<Profile> try_load_calibration(const Machine& machine, const std::string& cache_folder) {
   try {
-    std::filesystem::path folder = cache_folder.empty() ? default_cache_folder() : std::filesystem::path(cache_folder);
+    const std::filesystem::path folder = folder_of(cache_folder);
     if (!std::filesystem::is_directory(folder)) return std::nullopt;
     std::optional<std::vector<uint8_t>> bytes = ByteCache(folder).load(calibration_key(machine));
     if (!bytes) return std::nullopt;
@@ -302,7 +308,7 @@ std::optional<Profile> try_load_calibration(const Machine& machine, const std::s
 
 void keep_calibration(const Machine& machine, const Profile& profile) {
   std::string text = print_profile(profile);
-  ByteCache(default_cache_folder())
+  ByteCache(folder_of(Session::current()->options().cache_directory))
       .store(calibration_key(machine), {reinterpret_cast<const uint8_t*>(text.data()), text.size()});
 }
 

@@ -27,8 +27,10 @@ Machine apply_profile(Machine machine, const Profile& profile);
 // What one step of a compiled function is predicted to take on a machine; `profile` may be null.
 StepTime predict_step(const Specialisation& step, const Machine& machine, const Profile* profile);
 
-// The profile that calibration of this very machine left behind with this very library, in the cache of compiled
-// kernels (its folder, or empty: the default one); nothing if there is none. `keep_calibration` puts it there.
+// The profile that calibration of this very machine, whatever of its memories may be used, left behind with this very
+// library, in the cache of compiled kernels (its folder, or empty: the default one); nothing if there is none.
+// `keep_calibration` puts it where the current session's options say that its cache is, in which sessions with the same
+// options look.
 std::optional<Profile> try_load_calibration(const Machine& machine, const std::string& cache_folder = {});
 void keep_calibration(const Machine& machine, const Profile& profile);
 
