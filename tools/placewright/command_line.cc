@@ -20,10 +20,47 @@ void when_chosen(CLI::App* command, Action& action, std::shared_ptr<Options> opt
   command->callback([&action, options, run] { action = [options, run] { return run(*options); }; });
 }
 
+// What several subcommands take, each declared once.
+
+void add_graph(CLI::App& command, std::string& file) {
+  command.add_option("FILE.pw", file, "A graph in text form")->required();
+}
+
+void add_symbols(CLI::App& command, std::vector<std::string>& symbols,
+                 const char* what = "The size of a symbolic dimension; may be repeated") {
+  command.add_option("--symbol", symbols, what)->allow_extra_args(false)->type_name("NAME=SIZE");
+}
+
+void add_rules(CLI::App& command, std::string& rules) {
+  command.add_option("--rules", rules, "Pins, allowed devices and what stays together, by name")->type_name("FILE");
+}
+
+CLI::Option* add_devices(CLI::App& command, std::string& devices) {
+  return command.add_option("--devices", devices, "Kinds of devices, each with how many")->capture_default_str();
+}
+
+// The machine that is planned for: what is here, or another one.
+template <typename Options>
+void add_planned_machine(CLI::App& command, Options& options) {
+  auto* devices = add_devices(command, options.devices);
+  auto* machine = command
+                      .add_option("--machine", options.machine,
+                                  "Plan for a machine that need not be here: a shipped one, or a machine file")
+                      ->type_name("NAME|FILE")
+                      ->excludes(devices);
+  command.add_option("--profile", options.profile, "What was measured on that machine, instead of estimates")
+      ->type_name("FILE")
+      ->needs(machine);
+}
+
+CLI::Option* add_threads(CLI::App& command, int& threads) {
+  return command.add_option("--threads", threads, "Threads of the CPU; 0: all")->check(CLI::Range(0, 1024));
+}
+
 void add_inspect(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("inspect", "What is in a graph: inputs, results, updates, ops, pins");
   auto options = std::make_shared<InspectOptions>();
-  command->add_option("FILE.pw", options->file, "A graph in text form")->required();
+  add_graph(*command, options->file);
   command->add_flag("--text", options->text, "Print the graph itself, in its canonical text form");
   command->footer("Examples:\n  placewright inspect model.pw\n  placewright inspect --text model.pw > canonical.pw");
   when_chosen(command, action, options, inspect);
@@ -77,18 +114,9 @@ void add_plan_actions(CLI::App& command, PlanActions& actions) {
 void add_place(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("place", "Where every op would run, why, and what would be copied");
   auto options = std::make_shared<PlaceOptions>();
-  command->add_option("FILE.pw", options->file, "A graph in text form")->required();
-  auto* devices = command->add_option("--devices", options->devices, "Kinds of devices, each with how many");
-  devices->capture_default_str();
-  auto* machine = command->add_option("--machine", options->machine,
-                                      "Plan for a machine that need not be here: a shipped one, or a machine file");
-  machine->type_name("NAME|FILE")->excludes(devices);
-  command->add_option("--profile", options->profile, "What was measured on that machine, instead of estimates")
-      ->type_name("FILE")
-      ->needs(machine);
-  command->add_option("--symbol", options->symbols, "The size of a symbolic dimension; may be repeated")
-      ->allow_extra_args(false)
-      ->type_name("NAME=SIZE");
+  add_graph(*command, options->file);
+  add_planned_machine(*command, *options);
+  add_symbols(*command, options->symbols);
   command
       ->add_option("--format", options->format,
                    "text, json, dot (graphviz), html (one page) or lock (a plan file); else what the file's ending "
@@ -97,8 +125,7 @@ void add_place(CLI::App& app, Action& action) {
   command->add_flag_callback("--json", [options] { options->format = "json"; }, "The same as --format json");
   command->add_option("-o,--output", options->output, "Write the report to a file")->type_name("FILE");
   command->add_flag("--every-op", options->every_op, "In the text, an entry for each op");
-  command->add_option("--rules", options->rules, "Pins, allowed devices and what stays together, by name")
-      ->type_name("FILE");
+  add_rules(*command, options->rules);
   command->add_flag("--strict", options->strict, "A transfer that nobody asked for is an error");
   command->footer(
       "Examples:\n  placewright place model.pw\n  placewright place --devices cpu,sim:2 --symbol B=32 model.pw\n"
@@ -118,14 +145,12 @@ void add_place(CLI::App& app, Action& action) {
 void add_fit(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("fit", "On which machines a step fits, what it takes, what would make it fit");
   auto options = std::make_shared<FitOptions>();
-  command->add_option("FILE.pw", options->file, "A graph in text form")->required();
+  add_graph(*command, options->file);
   command->add_option("--machines", options->machines, "Shipped machines, or machine files")
       ->required()
       ->delimiter(',')
       ->type_name("NAME|FILE ...");
-  command->add_option("--symbol", options->symbols, "The size of a symbolic dimension; without it, its bound")
-      ->allow_extra_args(false)
-      ->type_name("NAME=SIZE");
+  add_symbols(*command, options->symbols, "The size of a symbolic dimension; without it, its bound");
   command
       ->add_option("--batch", options->batch,
                    "The symbol, or the argument whose first dimension is the batch; else the first argument")
@@ -145,19 +170,9 @@ void add_fit(CLI::App& app, Action& action) {
 // The options with which `why` and its like say what is placed where.
 template <typename Options>
 void add_placing_options(CLI::App& command, Options& options) {
-  auto* devices = command.add_option("--devices", options.devices, "Kinds of devices, each with how many");
-  devices->capture_default_str();
-  auto* machine = command.add_option("--machine", options.machine,
-                                     "A machine that need not be here: a shipped one, or a machine file");
-  machine->type_name("NAME|FILE")->excludes(devices);
-  command.add_option("--profile", options.profile, "What was measured on that machine, instead of estimates")
-      ->type_name("FILE")
-      ->needs(machine);
-  command.add_option("--symbol", options.symbols, "The size of a symbolic dimension; may be repeated")
-      ->allow_extra_args(false)
-      ->type_name("NAME=SIZE");
-  command.add_option("--rules", options.rules, "Pins, allowed devices and what stays together, by name")
-      ->type_name("FILE");
+  add_planned_machine(command, options);
+  add_symbols(command, options.symbols);
+  add_rules(command, options.rules);
   command.add_option("--format", options.format, "text or json")->check(CLI::IsMember({"text", "json"}));
   command.add_flag_callback("--json", [&options] { options.format = "json"; }, "The same as --format json");
 }
@@ -165,7 +180,7 @@ void add_placing_options(CLI::App& command, Options& options) {
 void add_why(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("why", "Why an op is where it is, and the smallest changes that would move it");
   auto options = std::make_shared<WhyOptions>();
-  command->add_option("FILE.pw", options->file, "A graph in text form")->required();
+  add_graph(*command, options->file);
   command
       ->add_option("OP", options->op,
                    "An op: as plan files name it (fc/forward#0:dot_general), by what it is (dot_general), or by its "
@@ -185,7 +200,7 @@ void add_what_if(CLI::App& app, Action& action) {
   auto* command =
       app.add_subcommand("what-if", "Along batch sizes or a link's speed, where which placement is the best");
   auto options = std::make_shared<WhatIfOptions>();
-  command->add_option("FILE.pw", options->file, "A graph in text form")->required();
+  add_graph(*command, options->file);
   command
       ->add_option("--batch", options->batch,
                    "The batch: the symbol named batch, else the first one of an argument; in a graph without symbols "
@@ -232,9 +247,7 @@ void add_opt(CLI::App& app, Action& action) {
   command->add_option("--pass", options->passes, "A pass to run; may be repeated. Without it the whole pipeline runs")
       ->allow_extra_args(false)
       ->type_name("NAME");
-  command->add_option("--symbol", options->symbols, "The size of a symbolic dimension; may be repeated")
-      ->allow_extra_args(false)
-      ->type_name("NAME=SIZE");
+  add_symbols(*command, options->symbols);
   command->add_option("-o,--output", options->output, "Write the graph to a file")->type_name("FILE.pw");
   command->add_flag("--list", options->list, "List the passes");
   command->add_flag("--times", options->times, "Print how long each pass took to standard error");
@@ -247,15 +260,15 @@ void add_opt(CLI::App& app, Action& action) {
 void add_run(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("run", "Run a graph once on tensors from .npy files");
   auto options = std::make_shared<RunOptions>();
-  command->add_option("FILE.pw", options->file, "A graph in text form")->required();
+  add_graph(*command, options->file);
   command->add_option("--input", options->inputs, "An argument, state or constant; one for each input of the graph")
       ->allow_extra_args(false)
       ->type_name("NAME=FILE.npy");
   command->add_option("--output-dir", options->output, "Takes result0.npy, ... and the states that were updated")
       ->required()
       ->type_name("DIR");
-  command->add_option("--devices", options->devices, "Kinds of devices, each with how many")->capture_default_str();
-  command->add_option("--threads", options->threads, "Threads of the CPU; 0: all")->check(CLI::Range(0, 1024));
+  add_devices(*command, options->devices);
+  add_threads(*command, options->threads);
   command->add_option("--plan", options->plan, "Run each op where a plan file says")->type_name("FILE");
   command->add_flag("--strict", options->strict, "A transfer that nobody asked for is an error");
   command->footer(
@@ -295,15 +308,9 @@ void add_machine(CLI::App& app, Action& action) {
   command->add_option("--model", options->model, "Also run this graph and measure its own kernels")
       ->type_name("FILE.pw")
       ->needs(calibrate);
-  command->add_option("--symbol", options->symbols, "The size of a symbolic dimension of it; may be repeated")
-      ->allow_extra_args(false)
-      ->type_name("NAME=SIZE");
-  command->add_option("--devices", options->devices, "Kinds of devices, each with how many")
-      ->capture_default_str()
-      ->excludes(shipped);
-  command->add_option("--threads", options->threads, "Threads of the CPU; 0: all")
-      ->check(CLI::Range(0, 1024))
-      ->excludes(shipped);
+  add_symbols(*command, options->symbols, "The size of a symbolic dimension of it; may be repeated");
+  add_devices(*command, options->devices)->excludes(shipped);
+  add_threads(*command, options->threads)->excludes(shipped);
   command->add_flag("--json", options->json, "Print it as JSON");
   command->add_flag("--list", options->list, "List the shipped machines");
   command->footer(
