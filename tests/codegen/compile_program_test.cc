@@ -1,11 +1,13 @@
 // Graphs to programs and images: what is compiled does not depend on how many threads compile it.
 #include "placewright/codegen/compile_program.h"
 
+#include <algorithm>
 #include <set>
 
 #include <gtest/gtest.h>
 
 #include "placewright/ir/builder.h"
+#include "placewright/ir/check_program.h"
 
 namespace placewright {
 namespace {
@@ -58,6 +60,46 @@ TEST(CompileProgram, ALittleCodeIsOneImage) {
   options.target = named_cpu_target("x86-64-v3");
   options.threads = 4;
   EXPECT_EQ(compile_program(graph, options).images.size(), 1u);
+}
+
+// Rounds of a copy to the second device, launches there that all read it, a copy back and a launch of the host.
+Graph rounds(int count) {
+  Graph graph;
+  FunctionBuilder b(graph, add_function(graph, "main"));
+  std::vector<DeviceId> places;
+  auto placed = [&](DeviceId device, Value value) {
+    places.resize(static_cast<size_t>(value.op) + 1, device);
+    return value;
+  };
+  const DeviceId host{"cpu", 0}, other{"sim", 0};
+  auto copied = [&](DeviceId to, Value value) {
+    return placed(to, b("transfer", {value}, {{"at_load", false}, {"why", std::string("read there")}}));
+  };
+  Value x = placed(host, b.input("x", InputKind::argument, Type(DType::f32, {64, 64})));
+  for (int i = 0; i < count; ++i) {
+    Value there = copied(other, x), sum = placed(other, b("tanh", {there}));
+    for (int reader = 0; reader < 8; ++reader) sum = placed(other, b("add", {sum, there}));
+    x = placed(host, b("tanh", {copied(host, sum)}));
+  }
+  b.function().results = {x};
+  for (size_t i = 0; i < places.size(); ++i) b.function().ops[i].results[0].tensor().where = Where{{places[i]}, {}, {}};
+  return graph;
+}
+
+TEST(CompileProgram, AStreamWaitsOnceForWhatItNeedsHoweverManyReadIt) {
+  CompileProgramOptions options;
+  options.target = host_cpu_target();
+  options.emit.names_only = true;
+  for (int count : {10, 400}) {
+    Program program = compile_program(rounds(count), options).program;
+    check_program(program);
+    const std::vector<Instruction>& step = program.blocks[0].instructions;
+    auto waits = std::count_if(step.begin(), step.end(), [](const auto& i) { return std::holds_alternative<Wait>(i); });
+    // Host, copies in, device, copies out: each waits for the one before it, whose values it reads, and for the one
+    // behind it, which read in the round before what it now writes over.
+    EXPECT_GE(waits, 4 * count - 1);
+    EXPECT_LE(waits, 8 * count);
+  }
 }
 
 }  // namespace
