@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "chosen_graph.h"
 #include "placewright/base/error.h"
 #include "placewright/ir/builder.h"
 #include "placewright/ir/op_table.h"
@@ -25,7 +26,7 @@ int64_t product(const Sizes& sizes) {
 
 class ExactGenerator {
  public:
-  explicit ExactGenerator(uint64_t seed) : state_(seed * 7919 + 13) {}
+  explicit ExactGenerator(uint64_t seed) : choose_(seed * 7919 + 13) {}
 
   ExactGraph run(int ops) {
     for (int step = 0, tries = 0; step < ops && tries < 30 * ops; ++tries) {
@@ -46,15 +47,9 @@ class ExactGenerator {
 
   // --- chance
 
-  uint64_t next() {  // splitmix64
-    uint64_t bits = state_ += 0x9e3779b97f4a7c15u;
-    bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
-    bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
-    return bits ^ (bits >> 31);
-  }
-  int64_t below(size_t count) { return static_cast<int64_t>(next() % count); }
+  int64_t below(size_t count) { return static_cast<int64_t>(choose_.below(count)); }
   int64_t between(int64_t low, int64_t high) { return low + below(static_cast<size_t>(high - low + 1)); }
-  bool one_in(size_t count) { return below(count) == 0; }
+  bool one_in(size_t count) { return choose_.one_in(count); }
   template <typename T>
   T shuffled(T list) {
     for (size_t i = list.size(); i > 1; --i) std::swap(list[i - 1], list[static_cast<size_t>(below(i))]);
@@ -107,27 +102,7 @@ class ExactGenerator {
     return value;
   }
 
-  void compute() {
-    const Function& function = builder_.function();
-    for (size_t i = numbers_.size(); i < function.ops.size(); ++i) {
-      const Op& op = function.ops[i];
-      std::vector<HostTensor> results, operands;
-      std::vector<Type> types;
-      if (op.is("input")) {
-        results = {made_.inputs.back()};
-      } else if (op.is("constant")) {
-        results = {op.attributes.get<HostTensor>("value")};
-      } else {
-        for (Value operand : op.operands) {
-          types.push_back(function.type(operand));
-          operands.push_back(numbers_[static_cast<size_t>(operand.op)][static_cast<size_t>(operand.result)]);
-        }
-        for (const Type& type : op.results) results.emplace_back(type.tensor().dtype, type.tensor().sizes());
-        op.entry->evaluate({*op.entry, types, op.results, op.attributes}, operands, results);
-      }
-      numbers_.push_back(std::move(results));
-    }
-  }
+  void compute() { compute_numbers(builder_.function(), made_.inputs, numbers_); }
 
   // Appends an op, and clamps what has become large. False if its operands do not fit.
   bool add(std::string_view op, const std::vector<Value>& operands, Attributes attributes = {}) {
@@ -432,7 +407,7 @@ class ExactGenerator {
     }
   }
 
-  uint64_t state_;
+  Chooser choose_;
   ExactGraph made_;
   FunctionBuilder builder_{made_.graph, add_function(made_.graph, "main")};
   std::vector<Known> known_;

@@ -8,31 +8,12 @@
 
 #include <fmt/core.h>
 
+#include "chosen_graph.h"
 #include "derived_cases.h"
 #include "placewright/ir/builder.h"
 
 namespace placewright::testing {
 namespace {
-
-class Chooser {
- public:
-  explicit Chooser(uint64_t seed) : state_(seed) {}
-  uint64_t next() {  // splitmix64
-    uint64_t bits = state_ += 0x9e3779b97f4a7c15u;
-    bits = (bits ^ (bits >> 30)) * 0xbf58476d1ce4e5b9u;
-    bits = (bits ^ (bits >> 27)) * 0x94d049bb133111ebu;
-    return bits ^ (bits >> 31);
-  }
-  size_t below(size_t count) { return static_cast<size_t>(next() % count); }
-  bool one_in(size_t count) { return below(count) == 0; }
-  template <typename T>
-  const T& of(const std::vector<T>& list) {
-    return list[below(list.size())];
-  }
-
- private:
-  uint64_t state_;
-};
 
 using Range = std::pair<double, double>;
 
@@ -208,36 +189,11 @@ class Generator {
 
   // Computes what an op gives for the inputs, and keeps its results; returns the first one.
   Value record(const std::vector<Value>& results, bool used = false) {
-    compute_up_to(results.back().op);
+    compute_numbers(builder_.function(), made_.inputs, numbers_);
     for (Value result : results) known_.push_back({result, numbers_[result.op][result.result], false, used});
     return results.front();
   }
 
-  void compute_up_to(int32_t last) {
-    const Function& function = builder_.function();
-    for (auto i = static_cast<int32_t>(numbers_.size()); i <= last; ++i) {
-      const Op& op = function.ops[i];
-      std::vector<HostTensor> results;
-      if (op.is("input")) {
-        auto at = std::find(function.inputs.begin(), function.inputs.end(), Value{i, 0}) - function.inputs.begin();
-        results = {made_.inputs[static_cast<size_t>(at)]};
-      } else if (op.is("constant")) {
-        results = {op.attributes.get<HostTensor>("value")};
-      } else {
-        std::vector<Type> types;
-        std::vector<HostTensor> operands;
-        for (Value operand : op.operands) {
-          types.push_back(function.type(operand));
-          operands.push_back(numbers_[operand.op][operand.result]);
-        }
-        for (const Type& type : op.results) results.emplace_back(type.tensor().dtype, type.tensor().sizes());
-        op.entry->evaluate({*op.entry, types, op.results, op.attributes}, operands, results);
-      }
-      numbers_.push_back(std::move(results));
-    }
-  }
-
-  // Results: what nothing uses, and now and then something in between. Some states take values of their type.
   void finish() {
     Function& function = builder_.function();
     for (const Known& known : known_)
