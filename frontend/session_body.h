@@ -42,7 +42,7 @@ class Session {
   const Machine& machine();
   PassContext pass_context();
   CompileProgramOptions compile_options();  // for this session's devices
-  const ByteCache* cache();  // null: none is wanted, or its folder cannot be used
+  const ByteCache* cache();                 // null: none is wanted, or its folder cannot be used
 
   // Runs what the tensors are computed from; equal graphs are compiled once.
   std::vector<Tensor> run_lazy(std::span<const Tensor> results);

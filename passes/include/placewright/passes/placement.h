@@ -27,15 +27,15 @@ enum class PlacementCause : uint8_t {
 std::string_view name(PlacementCause cause);
 
 enum class RejectionKind : uint8_t {
-  pinned,     // the user placed the op elsewhere
-  follows,    // what decided its place is elsewhere: a pinned neighbour, its forward op, the caller's memory
-  colocated,  // the op that it stays with is elsewhere
-  no_kernel,  // the device runs neither the op nor its parts
+  pinned,       // the user placed the op elsewhere
+  follows,      // what decided its place is elsewhere: a pinned neighbour, its forward op, the caller's memory
+  colocated,    // the op that it stays with is elsewhere
+  no_kernel,    // the device runs neither the op nor its parts
   not_allowed,  // a rule of the user's leaves it other devices only
-  memory,     // what it holds does not fit there
-  dearer,     // the step would take longer
-  same_cost,  // the step would take as long; the device that comes first was taken
-  absent,     // the device is not here
+  memory,       // what it holds does not fit there
+  dearer,       // the step would take longer
+  same_cost,    // the step would take as long; the device that comes first was taken
+  absent,       // the device is not here
 };
 std::string_view name(RejectionKind kind);
 
