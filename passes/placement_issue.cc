@@ -6,7 +6,8 @@
 namespace placewright {
 namespace {
 
-// The runtime keeps one queue a device: copies stand in it, too.
+// One queue a device, in which copies stand, too. The runtime gives them streams of their own, which hides many of
+// them.
 class Issuer {
  public:
   Issuer(const PlacementProblem& problem, const Labels& labels, int host)

@@ -1,4 +1,5 @@
-// One step as the runtime carries it out: the host hands out all work in program order.
+// One step, simulated: the host hands out all work in program order, and each device has one queue for what it is
+// given.
 #pragma once
 
 #include "placewright/passes/placement_makespan.h"
