@@ -47,15 +47,28 @@ build_folder() {  # build_folder PRESET
 }
 
 # run_whole FOLDER [test executable ...]: each test executable of a build as one process, for slow builds where a process
-# a test costs too much. Adds to `passed`, `failed` and `skipped`.
+# a test costs too much; as many at once as there are jobs, so name the longest first. Adds to `passed`, `failed` and `skipped`.
 run_whole() {
   local folder=$1 name log status
   shift
   for name in "$@"; do
     [[ -x "$folder/bin/$name" ]] || continue
+    while (($(jobs -pr | wc -l) >= jobs)); do
+      wait -n || true
+    done
     log="$folder/$name.log"
-    status=0
-    timeout "${PLACEWRIGHT_TEST_TIMEOUT:-900}" "$folder/bin/$name" --gtest_brief=1 </dev/null >"$log" 2>&1 || status=$?
+    rm -f "$log.status"
+    {
+      status=0
+      timeout "${PLACEWRIGHT_TEST_TIMEOUT:-1800}" "$folder/bin/$name" --gtest_brief=1 </dev/null >"$log" 2>&1 || status=$?
+      echo "$status" >"$log.status"
+    } &
+  done
+  wait
+  for name in "$@"; do
+    log="$folder/$name.log"
+    [[ -x "$folder/bin/$name" ]] || continue
+    status=$(cat "$log.status" 2>/dev/null || echo 1)
     local ok bad skip
     ok=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" | tail -n 1)
     skip=$(sed -n 's/^\[  SKIPPED \] \([0-9]*\) test.*/\1/p' "$log" | tail -n 1)

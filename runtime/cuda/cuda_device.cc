@@ -92,12 +92,8 @@ CudaDevice::~CudaDevice() {
   while (!streams_.empty()) close_stream(streams_.begin()->first);
   driver_->context_set(context_);
   for (const auto& [address, allocation] : allocations_) driver_->free(allocation.base);
-  for (const Staging& staging : staging_) {
-    driver_->host_free(staging.memory);
-    driver_->event_destroy(staging.last_use);
-  }
-  if (clock_zero_) driver_->event_destroy(clock_zero_);
-  for (cuda::EventObject* event : free_events_) driver_->event_destroy(event);
+  for (const Staging& staging : staging_) driver_->host_free(staging.memory);
+  for (cuda::EventObject* event : events_) driver_->event_destroy(event);
   if (slots_) driver_->host_free(slots_);
   if (own_kernels_) driver_->module_unload(own_kernels_);
   driver_->context_release(device_);

@@ -65,6 +65,7 @@ cuda::EventObject* CudaDevice::take_event() {
   cuda::EventObject* event = nullptr;
   if (free_events_.empty()) {
     check(driver_->event_create(&event, 0), "making an event");
+    events_.push_back(event);
   } else {
     event = free_events_.back();
     free_events_.pop_back();
@@ -202,9 +203,9 @@ int CudaDevice::take_staging(int64_t bytes) {
     // Small copies are many: their buffers are small, and taken for small copies only.
     Staging made;
     made.bytes = bytes <= (64 << 10) && staging_.size() < most_staging / 2 ? 64 << 10 : staging_bytes;
+    made.last_use = take_event();
     check(driver_->host_allocate(&made.memory, static_cast<size_t>(made.bytes), cuda::host_portable),
           "allocating a staging buffer");
-    made.last_use = take_event();
     staging_.push_back(made);
     return static_cast<int>(staging_.size()) - 1;
   }

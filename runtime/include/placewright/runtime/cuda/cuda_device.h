@@ -108,6 +108,7 @@ class CudaDevice : public Device {
   int64_t used_ = 0;
   std::map<int, Stream> streams_;
   int next_stream_ = 1;
+  std::vector<cuda::EventObject*> events_;  // all that were made; free_events_ is a part of them
   std::vector<cuda::EventObject*> free_events_;
   std::vector<Staging> staging_;
   uint64_t* slots_ = nullptr;  // status words, in host memory that the device sees
