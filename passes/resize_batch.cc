@@ -314,4 +314,12 @@ Value find_batch(const Graph& graph) {
   return {};
 }
 
+std::optional<Dim> find_batch_size(const Graph& graph) {
+  for (Value input : graph.main().inputs)
+    for (const Dim& dim : graph.main().tensor(input).shape)
+      if (!dim.is_number() && dim.symbol_name() == "batch") return dim;
+  const Value argument = find_batch(graph);
+  return argument.op < 0 ? std::nullopt : std::optional(graph.main().tensor(argument).shape.front());
+}
+
 }  // namespace placewright

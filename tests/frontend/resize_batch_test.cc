@@ -110,6 +110,25 @@ function "main"(%0) {
 }
 )");
   EXPECT_EQ(find_batch(scalar), Value{});
+  EXPECT_EQ(find_batch_size(scalar), std::nullopt);
+}
+
+TEST(ResizeBatch, TheBatchIsTheSymbolOfThatNameOrTheFirstSizeOfTheFirstArgument) {
+  auto size_of = [](const char* first, const char* second) {
+    const std::string types[] = {first, second};
+    std::string text = "graph v1\nfunction \"main\"(%0, %1, %2) {\n";
+    text += "  %0 = input() {kind=\"state\", name=\"s\"} : f32[S<=3]\n";
+    for (int i = 0; i < 2; ++i)
+      text += "  %" + std::to_string(i + 1) + " = input() {kind=\"argument\", name=\"x" + std::to_string(i) +
+              "\"} : " + types[i] + "\n";
+    const std::optional<Dim> size = find_batch_size(parse_graph(text + "  return %1\n}\n"));
+    return !size ? "none" : size->is_number() ? std::to_string(size->number()) : size->symbol_name();
+  };
+  EXPECT_EQ(size_of("f32[T<=9,batch<=5]", "f32[B<=4]"), "batch");
+  EXPECT_EQ(size_of("f32[8]", "f32[batch<=5]"), "batch");
+  EXPECT_EQ(size_of("f32[8,T<=9]", "f32[B<=4]"), "8");
+  EXPECT_EQ(size_of("f32[]", "f32[B<=4,T<=9]"), "B");
+  EXPECT_EQ(size_of("f32[]", "f32[]"), "none");
 }
 
 }  // namespace

@@ -168,6 +168,27 @@ TEST_F(Fit, TheBatchOfACapturedGraphIsAskedToo) {
   EXPECT_FALSE(fits(batch + 1)) << batch;
 }
 
+// `what-if --batch` varies the batch that `fit` asks about.
+TEST_F(Fit, TheBatchIsTheOneOfWhatIf) {
+  struct Case {
+    const char *type, *fit, *what_if;
+  };
+  for (const Case& each :
+       {Case{"f32[8,T<=16]", "x", "the first dimension of x"},
+        Case{"f32[T<=16,batch<=32]", "batch", "batch, at most 32"}, Case{"f32[B<=16,T<=32]", "B", "B, at most 16"}}) {
+    const std::string model =
+        file("model.pw", fmt::format("graph v1\nfunction \"main\"(%0) {{\n  %0 = input() {{kind=\"argument\", "
+                                     "name=\"x\"}} : {0}\n  %1 = exp(%0) : {0}\n  return %1\n}}\n",
+                                     each.type));
+    ToolRun fit = run_tool({"fit", model, "--machines", "rtx4090", "--json"});
+    ASSERT_EQ(fit.exit_code, 0) << fit.errors;
+    EXPECT_EQ(Json::parse(fit.output).at("batch").at("name"), each.fit) << each.type;
+    ToolRun what_if = run_tool({"what-if", model, "--machine", "rtx4090", "--batch", "1:4", "--symbol", "T=16"});
+    EXPECT_EQ(what_if.exit_code, 0) << what_if.errors;
+    EXPECT_THAT(what_if.output, HasSubstr(each.what_if)) << each.type;
+  }
+}
+
 // A byte less than a step wants: a value is computed twice.
 TEST_F(Fit, WhatMemorySqueezesIsSaidAndWhichBatchIsAtEase) {
   const Json roomy = ask({lenet, "--machines", file("roomy.machine", host_alone(1'000'000'000))});

@@ -153,7 +153,8 @@ void add_fit(CLI::App& app, Action& action) {
   add_symbols(*command, options->symbols, "The size of a symbolic dimension; without it, its bound");
   command
       ->add_option("--batch", options->batch,
-                   "The symbol, or the argument whose first dimension is the batch; else the first argument")
+                   "The symbol, or the argument whose first dimension is the batch; else the symbol named batch, or "
+                   "the first argument")
       ->type_name("NAME");
   command->add_option("--format", options->format, "text or json")
       ->check(CLI::IsMember({"text", "json"}))
@@ -203,8 +204,7 @@ void add_what_if(CLI::App& app, Action& action) {
   add_graph(*command, options->file);
   command
       ->add_option("--batch", options->batch,
-                   "The batch: the symbol named batch, else the first one of an argument; in a graph without symbols "
-                   "the leading size of its first argument")
+                   "The batch: the symbol named batch, else the first dimension of the first argument that has any")
       ->type_name("LOW:HIGH");
   command->add_option("--vary", options->vary, "Another symbol; may be repeated")
       ->allow_extra_args(false)

@@ -89,7 +89,7 @@ class FitModel {
  private:
   std::vector<Dim> find_symbols() const;
   void bind(const std::vector<Dim>& symbols);
-  void find_batch(const std::vector<Dim>& symbols, const std::string& asked);
+  void find_batch(const std::vector<Dim>& symbols, std::string asked);
 
   Graph graph_;
   Symbols symbols_;

@@ -60,8 +60,10 @@ void FitModel::bind(const std::vector<Dim>& symbols) {
                               names.empty() ? ", its sizes are numbers" : ", only " + join(names, ", ")));
 }
 
-// The first dimension of an argument: of the first one that has dimensions, unless another one is named.
-void FitModel::find_batch(const std::vector<Dim>& symbols, const std::string& asked) {
+// A symbol, or the first dimension of an argument.
+void FitModel::find_batch(const std::vector<Dim>& symbols, std::string asked) {
+  if (const std::optional<Dim> size = find_batch_size(graph_); asked.empty() && size && !size->is_number())
+    asked = size->symbol_name();
   const Function& main = graph_.main();
   std::vector<std::string> known;
   for (const Dim& symbol : symbols) known.push_back(symbol.symbol_name());

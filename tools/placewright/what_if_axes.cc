@@ -48,17 +48,13 @@ std::string named(const std::string& option, const std::string& text, const char
   return text.substr(0, equals);
 }
 
-// Symbols with their bounds, those of arguments' leading sizes first.
+// Symbols with their bounds.
 std::vector<Dim> symbols_of(const Graph& graph) {
   std::vector<Dim> symbols;
   auto add = [&](const Dim& dim) {
     if (!dim.is_number() && std::find(symbols.begin(), symbols.end(), dim) == symbols.end()) symbols.push_back(dim);
   };
-  const Function& function = graph.main();
-  for (Value input : function.inputs)
-    if (input_kind(function, input) == InputKind::argument && function.tensor(input).rank() > 0)
-      add(function.tensor(input).shape.front());
-  for (const Op& op : function.ops)
+  for (const Op& op : graph.main().ops)
     for (const Type& type : op.results)
       for (const Dim& dim : type.tensor().shape) add(dim);
   return symbols;
@@ -120,10 +116,8 @@ Axis size_axis(const std::string& option, const std::string& text, const VariedG
 }
 
 std::string batch_symbol(const Graph& graph) {
-  const std::vector<Dim> symbols = symbols_of(graph);
-  for (const Dim& symbol : symbols)
-    if (symbol.symbol_name() == "batch") return "batch";
-  return symbols.empty() ? "" : symbols.front().symbol_name();
+  const std::optional<Dim> size = find_batch_size(graph);
+  return size && !size->is_number() ? size->symbol_name() : "";
 }
 
 Axis batch_axis(const std::string& text, const VariedGraph& varied) {

@@ -16,7 +16,7 @@ Axis size_axis(const std::string& option, const std::string& text, const VariedG
 Axis batch_axis(const std::string& text, const VariedGraph& varied);                            // "1:4096"
 Axis link_axis(const std::string& text, const VariedGraph& varied);                             // "cpu:cuda=10:900"
 
-// The symbol that is the batch: "batch", else the first one; empty if all sizes are numbers.
+// The symbol that is the batch; empty if it is a number, or there is none.
 std::string batch_symbol(const Graph& graph);
 
 }  // namespace placewright::tools

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "placewright/ir/graph.h"
 
@@ -27,5 +28,9 @@ class BatchResizer {
 
 // The first argument of main that has a dimension; nothing if there is none.
 Value find_batch(const Graph& graph);
+
+// What the batch is where nobody says so: the symbol named batch; else the first dimension of that argument, a number
+// or a symbol. Nothing if there is neither.
+std::optional<Dim> find_batch_size(const Graph& graph);
 
 }  // namespace placewright
