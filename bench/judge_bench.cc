@@ -42,8 +42,8 @@ bool judge(const testing::JudgedCase& judged, int seeds, bool details) {
               sums[0] / seeds * 1e6, median, ratios.back(), best.c_str(), took);
   std::vector<double> told = judge.seconds(0);
   for (size_t i = 0; i < names.size() && details; ++i)
-    std::printf("    %-14s predicted %10.1f us, as told %10.1f us, mean %10.1f us\n", names[i].c_str(),
-                judge.predicted()[i] * 1e6, told[i] * 1e6, sums[i] / seeds * 1e6);
+    std::printf("    %-14s sum %10.1f us, simulated %10.1f us, as told %10.1f us, mean %10.1f us\n", names[i].c_str(),
+                judge.predicted()[i] * 1e6, judge.simulated()[i] * 1e6, told[i] * 1e6, sums[i] / seeds * 1e6);
   std::fflush(stdout);
   return median <= allowed;
 }

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
+#include <set>
+#include <utility>
 
+#include "movement.h"
 #include "placewright/base/duration.h"
 #include "placewright/ir/op_table.h"
 #include "placewright/passes/step_time.h"
@@ -77,6 +81,64 @@ class Sharing {
   double whole_ = 0;
 };
 
+// One step of a compiled graph: the host hands out all ops in their order and does its own launches when it comes to
+// them; each other device has a stream for launches, one for copies to it and one for copies from it to the host; each
+// directed link does one copy at a time.
+class LaunchClock {
+ public:
+  LaunchClock(const Graph& compiled, const PassContext& context, const std::vector<LaunchTime>& launches)
+      : function_(compiled.main()), context_(context), host_(host_device(context)), seconds_(function_.ops.size(), 0) {
+    for (const LaunchTime& launch : launches) seconds_[launch.op] = launch.seconds;
+  }
+
+  double run() {
+    std::vector<double> made(function_.ops.size(), 0);
+    double last = 0;
+    for (size_t i = 0; i < function_.ops.size(); ++i) {
+      const Op& op = function_.ops[i];
+      if (op.results.empty() || op.is("input") || op.is("constant")) continue;
+      double ready = 0;
+      for (Value operand : op.operands) ready = std::max(ready, made[operand.op]);
+      made[i] = op.is("transfer") ? copy(op, ready) : launch(device_of(op), ready, seconds_[i]);
+      last = std::max(last, made[i]);
+    }
+    std::set<Value> read;  // on the host, as placement has it
+    for (Value result : function_.results)
+      if (read.insert(result).second) last = std::max(last, move(function_.tensor(result), host_, made[result.op]));
+    return last;
+  }
+
+ private:
+  static const DeviceId& device_of(const Op& op) { return op.results[0].tensor().where.devices.at(0); }
+
+  double launch(const DeviceId& device, double ready, double seconds) {
+    if (seconds <= 0) return ready;  // a view: nothing is handed out
+    double& free = launching_[device];
+    free = std::max({free, ready, launching_[host_]}) + seconds;
+    return free;
+  }
+
+  double copy(const Op& op, double ready) {
+    return op.attributes.get<bool>("at_load") ? ready : move(function_.tensor(op.operands[0]), device_of(op), ready);
+  }
+
+  double move(const TensorType& source, const DeviceId& to, double ready) {
+    if (!source.where.is_single() || source.where.devices[0] == to) return ready;
+    const DeviceId& from = source.where.devices[0];
+    double &stream = to == host_ ? copying_out_[from] : copying_in_[to], &link = links_[{from, to}];
+    const double begin = std::max({stream, link, ready, launching_[host_]});
+    stream = link = begin + transfer_seconds(context_, from, to, source.bytes());
+    return stream;
+  }
+
+  const Function& function_;
+  const PassContext& context_;
+  DeviceId host_;
+  std::vector<double> seconds_;  // of each op's launch
+  std::map<DeviceId, double> launching_, copying_in_, copying_out_;
+  std::map<std::pair<DeviceId, DeviceId>, double> links_;
+};
+
 }  // namespace
 
 TracedGraph::TracedGraph(Graph graph, const PassContext& context, const std::vector<DeviceId>& places) {
@@ -115,7 +177,9 @@ FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const
   const Graph& compiled = traced.compiled();
   FusedPrices prices;
   prices.shares.assign(devices.size(), std::vector<int64_t>(labels.size(), 0));
-  for (const LaunchTime& launch : price_launches(compiled, context)) {
+  const std::vector<LaunchTime> launches = price_launches(compiled, context);
+  prices.done = nanoseconds(LaunchClock(compiled, context, launches).run());
+  for (const LaunchTime& launch : launches) {
     auto label = std::find(devices.begin(), devices.end(), launch.device) - devices.begin();
     Sharing sharing;
     for (const Part& part : parts_of(compiled, compiled.main().ops[launch.op], *context.targets.at(launch.device))) {

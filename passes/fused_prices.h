@@ -27,6 +27,7 @@ class TracedGraph {
 // devices.
 struct FusedPrices {
   std::vector<std::vector<int64_t>> shares;  // [label][op]; they add up to all launches
+  int64_t done = 0;                          // when the last device is done, launch by launch as the runtime does them
   int64_t of(int32_t op) const;              // on all devices
   int64_t launches() const;
 };

@@ -63,8 +63,10 @@ class FusedPlacer {
       try_known();
       prove();
     }
+    std::vector<TriedPlacement> tried;
+    for (const Known& known : known_) tried.push_back({known.fitted.labels, known.prices.done});
     Known& best = known_[best_];
-    return {std::move(problem_), std::move(best.fitted), std::move(best.prices)};
+    return {std::move(problem_), std::move(best.fitted), std::move(best.prices), std::move(tried)};
   }
 
  private:

@@ -20,10 +20,16 @@ struct PlacementChoice {
   std::vector<bool> is_remade;    // of each of problem.values: made again where it is read, never copied
 };
 
+struct TriedPlacement {
+  Labels labels;
+  int64_t done = 0;  // as `FusedPrices` has it
+};
+
 struct FusedPlacement {
   PlacementProblem problem;  // with prices: of what was chosen its own, of all else the best known
   FittedPlacement fitted;
-  FusedPrices prices;  // of what was chosen
+  FusedPrices prices;                      // of what was chosen
+  std::vector<TriedPlacement> tried = {};  // all whose prices were asked for
 };
 
 // Never dearer, as fused, than the first placement found, nor than all that can on any one device, where that fits.

@@ -22,6 +22,23 @@ std::vector<int> program_order(const std::vector<int>& group_of) {
   return order;
 }
 
+// That it is done earlier, by so much that it counts.
+bool is_worth(int64_t makespan, int64_t than) {
+  constexpr double worth = 1.03;
+  return static_cast<double>(makespan) * worth <= static_cast<double>(than);
+}
+
+// With other labels and what they take as fused.
+FusedPlacement repriced(const Graph& graph, const PassContext& context, const PlacementChoice& choice,
+                        const FusedPlacement& placed, const Labels& labels) {
+  FusedPlacement other = placed;
+  other.prices = price_placement(graph, context, choice, labels, other.problem);
+  other.fitted.labels = labels;
+  other.fitted.energy = energy(other.problem, labels);
+  other.fitted.bound = certify(other.problem).bound;
+  return other;
+}
+
 }  // namespace
 
 void PlacementSolver::choose_by_cost() {
@@ -83,39 +100,48 @@ void PlacementSolver::explain(const PlacementChoice& choice, const FusedPlacemen
   }
 }
 
-// With two or more accelerators, which work at once: only for a gain that is worth other reasons and more copies.
-// Replaces `placed` by what is done earlier.
+bool PlacementSolver::fits(const PlacementChoice& choice, const FusedPlacement& placed, const Labels& labels) const {
+  if (placed.fitted.peaks.empty()) return true;
+  std::vector<int64_t> peaks = memory_peaks(graph_, context_, placed.problem, choice.group_of, devices_, labels);
+  return std::equal(peaks.begin(), peaks.end(), placed.fitted.caps.begin(), std::less_equal<>());
+}
+
+// Devices that work at once, and copies that hide behind launches: only for a gain that is worth other reasons and more
+// copies. Replaces `placed` by what is done earlier.
 std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const PlacementChoice& choice,
                                                                     FusedPlacement& placed) {
   bool has_choice = false;
   for (size_t i = 0; i < function_.ops.size() && !has_choice; ++i) has_choice = !decided(static_cast<int32_t>(i));
-  if (placed.problem.labels < 3 || !has_choice) return {};
+  if (!has_choice) return {};
   MakespanOptions options;
   options.order = program_order(choice.group_of);
   options.host = host_label;
-  const int64_t by_sum = simulate(placed.problem, placed.fitted.labels, options.order, host_label).makespan;
-  MakespanSolution found = solve_makespan(placed.problem, placed.fitted.labels, options);
-  constexpr double worth = 1.03;
-  auto is_worth = [&](int64_t makespan) {
-    return static_cast<double>(makespan) * worth <= static_cast<double>(by_sum);
+  MakespanSolution found;
+  std::optional<FusedPlacement> best;
+  // Group by group a step may seem done earlier than it is launch by launch, which is what counts.
+  auto offer = [&](const Labels& labels, const std::string& by) {
+    FusedPlacement other = repriced(graph_, context_, choice, placed, labels);
+    if (!is_worth(other.prices.done, placed.prices.done) || (best && other.prices.done >= best->prices.done)) return;
+    best = std::move(other);
+    found.labels = labels;
+    found.found_by = by;
   };
-  if (!is_worth(found.makespan)) return {};
-  if (!placed.fitted.peaks.empty()) {
-    std::vector<int64_t> peaks =
-        memory_peaks(graph_, context_, placed.problem, choice.group_of, devices_, found.labels);
-    for (size_t label = 0; label < peaks.size(); ++label)
-      if (peaks[label] > placed.fitted.caps[label]) return {};
+  if (placed.problem.labels > 2) {
+    const int64_t by_sum = simulate(placed.problem, placed.fitted.labels, options.order, host_label).makespan;
+    MakespanSolution searched = solve_makespan(placed.problem, placed.fitted.labels, options);
+    if (is_worth(searched.makespan, by_sum) && fits(choice, placed, searched.labels))
+      offer(searched.labels, searched.found_by);
+    found.simulations = searched.simulations;
   }
-  // As fused, launches that it splits may take longer than thought.
-  FusedPlacement at_once = placed;
-  at_once.prices = price_placement(graph_, context_, choice, found.labels, at_once.problem);
-  found.makespan = simulate(at_once.problem, found.labels, options.order, host_label).makespan;
-  if (!is_worth(found.makespan)) return {};
-  found.bound = std::min(found.makespan, makespan_bound(at_once.problem, options.order));
-  at_once.fitted.labels = found.labels;
-  at_once.fitted.energy = energy(at_once.problem, found.labels);
-  at_once.fitted.bound = certify(at_once.problem).bound;
-  placed = std::move(at_once);
+  // With one accelerator the least sum is exact, which is worth more than a search. It counts copies that the runtime
+  // hides, though: others that were priced on the way may be done earlier. Where memory decides, what fits counts.
+  for (const TriedPlacement& tried : placed.tried)
+    if (!placed.fitted.is_limited && is_worth(tried.done, placed.prices.done) && fits(choice, placed, tried.labels))
+      offer(tried.labels, "tried for its prices");
+  if (!best) return {};
+  found.makespan = simulate(best->problem, found.labels, options.order, host_label).makespan;
+  found.bound = std::min(found.makespan, makespan_bound(best->problem, options.order));
+  placed = std::move(*best);
   return found;
 }
 

@@ -1,13 +1,15 @@
 #include "placement_issue.h"
 
 #include <algorithm>
+#include <deque>
 #include <numeric>
+
+#include "placewright/base/error.h"
 
 namespace placewright {
 namespace {
 
-// One queue a device, in which copies stand, too. The runtime gives them streams of their own, which hides many of
-// them.
+// Hands out groups and copies in the order that the pass `overlap` makes, each when the runtime would.
 class Issuer {
  public:
   Issuer(const PlacementProblem& problem, const Labels& labels, int host)
@@ -15,26 +17,36 @@ class Issuer {
         labels_(labels),
         host_(host),
         read_(labels.size()),
-        arrived_(problem.values.size() * static_cast<size_t>(problem.labels), -1),
+        made_(labels.size()),
+        rank_(labels.size()),
+        waits_for_(labels.size(), 0),
+        copy_to_(problem.values.size() * static_cast<size_t>(problem.labels), -1),
+        is_done_(labels.size(), false),
         causes_(labels.size(), -1),
-        free_(static_cast<size_t>(problem.labels)) {
+        devices_(static_cast<size_t>(problem.labels)),
+        links_(static_cast<size_t>(problem.labels * problem.labels)) {
     step_.runs.resize(labels.size());
-    is_done_.resize(labels.size(), false);
-    for (size_t v = 0; v < problem.values.size(); ++v)
+    for (size_t v = 0; v < problem.values.size(); ++v) {
       for (int consumer : problem.values[v].consumers) read_[consumer].push_back(static_cast<int>(v));
+      made_[problem.values[v].producer].push_back(static_cast<int>(v));
+    }
   }
 
   SimulatedStep run(const std::vector<int>& order) {
-    std::vector<int> groups(labels_.size());
-    std::iota(groups.begin(), groups.end(), 0);
+    std::vector<int> program(labels_.size());
+    std::iota(program.begin(), program.end(), 0);
     if (!order.empty())
-      std::stable_sort(groups.begin(), groups.end(), [&](int a, int b) { return order[a] < order[b]; });
-    for (int g : groups) issue(g);
-    int last = 0;
-    for (int g = 0; g < problem_.groups(); ++g)
-      if (step_.runs[g].end > step_.runs[last].end) last = g;
-    step_.makespan = step_.runs[last].end;
-    for (int g = last; g >= 0; g = causes_[g]) step_.critical.push_back(g);
+      std::stable_sort(program.begin(), program.end(), [&](int a, int b) { return order[a] < order[b]; });
+    for (size_t i = 0; i < program.size(); ++i) rank_[program[i]] = static_cast<int>(i);
+    for (int g : program) queue(g);
+    std::deque<int>& own = devices_[host_].groups;
+    while (true) {
+      if (give_to_devices()) continue;
+      if (own.empty()) break;
+      PW_CHECK(waits_for_[own.front()] == 0, "a simulated step has come to a stop");
+      issue_group(devices_[host_]);
+    }
+    trace();
     return std::move(step_);
   }
 
@@ -47,54 +59,149 @@ class Issuer {
       if (other.time > time) *this = other;
     }
   };
+  struct CopyOfValue {
+    int value = 0, from = 0, to = 0;
+    int anchor = 0;  // groups of the device that are handed out before it
+    bool is_ready = false;
+    Moment arrived;
+    int64_t time = 0;  // that it takes
+  };
+  // The streams of a device and what is to stand in them.
+  struct Device {
+    std::deque<int> groups, copies_in, copies_out;
+    int issued = 0;              // groups
+    std::vector<int64_t> times;  // of all groups, in order
+    int64_t backlog = 0;         // of the last copies in, which no group stands between
+    int backlog_behind = -1;     // groups before them
+    Moment free, free_in, free_out;
+  };
 
-  void issue(int g) {
+  // Values of groups behind the reader, and what is given, are the last step's.
+  bool waits_for(int group, int v) const {
+    const PlacementProblem::Value& value = problem_.values[v];
+    return !value.is_given && rank_[value.producer] < rank_[group];
+  }
+
+  void queue(int g) {
     const int label = labels_[g];
-    for (int v : read_[g]) provide(v, label);
-    Moment start = free_[label];
-    start.wait_for(free_[host_]);
     for (int v : read_[g]) {
-      int producer = problem_.values[v].producer;
-      int64_t there = labels_[producer] == label ? made(v) : arrived_[v * problem_.labels + label];
-      // What the last step made is no cause in this one: causes would lead round in a circle.
-      start.wait_for({there, problem_.values[v].is_given || !is_done_[producer] ? -1 : producer});
+      const int from = labels_[problem_.values[v].producer];
+      waits_for_[g] += waits_for(g, v) ? 1 : 0;
+      if (from == label) continue;
+      if (copy_to_[v * problem_.labels + label] < 0) queue_copy(v, from, label, !waits_for(g, v));
+      waits_for_[g] += 1;
+    }
+    devices_[label].groups.push_back(g);
+    devices_[label].times.push_back(problem_.costs[g][label]);
+  }
+
+  // A copy from the host begins so many groups before its reader as hide it, one to the host as soon as it can.
+  void queue_copy(int v, int from, int to, bool is_ready) {
+    CopyOfValue copy{v, from, to, 0, is_ready, {}, problem_.values[v].moves[from * problem_.labels + to]};
+    const auto number = static_cast<int>(copies_.size());
+    copy_to_[v * problem_.labels + to] = number;
+    if (to == host_) {
+      devices_[from].copies_out.push_back(number);
+    } else {
+      Device& device = devices_[to];
+      const auto behind = static_cast<int>(device.groups.size());
+      if (device.backlog_behind != behind) device.backlog = 0;
+      device.backlog_behind = behind;
+      device.backlog += copy.time;
+      int64_t hidden = 0;
+      for (copy.anchor = behind; copy.anchor > 0 && hidden < device.backlog;)
+        hidden += device.times[static_cast<size_t>(--copy.anchor)];
+      device.copies_in.push_back(number);
+    }
+    copies_.push_back(copy);
+  }
+
+  bool give_to_devices() {
+    bool any = false;
+    for (int label = 0; label < problem_.labels; ++label) {
+      Device& device = devices_[label];
+      if (label == host_) continue;
+      while (true) {
+        if (!device.copies_out.empty() && copies_[device.copies_out.front()].is_ready)
+          issue_copy(device.copies_out, device.free_out);
+        else if (!device.copies_in.empty() && copies_[device.copies_in.front()].is_ready &&
+                 copies_[device.copies_in.front()].anchor <= device.issued)
+          issue_copy(device.copies_in, device.free_in);
+        else if (!device.groups.empty() && waits_for_[device.groups.front()] == 0)
+          issue_group(device);
+        else
+          break;
+        any = true;
+      }
+    }
+    return any;
+  }
+
+  void issue_group(Device& device) {
+    const int g = device.groups.front(), label = labels_[g];
+    device.groups.pop_front();
+    ++device.issued;
+    Moment start = device.free;
+    start.wait_for(devices_[host_].free);
+    for (int v : read_[g]) {
+      start.wait_for(made(v));
+      if (int copy = copy_to_[v * problem_.labels + label]; copy >= 0) start.wait_for(copies_[copy].arrived);
     }
     causes_[g] = start.cause;
     step_.runs[g] = {start.time, start.time + problem_.costs[g][label]};
     is_done_[g] = true;
-    free_[label] = {step_.runs[g].end, g};
+    device.free = {step_.runs[g].end, g};
+    for (int v : made_[g]) provide(v);
   }
 
-  // A value that is made later in the program is the last step's.
-  int64_t made(int v) const {
-    const PlacementProblem::Value& value = problem_.values[v];
-    return value.is_given || !is_done_[value.producer] ? 0 : step_.runs[value.producer].end;
+  void provide(int v) {
+    for (int to = 0; to < problem_.labels; ++to)
+      if (int copy = copy_to_[v * problem_.labels + to]; copy >= 0) copies_[copy].is_ready = true;
+    for (int consumer : problem_.values[v].consumers)
+      if (waits_for(consumer, v)) --waits_for_[consumer];
   }
 
-  // The copy is the work of the device that is not the host, between what it was given before and after.
-  void provide(int v, int to) {
+  Moment made(int v) const {
     const PlacementProblem::Value& value = problem_.values[v];
-    const int from = labels_[value.producer];
-    int64_t& arrived = arrived_[v * problem_.labels + to];
-    if (from == to || arrived >= 0) return;
-    const int worker = to == host_ ? from : to;
-    Moment start = free_[worker];
-    start.wait_for(free_[host_]);
-    start.wait_for({made(v), value.is_given ? -1 : value.producer});
-    arrived = start.time + value.moves[from * problem_.labels + to];
-    step_.copies.push_back({v, from, to, start.time, arrived});
-    const bool is_late = !value.is_given && is_done_[value.producer] && made(v) == start.time;
-    free_[worker] = {arrived, is_late ? value.producer : start.cause};
+    if (value.is_given || !is_done_[value.producer]) return {};
+    return {step_.runs[value.producer].end, value.producer};
+  }
+
+  void issue_copy(std::deque<int>& queue, Moment& stream) {
+    CopyOfValue& copy = copies_[queue.front()];
+    queue.pop_front();
+    Moment& link = links_[copy.from * problem_.labels + copy.to];
+    Moment start = made(copy.value);
+    start.wait_for(stream);
+    start.wait_for(link);
+    start.wait_for(devices_[host_].free);
+    copy.arrived = {start.time + copy.time, start.cause};
+    stream = link = copy.arrived;
+    step_.copies.push_back({copy.value, copy.from, copy.to, start.time, copy.arrived.time});
+    for (int consumer : problem_.values[copy.value].consumers)
+      if (labels_[consumer] == copy.to) --waits_for_[consumer];
+  }
+
+  void trace() {
+    int last = 0;
+    for (int g = 0; g < problem_.groups(); ++g)
+      if (step_.runs[g].end > step_.runs[last].end) last = g;
+    step_.makespan = step_.runs[last].end;
+    for (int g = last; g >= 0; g = causes_[g]) step_.critical.push_back(g);
   }
 
   const PlacementProblem& problem_;
   const Labels& labels_;
   int host_;
-  std::vector<std::vector<int>> read_;  // values that a group reads
-  std::vector<int64_t> arrived_;        // [value * labels + label]; -1: not copied there
+  std::vector<std::vector<int>> read_, made_;  // values of a group
+  std::vector<int> rank_;                      // of each group, its place in the program
+  std::vector<int> waits_for_;                 // of each group, values that are still to be handed out
+  std::vector<int> copy_to_;                   // [value * labels + label]; -1: none
+  std::vector<CopyOfValue> copies_;
   std::vector<bool> is_done_;
-  std::vector<int> causes_;   // of each group, the one that it waited for last
-  std::vector<Moment> free_;  // of each label
+  std::vector<int> causes_;  // of each group, the one that it waited for last
+  std::vector<Device> devices_;
+  std::vector<Moment> links_;  // [from * labels + to]
   SimulatedStep step_;
 };
 

@@ -1,5 +1,4 @@
-// One step, simulated: the host hands out all work in program order, and each device has one queue for what it is
-// given.
+// One step as the runtime carries it out: the host hands out all work, what other devices can do before its own.
 #pragma once
 
 #include "placewright/passes/placement_makespan.h"

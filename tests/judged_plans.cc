@@ -128,6 +128,9 @@ Judge::Judge(const JudgedCase& judged) {
   auto add = [&](const std::string& name, const GraphPlacement& one) {
     names_.push_back(name);
     predicted_.push_back(one.plan.seconds);
+    const SolvedPlacement& solved = *one.plan.solved;
+    const int64_t done = simulate(solved.problem, solved.labels, program_order(solved), host_label).makespan;
+    simulated_.push_back(static_cast<double>(done) * 1e-9);
     runners_.push_back(std::make_unique<Runner>(judged, one));
   };
   add("plan", placed);

@@ -63,13 +63,15 @@ class Judge {
   const std::vector<std::string>& names() const { return names_; }
   // What the planner thinks of each, in seconds: the sum of all times.
   const std::vector<double>& predicted() const { return predicted_; }
+  // Until the last device is done, by the planner's simulation.
+  const std::vector<double>& simulated() const { return simulated_; }
   // Of one step in its steady state, on the virtual clock of the machine with that seed.
   std::vector<double> seconds(uint64_t seed) const;
 
  private:
   struct Runner;
   std::vector<std::string> names_;
-  std::vector<double> predicted_;
+  std::vector<double> predicted_, simulated_;
   std::vector<std::unique_ptr<Runner>> runners_;
 };
 

@@ -89,11 +89,24 @@ TEST(PlacementMakespan, SchedulesKeepTheRules) {
   }
 }
 
-// What each device does, groups and copies, follows the program; nothing begins before the host came to it.
+// What one stream of a device does: the runtime has one for launches, one for copies to it, one for copies to the host.
+void expect_one_at_a_time(std::vector<std::pair<int64_t, int64_t>> work) {
+  std::sort(work.begin(), work.end());
+  for (size_t i = 1; i < work.size(); ++i) EXPECT_GE(work[i].first, work[i - 1].second) << "two at once";
+}
+
+// Each device's groups follow the program; what needs the host's work begins behind that; streams and links do one
+// thing at a time.
 void expect_issued(const PlacementProblem& problem, const Labels& labels, const SimulatedStep& step) {
-  std::vector<std::vector<std::pair<int64_t, int64_t>>> work(static_cast<size_t>(problem.labels));
-  for (const SimulatedStep::Copy& copy : step.copies)
-    work[static_cast<size_t>(copy.to == 0 ? copy.from : copy.to)].emplace_back(copy.start, copy.end);
+  using Work = std::vector<std::pair<int64_t, int64_t>>;
+  std::map<std::pair<bool, int>, Work> copying;  // of (to the host, device)
+  std::map<std::pair<int, int>, Work> on_link;
+  for (const SimulatedStep::Copy& copy : step.copies) {
+    copying[{copy.to == 0, copy.to == 0 ? copy.from : copy.to}].emplace_back(copy.start, copy.end);
+    on_link[{copy.from, copy.to}].emplace_back(copy.start, copy.end);
+  }
+  for (const auto& [stream, work] : copying) expect_one_at_a_time(work);
+  for (const auto& [link, work] : on_link) expect_one_at_a_time(work);
   std::map<std::pair<int, int>, int64_t> copied;
   for (const SimulatedStep::Copy& copy : step.copies) {
     const PlacementProblem::Value& value = problem.values[copy.value];
@@ -101,17 +114,13 @@ void expect_issued(const PlacementProblem& problem, const Labels& labels, const 
     EXPECT_EQ(copy.end - copy.start, value.moves[copy.from * problem.labels + copy.to]);
     EXPECT_GE(copy.start, value.is_given ? 0 : step.runs[value.producer].end);
   }
-  int64_t host = 0;
+  std::vector<int64_t> device_free(static_cast<size_t>(problem.labels), 0);
   for (int g = 0; g < problem.groups(); ++g) {
     const SimulatedStep::Run& run = step.runs[g];
     EXPECT_EQ(run.end - run.start, problem.costs[g][labels[g]]);
-    EXPECT_GE(run.start, host);
-    if (labels[g] == 0) host = run.end;
-    work[static_cast<size_t>(labels[g])].emplace_back(run.start, run.end);
-  }
-  for (auto& one : work) {
-    std::sort(one.begin(), one.end());
-    for (size_t i = 1; i < one.size(); ++i) EXPECT_GE(one[i].first, one[i - 1].second) << "two at once";
+    int64_t& free = device_free[static_cast<size_t>(labels[g])];
+    EXPECT_GE(run.start, free) << "two at once";
+    free = run.end;
   }
   for (size_t v = 0; v < problem.values.size(); ++v)
     for (int consumer : problem.values[v].consumers) {
@@ -137,16 +146,44 @@ TEST(PlacementMakespan, WhatTheHostHandsOutKeepsTheRules) {
   }
 }
 
-TEST(PlacementMakespan, WorkBehindTheHostsBeginsWhenThatIsDone) {
+// The pass `overlap` gives other devices what they can do before the host's own launches: only what needs the host's
+// work stands behind it.
+TEST(PlacementMakespan, WorkBehindTheHostsWaitsOnlyWhereItReadsIt) {
   // On the accelerator 100, on the host 1000, on the accelerator 100: none reads another.
   PlacementProblem problem{2, {{5, 100}, {1000, 5}, {5, 100}}, {}};
   const Labels labels{1, 0, 1};
-  EXPECT_EQ(simulate(problem, labels).makespan, 1000);
+  EXPECT_EQ(simulate(problem, labels, {}, 0).runs[2].start, 100);
+  EXPECT_EQ(simulate(problem, labels, {}, 0).makespan, 1000);
+  problem.values.push_back({1, {2}, {0, 10, 10, 0}});
   SimulatedStep issued = simulate(problem, labels, {}, 0);
   EXPECT_EQ(issued.runs[0].end, 100);
-  EXPECT_EQ(issued.runs[2].start, 1000);
-  EXPECT_EQ(issued.makespan, 1100);
+  EXPECT_EQ(issued.runs[2].start, 1010);
+  EXPECT_EQ(issued.makespan, 1110);
   EXPECT_EQ(issued.critical, (std::vector<int>{2, 1}));
+}
+
+// In the program the host's second group stands before what reads the first.
+TEST(PlacementMakespan, TheHostHandsOutBetweenItsOwnGroups) {
+  PlacementProblem problem{2, {{100, 5}, {1000, 5}, {5, 100}}, {}};
+  problem.values.push_back({0, {2}, {0, 10, 10, 0}});
+  SimulatedStep issued = simulate(problem, {0, 0, 1}, {}, 0);
+  EXPECT_EQ(issued.runs[2].start, 110);
+  EXPECT_EQ(issued.makespan, 1100);
+}
+
+TEST(PlacementMakespan, CopiesHideBehindOtherGroups) {
+  // Each group on the accelerator reads 50 from the host: all but the first arrive meanwhile, one after the other.
+  PlacementProblem problem{2, {{5, 5}, {900, 100}, {900, 100}, {900, 100}}, {}};
+  for (int reader : {1, 2, 3}) problem.values.push_back({0, {reader}, {0, 50, 50, 0}, 0, true});
+  SimulatedStep issued = simulate(problem, {0, 1, 1, 1}, {}, 0);
+  EXPECT_EQ(issued.runs[1].start, 50);
+  EXPECT_EQ(issued.makespan, 350);
+  // To it and from it at once.
+  problem.costs.push_back({1, 900});
+  problem.values.push_back({1, {4}, {0, 50, 50, 0}});
+  issued = simulate(problem, {0, 1, 1, 1, 0}, {}, 0);
+  EXPECT_EQ(issued.runs[4].start, 200);
+  EXPECT_EQ(issued.makespan, 350);
 }
 
 TEST(PlacementMakespan, CyclesAndForeignOrdersStillRunEverything) {

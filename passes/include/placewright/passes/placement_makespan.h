@@ -29,8 +29,10 @@ struct SimulatedStep {
 };
 
 // `order`: of each group, its position in the program; empty: the group's number. `host`: the label that hands out all
-// work, as the runtime does: what stands behind its groups in the program begins when they are done, and each other
-// device does what it is given in that order, copies to it and from it to the host included; -1: nobody waits so.
+// work, as the runtime does, in the order that the pass `overlap` makes: other devices get what they can do before the
+// host does its next group, so that only what needs the host's work waits for it. Each device then has a stream for its
+// groups, one for copies to it and one for copies from it to the host; copies to it are handed out so many of its
+// groups before the reader as hide them. -1: nobody hands out anything, all begins as soon as it can.
 SimulatedStep simulate(const PlacementProblem& problem, const Labels& labels, const std::vector<int>& order = {},
                        int host = -1);
 
