@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 
+#include "count_argument.h"
 #include "judged_plans.h"
 #include "placewright/base/error.h"
 
@@ -57,7 +57,7 @@ int main(int count, char** arguments) {
     if (std::strcmp(arguments[i], "--details") == 0)
       details = true;
     else
-      seeds = std::max(1, std::atoi(arguments[i]));
+      seeds = count_argument(arguments[i], "judge_bench [--details] [SEEDS]");
   try {
     for (const testing::JudgedCase& judged : testing::judged_cases(true)) good = judge(judged, seeds, details) && good;
   } catch (const Error& error) {

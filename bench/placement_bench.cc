@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <functional>
 #include <random>
 
+#include "count_argument.h"
 #include "placewright/passes/placement_makespan.h"
 #include "placewright/passes/placement_memory.h"
 #include "placewright/passes/placement_problem.h"
@@ -105,7 +105,7 @@ void measure_at_once(int groups) {
 }  // namespace
 
 int main(int count, char** arguments) {
-  int repeats = count > 1 ? std::atoi(arguments[1]) : 5;
+  int repeats = count > 1 ? placewright::count_argument(arguments[1], "placement_bench [REPEATS]") : 5;
   for (int groups : {10000, 50000}) measure("two devices", 2, groups, repeats);
   for (int groups : {10000, 50000}) measure("three devices", 3, groups, repeats);
   for (int groups : {10000, 50000}) measure_capped(groups, repeats);

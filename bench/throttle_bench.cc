@@ -3,14 +3,14 @@
 //   throttle_bench [ROUNDS]
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 
+#include "count_argument.h"
 #include "judged_wall.h"
 #include "placewright/base/error.h"
 
 int main(int count, char** arguments) {
   using namespace placewright;
-  const int rounds = count > 1 ? std::max(1, std::atoi(arguments[1])) : 15;
+  const int rounds = count > 1 ? count_argument(arguments[1], "throttle_bench [ROUNDS]") : 15;
   try {
     const Profile measured = testing::measure_processor();
     for (auto [host_factor, device_factor] : {std::pair(1.0, 1.5), {3.0, 1.0}, {20.0, 1.0}, {1.0, 20.0}, {2.0, 1.5}})

@@ -33,6 +33,7 @@ void MaxFlow::lay_out() {
   }
   for (size_t n = 0; n < nodes_.size(); ++n) first_[n + 1] += first_[n];
   arcs_.resize(given_.size() * 2);
+  place_.reserve(given_.size());
   std::vector<int> next(first_.begin(), first_.end() - 1);
   for (const Given& given : given_) {
     int there = next[given.from]++, back = next[given.to]++;

@@ -16,6 +16,11 @@ class MaxFlow {
 
   explicit MaxFlow(int nodes) : nodes_(static_cast<size_t>(nodes)) {}
 
+  void reserve(size_t nodes, size_t arcs) {
+    nodes_.reserve(nodes);
+    given_.reserve(arcs);
+  }
+
   int add_node();
   void add_terminal(int node, int64_t from_source, int64_t to_sink);
   void add_arc(int from, int to, int64_t capacity, int64_t reverse = 0);

@@ -29,6 +29,7 @@ class PairNetwork {
  public:
   PairNetwork(const PlacementProblem& problem, const Labels& labels, int a, int b)
       : problem_(problem), labels_(labels), a_(a), b_(b), network_(0), node_(labels.size(), -1) {
+    reserve();
     for (int g = 0; g < problem.groups(); ++g) {
       const std::vector<int64_t>& costs = problem.costs[g];
       if (labels[g] != a && labels[g] != b) {
@@ -51,10 +52,22 @@ class PairNetwork {
  private:
   static constexpr int64_t bound = int64_t{1} << 60;
 
+  // A value with one reader is an arc at most; with more, two nodes, and two arcs for each reader and each node.
+  void reserve() {
+    size_t nodes = problem_.costs.size(), arcs = 0;
+    for (const PlacementProblem::Value& value : problem_.values) {
+      size_t readers = value.consumers.size();
+      nodes += readers > 1 ? 2 : 0;
+      arcs += readers > 1 ? 2 * readers + 2 : readers;
+    }
+    network_.reserve(nodes, arcs);
+  }
+
   void add(const PlacementProblem::Value& value) {
     auto move = [&](int from, int to) { return value.moves[from * problem_.labels + to]; };
     int producer = node_[value.producer], home = labels_[value.producer];
-    std::vector<int> movable;
+    std::vector<int>& movable = movable_;
+    movable.clear();
     uint64_t others = 0;  // labels of readers that stay
     for (int consumer : value.consumers) {
       if (node_[consumer] >= 0)
@@ -107,7 +120,8 @@ class PairNetwork {
   const Labels& labels_;
   int a_, b_;
   MaxFlow network_;
-  std::vector<int> node_;  // of each group that may move; -1: it stays
+  std::vector<int> node_;     // of each group that may move; -1: it stays
+  std::vector<int> movable_;  // the readers of the value that is being added
   int64_t fixed_ = 0;
 };
 
@@ -229,8 +243,8 @@ int64_t flip_cost(const PlacementProblem& problem, const std::vector<std::vector
 Labels exchange(const PlacementProblem& problem, const Labels& labels, int a, int b) {
   PairNetwork network(problem, labels, a, b);
   int64_t flow = network.flow();
-  Labels moved;
-  for (int g = 0; g < problem.groups(); ++g) moved.push_back(network.label(g));
+  Labels moved(problem.costs.size());
+  for (int g = 0; g < problem.groups(); ++g) moved[g] = network.label(g);
   PW_CHECK(flow == energy(problem, moved), "a minimum cut is not its placement's cost");
   return moved;
 }
