@@ -29,6 +29,15 @@ CpuTarget named_cpu_target(const std::string& level) {
   throw Error("found CPU level '" + level + "', expected x86-64-v2, x86-64-v3 or x86-64-v4");
 }
 
+std::string cpu_level(const std::string& target) {
+  auto has = [&, named = target + "+"](const char* feature) {
+    return named.find(std::string("+") + feature + "+") != std::string::npos;
+  };
+  if (!has("avx2") || !has("fma")) return "x86-64-v2";
+  const bool is_v4 = has("avx512f") && has("avx512bw") && has("avx512cd") && has("avx512dq") && has("avx512vl");
+  return is_v4 ? "x86-64-v4" : "x86-64-v3";
+}
+
 CpuTarget host_cpu_target() {
   __builtin_cpu_init();
   bool has_v4 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

@@ -8,7 +8,11 @@ CudaImage compile_cuda_text(const CudaText& text, const std::string& target) {
   made.image = {target.starts_with("compute_") ? "ptx" : "cubin", target, kernel_abi_version, {}, text.entries};
   Nvrtc::Compiled compiled = Nvrtc::open().compile(text.text, target);
   made.image.bytes = std::move(compiled.code);
-  made.resources = parse_resources(compiled.log);
+  const std::vector<KernelResources> reported = parse_resources(compiled.log);
+  for (const KernelEntry& entry : text.entries)
+    for (const KernelPhase& phase : entry.phases)
+      for (const KernelResources& each : reported)
+        if (each.symbol == phase.symbol) add_occupancy(made.resources.emplace_back(each), phase, target);
   return made;
 }
 

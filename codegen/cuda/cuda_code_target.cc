@@ -35,6 +35,7 @@ class CudaCodeTarget final : public CodeTarget {
   EmittedKernels emit(std::vector<StructuredKernel> kernels, int threads, const CodeStore& store) const override {
     EmittedKernels emitted;
     emitted.images.resize(ceil_div(kernels.size(), kernels_an_image));
+    emitted.resources.resize(emitted.images.size());
     for (size_t i = 0; i < kernels.size(); ++i) emitted.image_of.push_back(static_cast<int>(i / kernels_an_image));
     parallel_for(threads, emitted.images.size(), [&](size_t image) {
       size_t begin = image * kernels_an_image, end = std::min(begin + kernels_an_image, kernels.size());
@@ -46,7 +47,7 @@ class CudaCodeTarget final : public CodeTarget {
         mine.back().name = name;
         schedules.push_back(choose_grid_schedule(mine.back()));
       }
-      emitted.images[image] = compile(emit_cuda_text(mine, schedules), store);
+      emitted.images[image] = compile(emit_cuda_text(mine, schedules), store, emitted.resources[image]);
     });
     return emitted;
   }
@@ -58,7 +59,7 @@ class CudaCodeTarget final : public CodeTarget {
 
  private:
   // What was compiled once for this target, by this NVRTC, is not compiled again.
-  KernelImage compile(const CudaText& text, const CodeStore& store) const {
+  KernelImage compile(const CudaText& text, const CodeStore& store, std::vector<KernelResources>& resources) const {
     std::string key = fmt::format("cuda code 1\n{}\n{}", this->key(), text.text);
     if (store.load)
       if (std::optional<std::vector<uint8_t>> bytes = store.load(key))
@@ -66,6 +67,7 @@ class CudaCodeTarget final : public CodeTarget {
                 text.entries};
     CudaImage made = compile_cuda_text(text, target_);
     if (store.store) store.store(key, made.image.bytes);
+    resources = std::move(made.resources);
     return std::move(made.image);
   }
 
@@ -77,6 +79,14 @@ class CudaCodeTarget final : public CodeTarget {
 std::shared_ptr<const CodeTarget> try_make_cuda_code_target(const std::string& target) {
   if (!target.starts_with("sm_") && !target.starts_with("compute_")) return nullptr;
   return std::make_shared<CudaCodeTarget>(target);
+}
+
+// The generations that data centres have: what is compiled for one of them runs on its own alone.
+std::vector<std::string> cuda_kin(const std::string& target) {
+  if (!target.starts_with("sm_")) return {};
+  std::vector<std::string> kin{"sm_80", "sm_90", "sm_100"};
+  if (std::find(kin.begin(), kin.end(), target) == kin.end()) kin.push_back(target);
+  return kin;
 }
 
 }  // namespace placewright

@@ -210,18 +210,18 @@ std::vector<std::string> nvrtc_options(const std::string& target) {
   return options;
 }
 
-std::vector<CudaResources> parse_resources(const std::string& log) {
-  std::vector<CudaResources> found;
+std::vector<KernelResources> parse_resources(const std::string& log) {
+  std::vector<KernelResources> found;
   for (size_t begin = 0; begin < log.size();) {
     size_t end = std::min(log.find('\n', begin), log.size());
     std::string line = log.substr(begin, end - begin);
     begin = end + 1;
     if (size_t at = line.find("Compiling entry function '"); at != std::string::npos) {
       size_t name = at + std::string("Compiling entry function '").size();
-      found.push_back({line.substr(name, line.find('\'', name) - name), 0, 0, 0, 0, 0});
+      found.emplace_back().symbol = line.substr(name, line.find('\'', name) - name);
     }
     if (found.empty()) continue;
-    CudaResources& last = found.back();
+    KernelResources& last = found.back();
     if (line.find("bytes stack frame") != std::string::npos) {
       last.stack_bytes = number_before(line, "bytes stack frame");
       last.spill_store_bytes = number_before(line, "bytes spill stores");

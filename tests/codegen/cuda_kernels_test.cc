@@ -22,7 +22,7 @@ void expect_cubins(const CudaText& text, const std::vector<std::string>& targets
     size_t phases = 0;
     for (const KernelEntry& entry : made.image.entries) phases += entry.phases.size();
     EXPECT_EQ(made.resources.size(), phases) << "resources of each phase";
-    for (const CudaResources& each : made.resources) {
+    for (const KernelResources& each : made.resources) {
       EXPECT_GT(each.registers, 0) << each.symbol;
       EXPECT_EQ(each.spill_store_bytes + each.spill_load_bytes, 0) << each.symbol << " spills for " << target;
     }

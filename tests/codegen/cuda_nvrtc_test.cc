@@ -36,7 +36,7 @@ TEST_F(NvrtcTest, CompilesForTheArchitecturesThatItNames) {
 }
 
 TEST_F(NvrtcTest, ReportsWhatEachKernelTakes) {
-  std::vector<CudaResources> found = parse_resources(nvrtc_->compile(text, "sm_80").log);
+  std::vector<KernelResources> found = parse_resources(nvrtc_->compile(text, "sm_80").log);
   ASSERT_EQ(found.size(), 1u);
   EXPECT_EQ(found[0].symbol, "doubled");
   EXPECT_GT(found[0].registers, 0);
@@ -54,7 +54,7 @@ TEST_F(NvrtcTest, SaysWhatItRefuses) {
 }
 
 TEST(NvrtcLog, IsReadForEachKernel) {
-  std::vector<CudaResources> found = parse_resources(
+  std::vector<KernelResources> found = parse_resources(
       "ptxas info    : 0 bytes gmem\n"
       "ptxas info    : Compiling entry function 'k0_0' for 'sm_90'\n"
       "ptxas info    : Function properties for k0_0\n"
@@ -65,8 +65,8 @@ TEST(NvrtcLog, IsReadForEachKernel) {
       "ptxas         .     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads\n"
       "ptxas info    : Used 8 registers, used 0 barriers\n");
   ASSERT_EQ(found.size(), 2u);
-  EXPECT_EQ(found[0], (CudaResources{"k0_0", 255, 8448, 24, 8, 12}));
-  EXPECT_EQ(found[1], (CudaResources{"k0_1", 8, 0, 0, 0, 0}));
+  EXPECT_EQ(found[0], (KernelResources{"k0_0", 255, 8448, 24, 8, 12}));
+  EXPECT_EQ(found[1], (KernelResources{"k0_1", 8, 0, 0, 0, 0}));
 }
 
 TEST(Nvrtc, AMissingOneSaysWhereItWasLookedForAndWhatToDo) {

@@ -64,6 +64,19 @@ class Report(unittest.TestCase):
             file.write(text)
         return path
 
+    def test_compiled_kernels_match_the_schema(self):
+        built = os.path.join(self.folder.name, "built")
+        model = self.write("model.pw", CAUSES.replace("PIN", ""))
+        run = subprocess.run([TOOL, "compile", model, "--machine", "h200", "-o", built], capture_output=True, text=True,
+                             timeout=120)
+        if "no libnvrtc" in run.stderr:
+            self.skipTest(run.stderr.strip())
+        self.assertEqual(run.returncode, 0, run.stderr)
+        with open(os.path.join(built, "placement.json")) as file:
+            report = json.load(file)
+        self.assertEqual(list(faults(report, SCHEMA)), [])
+        self.assertEqual({kernel["target"] for kernel in report["kernels"]}, {"sm_80", "sm_90", "sm_100"})
+
     def place(self, model, *arguments):
         run = subprocess.run([TOOL, "place", *arguments, self.write("model.pw", model)], capture_output=True, text=True,
                              timeout=120)

@@ -86,6 +86,13 @@ struct DiffOptions {
 };
 int diff(const DiffOptions& options);
 
+struct CompileOptions {
+  std::string file, devices = "cpu", machine, profile, rules, output;
+  std::vector<std::string> symbols;
+  bool strict = false;
+};
+int compile(const CompileOptions& options);
+
 struct OptOptions {
   std::string file, output;
   std::vector<std::string> passes, symbols;

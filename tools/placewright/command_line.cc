@@ -240,6 +240,21 @@ void add_diff(CLI::App& app, Action& action) {
   when_chosen(command, action, options, diff);
 }
 
+void add_compile(CLI::App& app, Action& action) {
+  auto* command = app.add_subcommand("compile", "Program and kernels as files, for a machine that need not be here");
+  auto options = std::make_shared<CompileOptions>();
+  add_graph(*command, options->file);
+  command->add_option("-o,--output", options->output, "Takes program.txt, kernels.json, the kernels and the report")
+      ->required()
+      ->type_name("DIR");
+  add_planned_machine(*command, *options);
+  add_symbols(*command, options->symbols);
+  add_rules(*command, options->rules);
+  command->add_flag("--strict", options->strict, "A transfer that nobody asked for is an error");
+  command->footer("Examples:\n  placewright compile model.pw --machine h200 --symbol B=32 -o built");
+  when_chosen(command, action, options, compile);
+}
+
 void add_opt(CLI::App& app, Action& action) {
   auto* command = app.add_subcommand("opt", "Run passes on a graph and print what becomes of it");
   auto options = std::make_shared<OptOptions>();
@@ -367,6 +382,7 @@ int run_command_line(int argc, char** argv) {
   add_why(app, action);
   add_what_if(app, action);
   add_diff(app, action);
+  add_compile(app, action);
   add_opt(app, action);
   add_run(app, action);
   add_doctor(app, action);

@@ -80,6 +80,25 @@ Json relief_json(const ReliefStep& step) {
           {"site", to_json(step.site)}};
 }
 
+Json kernel_json(const KernelReport& kernel) {
+  const KernelResources& uses = kernel.uses;
+  const bool is_known = uses.most_threads > 0;
+  return {{"target", kernel.target},
+          {"image", kernel.image},
+          {"entry", kernel.entry},
+          {"symbol", kernel.phase.symbol},
+          {"origins", kernel.origins},
+          {"groups", kernel.phase.groups},
+          {"group_threads", kernel.phase.group_threads},
+          {"registers", uses.registers},
+          {"shared_bytes", uses.shared_bytes + kernel.phase.shared_bytes},
+          {"stack_bytes", uses.stack_bytes},
+          {"spill_store_bytes", uses.spill_store_bytes},
+          {"spill_load_bytes", uses.spill_load_bytes},
+          {"occupancy", is_known ? Json(uses.occupancy()) : Json()},
+          {"occupancy_limit", is_known ? Json(uses.limit) : Json()}};
+}
+
 Json timeline_json(const Timeline& timeline) {
   Json document{{"simulation", "devices and links are serial, ops in the order of the graph"},
                 {"seconds", timeline.seconds},
@@ -154,6 +173,7 @@ Json placement_document(const PlacementReport& report) {
                 {"islands", Json::array()},
                 {"memory", Json::array()},
                 {"relief", Json::array()},
+                {"kernels", Json::array()},
                 {"launches", report.launches},
                 {"timeline", timeline_json(report.timeline)}};
   for (const OpPlacement& op : plan.ops) document["ops"].push_back(op_json(report, op));
@@ -199,6 +219,7 @@ Json placement_document(const PlacementReport& report) {
         {{"device", island.device.to_string()}, {"ops", island.ops}, {"elsewhere", std::move(elsewhere)}});
   }
   for (const ReliefStep& step : plan.relief) document["relief"].push_back(relief_json(step));
+  for (const KernelReport& kernel : report.kernels) document["kernels"].push_back(kernel_json(kernel));
   for (const DeviceMemory& memory : report.memory) document["memory"].push_back(memory_json(memory));
   return document;
 }

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "placewright/codegen/kernel_resources.h"
+#include "placewright/ir/kernel_image.h"
 #include "placewright/run_graph.h"
 
 namespace placewright::tools {
@@ -97,6 +99,16 @@ struct PlacementIsland {
   std::vector<std::pair<DeviceId, double>> elsewhere;
 };
 
+// What one phase of a kernel takes on a target, where kernels were compiled and the compiler says so.
+struct KernelReport {
+  std::string target;
+  int32_t image = 0;
+  std::string entry;
+  std::vector<std::string> origins;  // of what launches it
+  KernelPhase phase;
+  KernelResources uses;
+};
+
 struct PlacementReport {
   GraphPlacement placed;
   std::string model, machine;            // files; no machine: the one that this runs on
@@ -110,7 +122,8 @@ struct PlacementReport {
   std::vector<PlacementHint> hints;      // largest saving first
   std::vector<PlacementIsland> islands;  // largest first; those whose ops have no choice are left out
   std::optional<PlacementRadius> radius;
-  std::string unplanned_memory;  // why `memory` is empty
+  std::string unplanned_memory;            // why `memory` is empty
+  std::vector<KernelReport> kernels = {};  // where they were compiled; by target
 
   const Function& function() const { return placed.planned.main(); }
   const Origin& origin(const OpPlacement& op) const { return placed.planned.origins[op.origin]; }
@@ -136,6 +149,8 @@ void find_radius(PlacementReport& report);
 // The formats. Text is at most 100 columns wide; docs/placement-report.md describes the JSON.
 std::string placement_text(const PlacementReport& report, bool every_op, bool colour);
 std::string placement_json(const PlacementReport& report);
+// A part of the text: empty without kernels.
+std::string kernels_text(const std::vector<KernelReport>& kernels, bool colour);
 std::string placement_dot(const PlacementReport& report);
 std::string placement_page(const PlacementReport& report);
 

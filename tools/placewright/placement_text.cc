@@ -34,6 +34,7 @@ class TextReport {
     ledger();
     memory();
     relief();
+    kernels();
     pins();
     islands();
     hints();
@@ -423,6 +424,8 @@ class TextReport {
     for (const ReliefStep& step : plan_.relief) rows.push_back(describe(step));
     list("What leaves memory, and comes back", rows);
   }
+
+  void kernels() { text_ += kernels_text(report_.kernels, colour_); }
 
   const PlacementReport& report_;
   const PlacementPlan& plan_;

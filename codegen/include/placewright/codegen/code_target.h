@@ -12,6 +12,7 @@
 
 #include "placewright/codegen/cpu_target.h"
 #include "placewright/codegen/emitter.h"
+#include "placewright/codegen/kernel_resources.h"
 #include "placewright/codegen/op_facts.h"
 #include "placewright/ir/kernel.h"
 #include "placewright/ir/kernel_image.h"
@@ -25,6 +26,8 @@ struct Profile;  // ir/profile.h
 struct EmittedKernels {
   std::vector<KernelImage> images;  // one or a few: each is compiled by one thread
   std::vector<int> image_of;        // of each kernel
+  // Of each image's phases, where this call compiled it and the compiler reports it.
+  std::vector<std::vector<KernelResources>> resources;
 };
 
 // Bytes under keys that outlive the process, for targets whose compiler is slow. Both may be called from several
@@ -54,8 +57,17 @@ class CodeTarget {
 std::shared_ptr<const CodeTarget> make_code_target(const std::string& target, const CpuTarget& host,
                                                    const EmitOptions& options = {});
 
+struct NamedTarget {
+  std::string name;  // "sm_90", "x86-64-v3"
+  std::shared_ptr<const CodeTarget> target;
+};
+// What a program for devices of this target is compiled for where they are not: the target itself, and its kin, for
+// which the same kernels are the same programs. Never empty; needs neither devices nor compilers.
+std::vector<NamedTarget> ahead_of_time_targets(const std::string& target);
+
 // One for each folder; `try_` ones answer null for a target that is another's.
 std::shared_ptr<const CodeTarget> make_cpu_code_target(const CpuTarget& target, const EmitOptions& options);
 std::shared_ptr<const CodeTarget> try_make_cuda_code_target(const std::string& target);
+std::vector<std::string> cuda_kin(const std::string& target);  // empty for a target that is another's
 
 }  // namespace placewright

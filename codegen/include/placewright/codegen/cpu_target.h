@@ -23,5 +23,7 @@ struct CpuTarget {
 CpuTarget host_cpu_target();
 // x86-64-v2, x86-64-v3 (AVX2, FMA) or x86-64-v4 (AVX-512); Error for another name.
 CpuTarget named_cpu_target(const std::string& level);
+// The highest of these levels that a device's target promises: "x86-64+avx+avx2+fma" and the like.
+std::string cpu_level(const std::string& target);
 
 }  // namespace placewright

@@ -6,22 +6,12 @@
 #include <string>
 #include <vector>
 
+#include "placewright/codegen/kernel_resources.h"
 #include "placewright/ir/kernel.h"
 #include "placewright/ir/kernel_image.h"
 #include "placewright/ir/schedule.h"
 
 namespace placewright {
-
-// What one phase of a kernel takes of a multiprocessor, as ptxas reports it.
-struct CudaResources {
-  std::string symbol;
-  int64_t registers = 0;     // of a thread
-  int64_t shared_bytes = 0;  // static, of a group
-  int64_t stack_bytes = 0;
-  int64_t spill_store_bytes = 0;
-  int64_t spill_load_bytes = 0;
-  friend bool operator==(const CudaResources&, const CudaResources&) = default;
-};
 
 // A pure function of the kernel: which stages share a launch, and how threads share out their domains.
 Schedule choose_grid_schedule(const StructuredKernel& kernel);
@@ -37,8 +27,11 @@ CudaText emit_cuda_text(std::span<const StructuredKernel> kernels, std::span<con
 
 struct CudaImage {
   KernelImage image;
-  std::vector<CudaResources> resources;  // of cubins
+  std::vector<KernelResources> resources;  // of cubins: one for each phase, in the order of the entries
 };
+
+// What a multiprocessor of the target holds of a phase; says nothing for a target whose limits are not known.
+void add_occupancy(KernelResources& uses, const KernelPhase& phase, const std::string& target);
 
 // `target`: "sm_90" for a cubin, "compute_80" for PTX. Error if NVRTC is missing or refuses.
 CudaImage compile_cuda_text(const CudaText& text, const std::string& target);

@@ -39,7 +39,7 @@ class Nvrtc {
 
 // What a compilation depends on beside text and target.
 std::vector<std::string> nvrtc_options(const std::string& target);
-// What ptxas's -v wrote of each kernel; empty for PTX.
-std::vector<CudaResources> parse_resources(const std::string& log);
+// What ptxas's -v wrote of each kernel, in its own order; empty for PTX.
+std::vector<KernelResources> parse_resources(const std::string& log);
 
 }  // namespace placewright

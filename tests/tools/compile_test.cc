@@ -1,0 +1,146 @@
+// The subcommand compile: what a machine would run, made where that machine is not.
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <set>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "placewright/base/file.h"
+#include "placewright/base/join.h"
+#include "placewright/codegen/cuda/nvrtc.h"
+#include "placewright/ir/program.h"
+#include "tools/run_tool.h"
+
+namespace placewright::tools_test {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+// A product of matrices that is worth a GPU, and an exponential of each row's sum.
+constexpr const char* model = R"(graph v1
+
+origins {
+  #1 = forward 0 in "net" from "net.py":10
+  #2 = forward 1 in "net" from "net.py":11
+}
+
+function "main"(%0, %1) {
+  %0 = input() {kind="argument", name="x"} : f32[2048,2048]
+  %1 = input() {kind="state", name="net.weight"} : f32[2048,2048]
+  %2 = dot_general(%0, %1) {lhs_contracting=[1], rhs_contracting=[0]} : f32[2048,2048] #1
+  %3 = exp(%2) : f32[2048,2048] #2
+  %4 = reduce_sum(%3) {dims=[1]} : f32[2048] #2
+  return %4
+}
+)";
+
+class Compile : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::vector<std::string> reasons;
+    if (!Nvrtc::try_open(&reasons)) GTEST_SKIP() << "no NVRTC: " << join(reasons, "; ");
+    write_file_atomically(folder_ / "model.pw", model);
+    run_ = run_tool({"compile", folder_ / "model.pw", "--machine", "h200", "-o", folder_ / "built"});
+    ASSERT_EQ(run_.exit_code, 0) << run_.errors;
+  }
+  nlohmann::json json(const std::string& file) const {
+    return nlohmann::json::parse(read_text_file(folder_ / ("built/" + file)));
+  }
+  TemporaryFolder folder_;
+  ToolRun run_;
+};
+
+TEST_F(Compile, WritesTheProgramAndItsKernelsForThreeGenerations) {
+  Program program = parse_program(read_text_file(folder_ / "built/program.txt"));
+  verify_program(program);
+  nlohmann::json contents = json("kernels.json");
+  std::map<std::string, std::map<int, std::set<std::string>>> entries;  // of each target's images
+  for (const auto& image : contents.at("images")) {
+    std::vector<uint8_t> bytes = read_file(folder_ / ("built/" + image.at("file").get<std::string>()));
+    ASSERT_GT(bytes.size(), 4u);
+    EXPECT_EQ(std::string(bytes.begin() + 1, bytes.begin() + 4), "ELF");
+    const std::string text(bytes.begin(), bytes.end());
+    for (const auto& entry : image.at("entries")) {
+      entries[image.at("target")][image.at("image")].insert(entry.at("name").get<std::string>());
+      for (const auto& phase : entry.at("phases"))
+        EXPECT_THAT(text, HasSubstr(phase.at("symbol").get<std::string>())) << image.at("file");
+    }
+  }
+  int launches = 0;
+  for (const Instruction& instruction : program.blocks.at(0).instructions)
+    if (const Launch* launch = std::get_if<Launch>(&instruction)) {
+      ++launches;
+      ASSERT_EQ(program.streams.at(launch->stream).device, (DeviceId{"cuda", 0}));
+      for (const char* target : {"sm_80", "sm_90", "sm_100"})
+        EXPECT_EQ(entries[target][launch->image].count(launch->entry), 1u) << target << " " << launch->entry;
+    }
+  EXPECT_GT(launches, 0);
+}
+
+TEST_F(Compile, ReportsWhatEachKernelTakes) {
+  nlohmann::json placement = json("placement.json");
+  ASSERT_FALSE(placement.at("kernels").empty());
+  std::set<std::string> targets;
+  for (const auto& kernel : placement["kernels"]) {
+    targets.insert(kernel.at("target").get<std::string>());
+    EXPECT_GT(kernel.at("registers"), 0);
+    EXPECT_GT(kernel.at("occupancy"), 0.0);
+    EXPECT_LE(kernel.at("occupancy"), 1.0);
+    EXPECT_EQ(kernel.at("spill_store_bytes"), 0);
+    ASSERT_FALSE(kernel.at("origins").empty());
+    EXPECT_THAT(kernel["origins"][0].get<std::string>(), HasSubstr("net.py:1"));
+  }
+  EXPECT_THAT(targets, ElementsAre("sm_100", "sm_80", "sm_90"));
+  const std::string text = read_text_file(folder_ / "built/placement.txt");
+  for (const std::string& shown : {text, run_.output})
+    EXPECT_THAT(shown, AllOf(HasSubstr("\nKernels: "), HasSubstr("    sm_80 "), HasSubstr("    sm_100 "),
+                             HasSubstr(" registers, "), HasSubstr(" shared, occupancy ")));
+  EXPECT_THAT(text, StartsWith(folder_ / "model.pw on h200\n"));
+}
+
+// The same files, byte by byte: programs and kernels depend on model and machine alone.
+TEST_F(Compile, AgainGivesTheSameFiles) {
+  ToolRun again = run_tool({"compile", folder_ / "model.pw", "--machine", "h200", "-o", folder_ / "again"});
+  ASSERT_EQ(again.exit_code, 0) << again.errors;
+  size_t files = 0;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder_ / "built")) {
+    if (!entry.is_regular_file()) continue;
+    ++files;
+    const fs::path other = fs::path(folder_ / "again") / fs::relative(entry.path(), folder_ / "built");
+    EXPECT_EQ(read_file(entry.path()), read_file(other)) << other;
+  }
+  EXPECT_GE(files, 7u);
+}
+
+TEST(CompileWithout, ACompilerIsOneLineAndNoFiles) {
+  TemporaryFolder folder;
+  write_file_atomically(folder / "model.pw", model);
+  ASSERT_EQ(::setenv("PLACEWRIGHT_LIBNVRTC", "/nowhere/libnvrtc.so", 1), 0);
+  ToolRun run = run_tool({"compile", folder / "model.pw", "--machine", "h200", "-o", folder / "built"});
+  ::unsetenv("PLACEWRIGHT_LIBNVRTC");
+  EXPECT_EQ(run.exit_code, 1);
+  EXPECT_THAT(run.errors,
+              AllOf(StartsWith("placewright: no libnvrtc, which compiles kernels for CUDA devices: install"),
+                    HasSubstr("scripts/setup.sh --cuda"), HasSubstr("/nowhere/libnvrtc.so")));
+  EXPECT_EQ(std::count(run.errors.begin(), run.errors.end(), '\n'), 1) << run.errors;
+  EXPECT_FALSE(fs::exists(folder / "built"));
+}
+
+TEST(CompileWithout, AGpuInTheMachineNeedsNoCompilerOfTheirs) {
+  TemporaryFolder folder;
+  ToolRun run = run_tool({"compile", "linear.pw", "--symbol", "B=32", "-o", folder / "built"});
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  EXPECT_THAT(run.output, AllOf(HasSubstr("/x86-64-v"), HasSubstr("1 image, ")));
+  EXPECT_EQ(run_tool({"compile", "linear.pw"}).exit_code, 2);
+  EXPECT_THAT(run_tool({"compile", "linear.pw", "-o", folder / "other"}).errors, HasSubstr("give a number for B"));
+}
+
+}  // namespace
+}  // namespace placewright::tools_test
