@@ -169,6 +169,9 @@ int64_t FusedPrices::launches() const {
   return sum;
 }
 
+// Nineteen hours: a group of launches stays runnable.
+constexpr int64_t longest_launch = PlacementProblem::unrunnable / 16;
+
 FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& devices,
                            const std::vector<int>& labels) {
   std::vector<DeviceId> places;
@@ -187,7 +190,7 @@ FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const
       for (int32_t source : sources)
         sharing.add(prices.shares[label][source], part.weight / static_cast<double>(sources.size()));
     }
-    sharing.share_out(nanoseconds(launch.seconds));
+    sharing.share_out(std::min(nanoseconds(launch.seconds), longest_launch));
   }
   return prices;
 }

@@ -1,6 +1,7 @@
 // The steps of solve_with_memory. Internal to passes.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <vector>
 
@@ -58,12 +59,14 @@ Labels enumerate_placements(const CappedProblem& capped, const Labels& start);
 // the least copies between them. Empty if no such split fits.
 Labels split_along_order(const CappedProblem& capped, const Labels& labels, const std::vector<int>& members);
 
-// What a byte costs: `nanoseconds` for each `bytes`.
+// What a byte costs: `nanoseconds` for each `bytes`. At most 2^61 for all that is held, so that sums do not overflow.
 struct BytePrice {
   int64_t nanoseconds = 0, bytes = 1;
   int64_t of(int64_t held) const {
-    return static_cast<int64_t>(static_cast<unsigned __int128>(held) * static_cast<unsigned __int128>(nanoseconds) /
-                                static_cast<unsigned __int128>(bytes));
+    constexpr auto most = static_cast<unsigned __int128>(int64_t{1} << 61);
+    return static_cast<int64_t>(
+        std::min(most, static_cast<unsigned __int128>(held) * static_cast<unsigned __int128>(nanoseconds) /
+                           static_cast<unsigned __int128>(bytes)));
   }
 };
 

@@ -145,6 +145,14 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
   return found;
 }
 
+// All copies of a step together cost less than one impossible place: else a cut would rather pay for that.
+static void bound_copies(PlacementProblem& problem) {
+  const auto most_copies = static_cast<int64_t>(problem.values.size()) * std::max(1, problem.labels - 1);
+  const int64_t most = PlacementProblem::unrunnable / 2 / std::max<int64_t>(1, most_copies);
+  for (PlacementProblem::Value& value : problem.values)
+    for (int64_t& move : value.moves) move = std::min(move, most);
+}
+
 // Decided groups stand where they are; results go to the host, which is one more group.
 PlacementChoice PlacementSolver::make_choice(std::vector<int> group_of, int groups) {
   auto labels = static_cast<int>(devices_.size());
@@ -184,6 +192,7 @@ PlacementChoice PlacementSolver::make_choice(std::vector<int> group_of, int grou
     choice.sources.push_back(value);
     choice.is_remade.push_back(replicable[value.op]);
   }
+  bound_copies(choice.problem);
   return choice;
 }
 

@@ -53,6 +53,30 @@ TEST(PlaceAsFused, AChainOfSmallOpsStaysWithWhatItFusesWith) {
   EXPECT_LT(chain, 5.1e-6);
 }
 
+// Copies that take for ever are paid for: the place that a pin excludes is no way out.
+TEST(PlaceAsFused, NoLinkIsSoSlowThatPinsAreLeft) {
+  Graph graph;
+  FunctionBuilder builder(graph, add_function(graph, "main"));
+  Value h = builder.input("x", InputKind::argument, Type(DType::f32, {8, 8}));
+  for (int i = 0; i < 6; ++i) h = builder("exp", {h});
+  builder.function().results = {h};
+  for (Op& op : builder.function().ops)
+    if (op.is("exp")) op.pin = Pin{op.operands[0].op % 2 == 0 ? accelerator : host, {"net.cc", 7}};
+  TestMachine machine;
+  machine.context.targets.erase(other);
+  for (Link& link : machine.machine.links) link.latency_seconds = 1e9;
+  PlacementPlan plan = plan_placement(graph, machine.context);
+  const SolvedPlacement& solved = *plan.solved;
+  for (size_t i = 0; i < plan.ops.size(); ++i)
+    if (const std::optional<Pin>& pin = graph.main().ops[i].pin) {
+      EXPECT_EQ(solved.devices[static_cast<size_t>(solved.labels[static_cast<size_t>(solved.group_of[i])])],
+                pin->device)
+          << i;
+    }
+  EXPECT_GE(solved.energy, solved.bound);
+  EXPECT_LT(solved.energy, PlacementProblem::unrunnable);
+}
+
 // What does not fuse with its neighbours on the accelerator is still cheaper on the host.
 TEST(PlaceAsFused, WhatPaysLaunchesOfItsOwnStaysOnTheHost) {
   Graph graph;
