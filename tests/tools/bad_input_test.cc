@@ -54,6 +54,24 @@ std::string npy_of(const std::string& dtype, const std::string& shape, const std
   return npy("{'descr': '" + dtype + "', 'fortran_order': False, 'shape': " + shape + ", }", data);
 }
 
+// Files may be named with any bytes; JSON has U+FFFD there.
+TEST_F(BadInput, NamesThatAreNoTextAreWrittenAsJsonAllTheSame) {
+  const std::string graph = read_text_file(std::string(PLACEWRIGHT_TEST_DATA) + "/two.pw");
+  const std::string file = write("c\xff.pw", graph);
+  const std::vector<std::vector<std::string>> commands = {
+      {"place", file, "--machine", "h200", "--symbol", "B=64", "--json"},
+      {"place", file, "--machine", "h200", "--symbol", "B=64", "--format", "html"},
+      {"place", file, "--machine", "h200", "--symbol", "B=64", "--export-problem", folder_ / "problem.json"},
+      {"why", file, "tanh", "--machine", "h200", "--symbol", "B=64", "--json"},
+      {"what-if", file, "--machine", "h200", "--batch", "1:4", "--json"},
+      {"fit", file, "--machines", "h200", "--symbol", "B=64", "--json"}};
+  for (const std::vector<std::string>& command : commands) {
+    ToolRun run = run_tool(command);
+    EXPECT_EQ(run.exit_code, 0) << command[0] << ": " << run.errors;
+    if (command.back() == "--json") EXPECT_EQ(run.output.find('\xff'), std::string::npos) << command[0];
+  }
+}
+
 TEST_F(BadInput, TensorsThatAreDamagedOrTooLarge) {
   const std::pair<std::string, std::string> cases[] = {
       {npy_of("<f4", "(4611686018427387904,)"), "takes more bytes than 64 bits count"},

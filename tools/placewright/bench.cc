@@ -14,6 +14,7 @@
 
 #include "bench_programs.h"
 #include "command.h"
+#include "json_text.h"
 #include "machine_peak.h"
 #include "peer_process.h"
 #include "placewright/base/error.h"
@@ -218,7 +219,7 @@ int predict(const BenchOptions& options, const std::vector<std::string>& program
   std::sort(errors.begin(), errors.end());
   fmt::print("median error {:.1f}%\n", 100 * errors[errors.size() / 2]);
   if (!options.json.empty())
-    write_file_atomically(options.json, Json{{"predictions", rows}, {"threads", options.threads}}.dump(2) + "\n");
+    write_file_atomically(options.json, json_text({{"predictions", rows}, {"threads", options.threads}}) + "\n");
   return success;
 }
 
@@ -288,7 +289,7 @@ int bench(const BenchOptions& options) {
         {"machine",
          {{"cpu", cpu_name()}, {"fma_peak_gflops", peak / 1e9}, {"bandwidth_gb_per_second", bandwidth / 1e9}}},
         {"peers", versions}};
-    write_file_atomically(options.json, document.dump(2) + "\n");
+    write_file_atomically(options.json, json_text(document) + "\n");
   }
   return equal ? success : finding;
 }

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "json_text.h"
 #include "placement_report.h"
 #include "placewright/ahead_of_time.h"
 #include "placewright/base/file.h"
@@ -87,7 +88,7 @@ std::string contents_json(const AheadOfTime& made, const std::map<std::string, s
                 {"images", Json::array()},         {"constants", Json::object()}};
   for (const TargetImage& each : made.images) document["images"].push_back(image_json(each));
   for (const auto& [name, file] : constant_files) document["constants"][name] = file;
-  return document.dump(2) + "\n";
+  return json_text(document) + "\n";
 }
 
 void make_folder(const fs::path& folder) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "json_text.h"
 #include "placewright/base/error.h"
 #include "placewright/base/join.h"
 #include "placewright/codegen/cuda/nvrtc.h"
@@ -114,7 +115,7 @@ void print_json(const Machine& machine, const std::vector<Check>& checks) {
     if (!check.good) row.update({{"code", check.code}, {"fix", check.fix}});
     document["checks"].push_back(std::move(row));
   }
-  fmt::print("{}\n", document.dump(2));
+  fmt::print("{}\n", json_text(document));
 }
 
 }  // namespace

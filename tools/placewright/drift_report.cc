@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "json_text.h"
 
 namespace placewright::tools {
 namespace {
@@ -71,7 +72,7 @@ std::string json_of(const DriftReport& report) {
   document["drift"] = Json::array();
   for (const Drift& drift : report.drifts) document["drift"].push_back(json_of(drift, name(drift.kind)));
   // Names come from files: what is no UTF-8 in them is replaced.
-  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(document) + "\n";
 }
 
 std::string cell(const std::string& text) {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fit.h"
+#include "json_text.h"
 
 namespace placewright::tools {
 namespace {
@@ -76,7 +77,7 @@ std::string fit_json(const FitReport& report) {
   document["batch"] = batch.asked == 0 ? Json() : Json{{"name", batch.name}, {"size", batch.asked}};
   document["machines"] = Json::array();
   for (const FitRow& row : report.rows) document["machines"].push_back(row_json(row));
-  return document.dump(2, ' ', false, Json::error_handler_t::replace);
+  return json_text(document);
 }
 
 }  // namespace placewright::tools

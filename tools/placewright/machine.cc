@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "json_text.h"
 #include "placewright/base/error.h"
 #include "placewright/base/file.h"
 #include "placewright/calibrate.h"
@@ -64,7 +65,7 @@ int show_machine(const MachineOptions& options) {
       if (!options.profile.empty()) write_file_atomically(options.profile, print_profile(profile));
     }
   }
-  std::string text = options.json ? to_json(shown).dump(2) + "\n" : print_machine(shown);
+  std::string text = options.json ? json_text(to_json(shown)) + "\n" : print_machine(shown);
   if (options.output.empty())
     fmt::print("{}", text);
   else

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
+#include "json_text.h"
 #include "placement_document.h"
 #include "placement_report.h"
 
@@ -224,6 +225,6 @@ Json placement_document(const PlacementReport& report) {
   return document;
 }
 
-std::string placement_json(const PlacementReport& report) { return placement_document(report).dump(2); }
+std::string placement_json(const PlacementReport& report) { return json_text(placement_document(report)); }
 
 }  // namespace placewright::tools

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "json_text.h"
 #include "page_files.h"
 #include "placement_document.h"
 #include "placement_report.h"
@@ -122,7 +123,7 @@ std::string filled(std::string_view page, const std::vector<std::pair<std::strin
 std::string placement_page(const PlacementReport& report) {
   return filled(page_template(), {{"@TITLE@", escaped("Placement of " + report.model)},
                                   {"@STYLE@", std::string(page_style())},
-                                  {"@DATA@", embedded(Packer().pack(placement_document(report)).dump())},
+                                  {"@DATA@", embedded(json_text(Packer().pack(placement_document(report)), -1))},
                                   {"@SCRIPT@", std::string(page_script())}});
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
 
+#include "json_text.h"
 #include "placewright/base/file.h"
 #include "placewright/base/hash.h"
 #include "placewright/passes/placement_makespan.h"
@@ -67,7 +68,7 @@ Labels read_placement(const std::string& path, const SolvedPlacement& solved, co
     return document[key].get<std::string>();
   };
   if (text("format") != placement_format) fail(fmt::format("expected the format \"{}\"", placement_format));
-  const std::string hash = hash_text(numbers_of(solved).dump());
+  const std::string hash = hash_text(json_text(numbers_of(solved), -1));
   if (text("problem") != hash)
     fail(fmt::format("it is another problem's placement: found problem {:.40}, expected {}", text("problem"), hash));
   const Json& placement = document.contains("placement") ? document["placement"] : Json();
@@ -104,7 +105,7 @@ std::string problem_json(const GraphPlacement& placed, const PlanFile& made) {
                 {"model", made.header.model},
                 {"objective", made.objective},
                 {"unit", "nanoseconds"},
-                {"hash", hash_text(numbers.dump())}};
+                {"hash", hash_text(json_text(numbers, -1))}};
   for (auto& [key, value] : numbers.items()) document[key] = std::move(value);
   for (Json& group : document["groups"]) group["ops"] = Json::array();
   for (size_t op = 0; op < answer.group_of.size(); ++op)
@@ -118,7 +119,7 @@ std::string problem_json(const GraphPlacement& placed, const PlanFile& made) {
   document["placement"] = Json::array();
   for (int label : answer.labels)
     document["placement"].push_back(answer.devices[static_cast<size_t>(label)].to_string());
-  return document.dump(1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_text(document, 1) + "\n";
 }
 
 std::string score_text(const std::string& path, const GraphPlacement& placed, const PlanFile& made, bool as_json) {
@@ -129,15 +130,14 @@ std::string score_text(const std::string& path, const GraphPlacement& placed, co
   const int64_t their_makespan = simulate(ours.problem, answer, order, host_label).makespan,
                 our_makespan = simulate(ours.problem, ours.labels, order, host_label).makespan;
   if (as_json)
-    return Json{{"objective", made.objective},
-                {"unit", "nanoseconds"},
-                {"energy", theirs},
-                {"makespan", their_makespan},
-                {"ours", ours.energy},
-                {"our_makespan", our_makespan},
-                {"bound", bound},
-                {"optimal", theirs == bound}}
-               .dump(2) +
+    return json_text({{"objective", made.objective},
+                      {"unit", "nanoseconds"},
+                      {"energy", theirs},
+                      {"makespan", their_makespan},
+                      {"ours", ours.energy},
+                      {"our_makespan", our_makespan},
+                      {"bound", bound},
+                      {"optimal", theirs == bound}}) +
            "\n";
   return fmt::format(
       "objective: {}\n{}: {} ns, {}; {} ns where devices work at once\nplacewright: {} ns, {}; {} ns where devices "

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "json_text.h"
 #include "placewright/base/duration.h"
 #include "placewright/base/error.h"
 #include "placewright/base/file.h"
@@ -233,7 +234,7 @@ int what_if(const WhatIfOptions& options) {
     document["axes"].push_back(to_json(answer));
     text += "\n" + what_if_text(answer, varied.placed->machine);
   }
-  fmt::print("{}", options.format == "json" ? document.dump(2) + "\n" : text);
+  fmt::print("{}", options.format == "json" ? json_text(document) + "\n" : text);
   return success;
 }
 

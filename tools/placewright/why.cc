@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "json_text.h"
 #include "placewright/base/error.h"
 #include "placewright/base/join.h"
 #include "placing.h"
@@ -139,7 +140,7 @@ std::string why_json(const WhyReport& report) {
                                   {"step_seconds_more", change.seconds ? Json(*change.seconds) : Json()}});
     document["elsewhere"].push_back(std::move(entry));
   }
-  return document.dump(2) + "\n";
+  return json_text(document) + "\n";
 }
 
 int why(const WhyOptions& options) {
