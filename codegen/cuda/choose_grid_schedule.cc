@@ -63,6 +63,25 @@ class StageFacts {
     }));
   }
 
+  // Whether every store moves through memory element by element along the dimension, and none adds.
+  bool writes_runs(int dim) const {
+    return std::all_of(stage_.stores.begin(), stage_.stores.end(), [&](const Store& store) {
+      return !store.add && stage_.accesses[store.access].indirect.empty() &&
+             stride(stage_.accesses[store.access], dim) == 1;
+    });
+  }
+
+  // How many loads move element by element along `across`, and in larger steps along `along`.
+  int64_t transposed_loads(int across, int along) const {
+    return std::count_if(stage_.body.begin(), stage_.body.end(), [&](const ScalarNode& node) {
+      if (node.op != ScalarOp::load) return false;
+      const Access& access = stage_.accesses[node.slot];
+      const bool is_affine = access.indirect.empty() && std::all_of(access.index.begin(), access.index.end(),
+                                                                    [](const AffineExpr& e) { return e.divisor == 1; });
+      return is_affine && stride(access, across) == 1 && std::abs(stride(access, along)) > 1;
+    });
+  }
+
   // Elements that a thread takes at once along the dimension: a power of two that divides it, so that no access is cut.
   int64_t vector(int dim) const {
     int64_t widest = 4;
@@ -163,6 +182,7 @@ class GridStrategy {
   void add_alone(size_t number) {
     const Stage& stage = this->stage(number);
     if (std::optional<Product> product = find_product(stage); product && add_tiles(stage, *product)) return;
+    if (!stage.has_reduction() && !has_sequential(stage) && add_transposed(stage)) return;
     StageFacts facts(kernel_, stage);
     std::vector<int> parallel = facts.dims(false), reduced = facts.dims(true);
     StageSchedule how;
@@ -241,6 +261,34 @@ class GridStrategy {
     for (int d : facts.dims(true))
       if (d != product.depth) how.loops.push_back({d, 1, Loop::Binding::serial});
     how.loops.push_back({product.depth, side, Loop::Binding::serial});
+    schedule_.stages.push_back(std::move(how));
+    schedule_.groups.push_back({1, {}, group_lanes});
+    schedule_.phases.push_back({});
+    return true;
+  }
+
+  // Tiles that are read along one dimension and written along another, through shared memory: 32 x 8 lanes of four
+  // points each. Not for what a tile would mostly overhang, nor for more tiles than shared memory holds.
+  bool add_transposed(const Stage& stage) {
+    constexpr int64_t side = 32, most_tiles = 4;
+    StageFacts facts(kernel_, stage);
+    std::vector<int> parallel = facts.dims(false);
+    if (parallel.size() < 2) return false;
+    const int along = facts.fastest(parallel);
+    if (!facts.writes_runs(along) || stage.extents[along] < side) return false;
+    int across = -1;
+    int64_t most = 0;
+    for (int d : parallel) {
+      const int64_t count = facts.transposed_loads(d, along);
+      if (d != along && stage.extents[d] >= side && count > most) across = d, most = count;
+    }
+    if (across < 0 || most > most_tiles) return false;
+    StageSchedule how;
+    for (int d : parallel)
+      if (d != across && d != along) how.loops.push_back({d, 1, Loop::Binding::thread});
+    for (int d : {across, along}) how.loops.push_back({d, side, Loop::Binding::thread});
+    how.loops.push_back({across, side * side / group_lanes, Loop::Binding::lane});
+    how.loops.push_back({along, 1, Loop::Binding::lane});
     schedule_.stages.push_back(std::move(how));
     schedule_.groups.push_back({1, {}, group_lanes});
     schedule_.phases.push_back({});

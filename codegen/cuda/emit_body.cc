@@ -107,7 +107,10 @@ std::string StageEmitter::node(BodyKind kind, int number, const Sizes& point) {
   key.insert(key.end(), at.begin(), at.end());
   if (const std::string* known = recall(key)) return *known;
   std::string value;
-  if (node.op == ScalarOp::load) {
+  auto staged = kind == BodyKind::body ? staged_.find(number) : staged_.end();
+  if (staged != staged_.end()) {
+    value = staged->second;
+  } else if (node.op == ScalarOp::load) {
     value = load(kind, node, at);
   } else if (node.op == ScalarOp::index) {
     value = fmt::format("(i64){} + {}", dims_[node.slot].base, at[node.slot]);

@@ -128,6 +128,10 @@ void StageEmitter::emit(const std::string& iteration) {
     emit_tiles();
     return;
   }
+  if (is_transposed()) {
+    emit_transposed();
+    return;
+  }
   std::vector<Loop> lanes;
   for (const Loop& loop : nest_) {
     if (loop.binding == Loop::Binding::thread || stage_.reduced[loop.dim]) continue;

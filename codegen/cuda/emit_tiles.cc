@@ -1,5 +1,6 @@
 // Sums of products whose results lanes share out in tiles: the factors that a tile needs are staged in shared memory, a
-// step of the innermost reduced loop at a time, and each lane keeps its part of the tile in registers.
+// step of the innermost reduced loop at a time, and each lane keeps its part of the tile in registers. Factors that are
+// elements of memory are copied there while the step before is being summed.
 #include <algorithm>
 
 #include <fmt/core.h>
@@ -37,28 +38,19 @@ void StageEmitter::emit_tiles() {
     below *= count;
   }
   PW_CHECK(below == grid_.lanes, "a tile that lanes do not share out once");
+  const bool ahead = is_copied(sides[0]) && is_copied(sides[1]);
   for (const TileSide& side : sides)
-    code_.line(fmt::format("__shared__ {} {}[{}][{}];", cuda_type(dtype), side.shared, depth.step, side.tile));
+    code_.line(fmt::format("__shared__ {} {}{}[{}][{}];", cuda_type(dtype), side.shared, ahead ? "[2]" : "", depth.step,
+                           side.tile));
   std::string sums = name("s");
   code_.line(fmt::format("{} {}[{}][{}];", cuda_type(dtype), sums, sides[0].step, sides[1].step));
   open_points(sides, [&](const std::string& i, const std::string& j) {
     code_.line(fmt::format("{}[{}][{}] = {};", sums, i, j, cuda_constant(stage_.reduction.init[0])));
   });
-  size_t scopes = 0;
-  for (const Loop& loop : nest_)
-    if (stage_.reduced[loop.dim]) open_loop(loop), ++scopes;
-  for (const TileSide& side : sides) stage_factor(side, depth);
-  code_.line("__syncthreads();");
-  std::string k = name("k");
-  code_.line("#pragma unroll 8");  // all 16 at once spill
-  open(fmt::format("for (int {0} = 0; {0} < {1}; ++{0})", k, depth.step));
-  open_points(sides, [&](const std::string& i, const std::string& j) {
-    code_.line(fmt::format("{0}[{1}][{2}] = pw::multiply_add({3}[{4}][{5} + {1}], {6}[{4}][{7} + {2}], {0}[{1}][{2}]);",
-                           sums, i, j, sides[0].shared, k, sides[0].at, sides[1].shared, sides[1].at));
-  });
-  close();
-  code_.line("__syncthreads();");
-  for (; scopes > 0; --scopes) close();
+  if (ahead)
+    sum_steps_ahead(sides, depth, sums);
+  else
+    sum_steps(sides, depth, sums);
   dims_ = outer;
   open_points(sides, [&](const std::string& i, const std::string& j) {
     std::string inside;
@@ -78,6 +70,74 @@ void StageEmitter::emit_tiles() {
   });
 }
 
+// Each step: all lanes stage it, then all sum it.
+void StageEmitter::sum_steps(const TileSide (&sides)[2], const Loop& depth, const std::string& sums) {
+  size_t scopes = 0;
+  for (const Loop& loop : nest_)
+    if (stage_.reduced[loop.dim]) open_loop(loop), ++scopes;
+  for (const TileSide& side : sides) stage_factor(side, depth, side.shared, false);
+  code_.line("__syncthreads();");
+  add_products(sides, depth, sums, "");
+  code_.line("__syncthreads();");
+  for (; scopes > 0; --scopes) close();
+}
+
+// The steps of all reduced loops as one count: while one is summed, the next one's copies are on their way to the other
+// half of shared memory.
+void StageEmitter::sum_steps_ahead(const TileSide (&sides)[2], const Loop& depth, const std::string& sums) {
+  std::vector<Loop> loops;
+  int64_t count = 1;
+  for (const Loop& loop : nest_)
+    if (stage_.reduced[loop.dim]) loops.push_back(loop), count = checked_mul(count, iterations(loop));
+  const std::vector<Dim> outer = dims_;
+  auto copy = [&](const std::string& number) {
+    open("");
+    split(loops, number, "i");
+    for (const TileSide& side : sides)
+      stage_factor(side, depth, fmt::format("{}[{} & 1]", side.shared, number), true);
+    code_.line("pw::commit_copies();");
+    close();
+    dims_ = outer;
+  };
+  if (count > 0) copy("0");
+  const std::string step = name("n");
+  open(fmt::format("for ({0} {1} = 0; {1} < {2}; ++{1})", index_, step, count));
+  open(fmt::format("if ({} + 1 < {})", step, count));
+  copy("(" + step + " + 1)");
+  code_.line("pw::wait_for_copies<1>();");
+  close();
+  open("else");
+  code_.line("pw::wait_for_copies<0>();");
+  close();
+  code_.line("__syncthreads();");
+  add_products(sides, depth, sums, fmt::format("[{} & 1]", step));
+  code_.line("__syncthreads();");
+  close();
+}
+
+void StageEmitter::add_products(const TileSide (&sides)[2], const Loop& depth, const std::string& sums,
+                                const std::string& half) {
+  std::string k = name("k");
+  code_.line("#pragma unroll 8");  // all 16 at once spill
+  open(fmt::format("for (int {0} = 0; {0} < {1}; ++{0})", k, depth.step));
+  open_points(sides, [&](const std::string& i, const std::string& j) {
+    code_.line(
+        fmt::format("{0}[{1}][{2}] = pw::multiply_add({3}{7}[{4}][{5} + {1}], {6}{7}[{4}][{8} + {2}], {0}[{1}][{2}]);",
+                    sums, i, j, sides[0].shared, k, sides[0].at, sides[1].shared, half, sides[1].at));
+  });
+  close();
+}
+
+// Whether the factor is an element of memory as it stands there, or 0: what hardware copies on its own.
+bool StageEmitter::is_copied(const TileSide& side) const {
+  const ScalarNode& factor = stage_.body[side.factor];
+  if (factor.op != ScalarOp::load) return false;
+  const Access& access = stage_.accesses[factor.slot];
+  const DType dtype = kernel_.buffers[access.buffer].dtype;
+  return dtype == factor.dtype && dtype == stage_.reduction.dtypes[0] && access.indirect.empty() &&
+         (!access.guarded || access.outside == 0);
+}
+
 // Calls `body` inside loops over a lane's part of the tile, which the compiler writes out: registers have no numbers.
 void StageEmitter::open_points(const TileSide (&sides)[2],
                                const std::function<void(const std::string&, const std::string&)>& body) {
@@ -92,7 +152,8 @@ void StageEmitter::open_points(const TileSide (&sides)[2],
 }
 
 // All lanes fetch one factor's elements of the tile, neighbours in memory by neighbouring lanes; 0 beyond the domain.
-void StageEmitter::stage_factor(const TileSide& side, const Loop& depth) {
+// `copies`: they only begin to.
+void StageEmitter::stage_factor(const TileSide& side, const Loop& depth, const std::string& shared, bool copies) {
   bool along_depth = false;
   const ScalarNode& factor = stage_.body[side.factor];
   if (factor.op == ScalarOp::load) {
@@ -114,12 +175,26 @@ void StageEmitter::stage_factor(const TileSide& side, const Loop& depth) {
                          before[depth.dim].base, k));
   dims_[side.dim] = {position, 1, 1, true, false};
   dims_[depth.dim] = {reduced, 1, 1, true, false};
-  std::string type = cuda_type(stage_.reduction.dtypes[0]), value = name("t");
-  code_.line(fmt::format("{} {} = 0;", type, value));
-  open(fmt::format("if ({} < {} && {} < {})", position, stage_.extents[side.dim], reduced, stage_.extents[depth.dim]));
-  code_.line(fmt::format("{} = {};", value, node(BodyKind::body, side.factor, Sizes(stage_.extents.size(), 0))));
-  close();
-  code_.line(fmt::format("{}[{}][{}] = {};", side.shared, k, at, value));
+  const std::string inside =
+      fmt::format("{} < {} && {} < {}", position, stage_.extents[side.dim], reduced, stage_.extents[depth.dim]);
+  const Sizes point(stage_.extents.size(), 0);
+  const std::string target = fmt::format("{}[{}][{}]", shared, k, at);
+  if (copies) {
+    const Access& access = stage_.accesses[factor.slot];
+    const Place place = this->place(BodyKind::body, access, point);
+    const std::string is_there = name("t"), from = buffer(access.buffer);
+    code_.line(fmt::format("const bool {} = {}{}{};", is_there, inside, place.condition.empty() ? "" : " && ",
+                           place.condition));
+    code_.line(
+        fmt::format("pw::copy_ahead(&{}, {} + ({} ? {} : 0), {});", target, from, is_there, place.offset, is_there));
+  } else {
+    const std::string type = cuda_type(stage_.reduction.dtypes[0]), value = name("t");
+    code_.line(fmt::format("{} {} = 0;", type, value));
+    open("if (" + inside + ")");
+    code_.line(fmt::format("{} = {};", value, node(BodyKind::body, side.factor, point)));
+    close();
+    code_.line(fmt::format("{} = {};", target, value));
+  }
   close();
   dims_ = before;
 }

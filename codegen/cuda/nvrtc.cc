@@ -101,6 +101,7 @@ class LoadedNvrtc final : public Nvrtc {
   }
 
   Compiled compile(const std::string& text, const std::string& target) const override {
+    check_known(target);
     Program program = nullptr;
     check(create_(&program, text.c_str(), "kernels.cu", 0, nullptr, nullptr), "nvrtcCreateProgram");
     struct Destroy {
@@ -144,6 +145,15 @@ class LoadedNvrtc final : public Nvrtc {
     Bytes bytes(size, 0);
     check(part.get(program, reinterpret_cast<char*>(bytes.data())), part.name);
     return bytes;
+  }
+
+  // "sm_90", "sm_90a", "compute_80"
+  void check_known(const std::string& target) const {
+    const std::vector<int> known = architectures();
+    const int wanted = std::atoi(target.substr(target.find('_') + 1).c_str());
+    if (std::find(known.begin(), known.end(), wanted) != known.end()) return;
+    throw Error(fmt::format("NVRTC {} ({}) compiles for sm_{}, expected {} among them: use another CUDA toolkit",
+                            version(), path(), join(known, ", "), target));
   }
 
   void check(int result, const char* what) const {

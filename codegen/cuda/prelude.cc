@@ -132,6 +132,27 @@ template <class T, int n> struct alignas(sizeof(T) * n) vec { T v[n]; };
 template <int n, class T> PW vec<T, n> load_vec(const T* at) { return *(const vec<T, n>*)at; }
 template <int n, class T> PW void store_vec(T* at, vec<T, n> value) { *(vec<T, n>*)at = value; }
 
+// Copies an element, or 0, to shared memory while the thread goes on. What was begun is committed as one, and waited for
+// until no more than `left` commitments are on their way; before sm_80 it is there at once.
+template <class T> PW void copy_ahead(T* to, const T* from, bool is_there) {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"((unsigned)__cvta_generic_to_shared(to)),
+               "l"(__cvta_generic_to_global(from)), "n"(sizeof(T)), "r"(is_there ? (int)sizeof(T) : 0) : "memory");
+#else
+  *to = is_there ? *from : (T)0;
+#endif
+}
+PW void commit_copies() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.commit_group;" ::: "memory");
+#endif
+}
+template <int left> PW void wait_for_copies() {
+#if __CUDA_ARCH__ >= 800
+  asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory");
+#endif
+}
+
 // The value of the lane `offset` above, among the lanes of `mask`.
 template <class T> PW T from_above(unsigned mask, T value, int offset, int width) {
   if constexpr (same<T, bool>::value || sizeof(T) == 1) return (T)__shfl_down_sync(mask, (int)value, offset, width);

@@ -89,7 +89,16 @@ class StageEmitter {
   bool is_tiled() const;
   void emit_tiles();
   void open_points(const TileSide (&sides)[2], const std::function<void(const std::string&, const std::string&)>& body);
-  void stage_factor(const TileSide& side, const Loop& depth);
+  void sum_steps(const TileSide (&sides)[2], const Loop& depth, const std::string& sums);
+  void sum_steps_ahead(const TileSide (&sides)[2], const Loop& depth, const std::string& sums);
+  void add_products(const TileSide (&sides)[2], const Loop& depth, const std::string& sums, const std::string& half);
+  bool is_copied(const TileSide& side) const;
+  void stage_factor(const TileSide& side, const Loop& depth, const std::string& shared, bool copies);
+
+  // emit_transposed.cc
+  bool is_transposed() const;
+  bool runs_across(const Access& access, int across, int along) const;
+  void emit_transposed();
 
   // emit_body.cc
   std::string node(BodyKind kind, int number, const Sizes& point);
@@ -126,6 +135,7 @@ class StageEmitter {
   std::vector<Memo> memo_;
   std::vector<std::string> parameters_;  // of a custom combine
   std::map<std::vector<int64_t>, std::vector<std::string>> reduced_at_;
+  std::map<int, std::string> staged_;  // loads of the body whose values stand in shared memory
   int names_ = 0;
 };
 

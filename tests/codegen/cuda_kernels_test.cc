@@ -179,12 +179,34 @@ TEST(CudaStrategies, TilesRowsAndVectorsAreChosen) {
             "  group 1 lanes 256\n"
             "  phase 1\n"
             "}\n");
+  EXPECT_EQ(print_schedule(schedules[10]),
+            "schedule {\n"
+            "  stage [d0 by 32 thread, d1 by 32 thread, d0 by 4 lane, d1 by 1 lane]\n"
+            "  group 1 lanes 256\n"
+            "  phase 1\n"
+            "}\n");
   EXPECT_EQ(print_schedule(schedules.back()),
             "schedule {\n"
             "  stage [d0 by 4 thread] vector d0\n"
             "  group 1\n"
             "  phase 1\n"
             "}\n");
+}
+
+// Lanes take neighbours when they read and when they write; a column more keeps them in different banks.
+TEST(CudaText, TransposesGoThroughSharedMemory) {
+  std::vector<DerivedCase> cases = large_cuda_cases();
+  const std::string text = cuda_text({cases[10]}).text;
+  const std::string kernel = text.substr(text.find("__global__"));
+  EXPECT_THAT(kernel, ::testing::AllOf(::testing::HasSubstr("[32][33];"), ::testing::HasSubstr("__syncthreads();")));
+  for (size_t i : {0, 6}) EXPECT_EQ(cuda_text({cases[i]}).text.find("[33]"), std::string::npos) << cases[i].name;
+}
+
+TEST(CudaText, FactorsOfProductsAreOnTheirWayWhileOthersAreSummed) {
+  const std::string text = cuda_text({large_cuda_cases()[0]}).text;
+  const std::string kernel = text.substr(text.find("__global__"));
+  EXPECT_THAT(kernel, ::testing::AllOf(::testing::HasSubstr("[2][16][16];"), ::testing::HasSubstr("pw::copy_ahead(&"),
+                                       ::testing::HasSubstr("pw::wait_for_copies<1>();")));
 }
 
 TEST(CudaText, IsExact) {

@@ -53,6 +53,18 @@ TEST_F(NvrtcTest, SaysWhatItRefuses) {
   }
 }
 
+TEST_F(NvrtcTest, SaysWhichArchitecturesItKnows) {
+  try {
+    nvrtc_->compile(text, "sm_99");
+    FAIL() << "compiled";
+  } catch (const Error& error) {
+    const std::string what = error.what();
+    EXPECT_THAT(what, HasSubstr(", 90, "));
+    EXPECT_THAT(what, HasSubstr("expected sm_99 among them"));
+    EXPECT_EQ(what.find('\n'), std::string::npos);
+  }
+}
+
 TEST(NvrtcLog, IsReadForEachKernel) {
   std::vector<KernelResources> found = parse_resources(
       "ptxas info    : 0 bytes gmem\n"
