@@ -159,6 +159,17 @@ TEST(WhatIf, SaysFromWhichBatchTheAcceleratorPays) {
     EXPECT_LE(end - begin, 100u) << run.output.substr(begin, end - begin);
 }
 
+TEST(WhatIf, WhatIsNotVariedHasASizeThatTheAnswerNames) {
+  const std::vector<std::string> command{"what-if", "two.pw", "--machine", "two.machine",
+                                         "--batch", "8:64",   "--link",    "cpu:cuda=1:100"};
+  ToolRun run = run_tool(command);
+  EXPECT_THAT(run.output, HasSubstr("Each figure is varied alone, with B=8 else (--symbol says other numbers).\n"));
+  std::vector<std::string> other = command;
+  for (const char* more : {"--symbol", "B=32", "--json"}) other.push_back(more);
+  run = run_tool(other);
+  EXPECT_EQ(Json::parse(run.output)["symbols"], (Json{{"B", 32}})) << run.errors;
+}
+
 TEST(WhatIf, WhatIsWrongWithARangeIsOneLine) {
   auto refused = [](const std::vector<std::string>& more) {
     std::vector<std::string> arguments{"what-if", "two.pw", "--machine", "two.machine"};

@@ -222,13 +222,18 @@ int what_if(const WhatIfOptions& options) {
   if (!options.batch.empty()) axes.push_back(batch_axis(options.batch, varied));
   for (const std::string& vary : options.vary) axes.push_back(size_axis("--vary", vary, varied));
   for (const std::string& link : options.links) axes.push_back(link_axis(link, varied));
-  Json document{{"format", "placewright what-if"},
-                {"version", 1},
-                {"model", options.file},
-                {"machine", options.machine.empty() ? Json() : Json(options.machine)},
-                {"axes", Json::array()}};
+  Json document{
+      {"format", "placewright what-if"}, {"version", 1},
+      {"model", options.file},           {"machine", options.machine.empty() ? Json() : Json(options.machine)},
+      {"symbols", varied.symbols},       {"axes", Json::array()}};
   std::string text =
       bold(fmt::format("{} on {}", options.file, options.machine.empty() ? "this machine" : options.machine)) + "\n";
+  if (axes.size() > 1 && !varied.symbols.empty()) {
+    std::vector<std::string> sizes;
+    for (const auto& [name, size] : varied.symbols) sizes.push_back(fmt::format("{}={}", name, size));
+    text +=
+        fmt::format("Each figure is varied alone, with {} else (--symbol says other numbers).\n", join(sizes, ", "));
+  }
   for (const Axis& axis : axes) {
     const WhatIf answer = find_ranges(axis);
     document["axes"].push_back(to_json(answer));
