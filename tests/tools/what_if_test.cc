@@ -164,6 +164,9 @@ TEST(WhatIf, WhatIsNotVariedHasASizeThatTheAnswerNames) {
                                          "--batch", "8:64",   "--link",    "cpu:cuda=1:100"};
   ToolRun run = run_tool(command);
   EXPECT_THAT(run.output, HasSubstr("Each figure is varied alone, with B=8 else (--symbol says other numbers).\n"));
+  ToolRun slow =
+      run_tool({"what-if", "two.pw", "--machine", "two.machine", "--symbol", "B=8", "--link", "cpu:cuda=0.00000001:1"});
+  EXPECT_THAT(slow.output, HasSubstr("1e-08 to "));
   std::vector<std::string> other = command;
   for (const char* more : {"--symbol", "B=32", "--json"}) other.push_back(more);
   run = run_tool(other);

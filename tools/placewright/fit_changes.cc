@@ -97,7 +97,8 @@ class ChangeFinder {
     }
     FitChange change{"batch",
                      std::to_string(fitting),
-                     fmt::format("the largest that fits, by bisection: {} does not", fitting + 1),
+                     fmt::format("the largest that fits{}, by bisection: {} does not",
+                                 row_.verdict == FitVerdict::squeezed ? " unsqueezed" : "", fitting + 1),
                      std::move(best),
                      0,
                      0};

@@ -30,7 +30,7 @@ int index_above(double number) {
 
 std::string number_text(double number) {
   std::string text = fmt::format("{:.3g}", number);
-  return text.find('e') == std::string::npos ? text : fmt::format("{:.0f}", number);
+  return text.find("e+") == std::string::npos ? text : fmt::format("{:.0f}", number);
 }
 
 }  // namespace placewright::tools
