@@ -1,5 +1,4 @@
 // Runs each example as its users do and checks what it prints.
-#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <regex>
@@ -8,56 +7,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "examples/run_example.h"
 #include "placewright/base/file.h"
 
 namespace {
+
+using namespace placewright::testing;
 
 namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
-
-struct Outcome {
-  std::string text;  // both streams, each in its own order
-  int status = -1;
-};
-
-Outcome run(const std::string& command, const std::string& environment = "") {
-  fs::path folder = fs::read_symlink("/proc/self/exe").parent_path() / "examples";
-  Outcome outcome;
-  FILE* pipe = ::popen((environment + " timeout 200 " + (folder / command).string() + " 2>&1").c_str(), "r");
-  if (!pipe) return outcome;
-  std::array<char, 4096> buffer;
-  while (size_t got = std::fread(buffer.data(), 1, buffer.size(), pipe)) outcome.text.append(buffer.data(), got);
-  int status = ::pclose(pipe);
-  outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-  return outcome;
-}
-
-std::string ok(const std::string& command) {
-  Outcome outcome = run(command);
-  EXPECT_EQ(outcome.status, 0) << command << "\n" << outcome.text;
-  return outcome.text;
-}
-
-std::string fails(const std::string& command) {
-  Outcome outcome = run(command);
-  EXPECT_EQ(outcome.status, 1) << command << "\n" << outcome.text;
-  return outcome.text;
-}
-
-int count(const std::string& text, const std::string& what) {
-  int found = 0;
-  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++found;
-  return found;
-}
-
-std::vector<double> numbers_after(const std::string& text, const std::string& what) {
-  std::vector<double> found;
-  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1))
-    found.push_back(std::atof(text.c_str() + at + what.size()));
-  return found;
-}
 
 TEST(Examples, AddOnCpu) {
   std::string text = ok("01_add_on_cpu");

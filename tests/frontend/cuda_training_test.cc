@@ -1,10 +1,15 @@
 // Training on an emulated NVIDIA GPU: captured, placed, compiled by NVRTC, run as PTX, held against the CPU.
+#include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <set>
+#include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "frontend/reference_programs.h"
+#include "placewright/base/file.h"
 #include "placewright/base/join.h"
 #include "placewright/codegen/cuda/nvrtc.h"
 #include "placewright/passes/placement.h"
@@ -13,7 +18,9 @@
 namespace placewright {
 namespace {
 
-class CudaTraining : public testing::Test {
+namespace fs = std::filesystem;
+
+class CudaTraining : public ::testing::Test {
  protected:
   void SetUp() override {
     std::vector<std::string> reasons;
@@ -70,7 +77,7 @@ TEST_F(CudaTraining, StepsGiveTheCpusLossesAndParameters) {
 
 TEST_F(CudaTraining, AModelThatIsSplitBetweenCpuAndGpuTrainsAsWell) {
   Trained cpu = train({"cpu", "cpu"}), split = train({"cpu", "cuda:0"});
-  EXPECT_THAT(split.devices, testing::ElementsAre("cpu:0", "cuda:0"));
+  EXPECT_THAT(split.devices, ::testing::ElementsAre("cpu:0", "cuda:0"));
   expect_near(split, cpu);
 }
 
@@ -80,6 +87,75 @@ TEST_F(CudaTraining, AgainGivesTheSameBits) {
   EXPECT_EQ(first.losses, second.losses);
   for (size_t i = 0; i < first.parameters.size(); ++i)
     EXPECT_TRUE(first.parameters[i].same_bytes(second.parameters[i])) << i;
+}
+
+// What the cache keeps of a GPU's kernels is checked when it is read: cut short or with a bit changed it is made anew.
+TEST_F(CudaTraining, DamagedCacheEntriesAreMadeAnew) {
+  const fs::path folder = fs::path(::testing::TempDir()) / ("cuda_kernels_" + std::to_string(::getpid()));
+  auto train_with_cache = [&] {
+    configure({.devices = "cpu,cuda:1", .cache_directory = folder.string(), .notice = [](std::string_view) {}});
+    return train({"cuda:0", "cuda:0"});
+  };
+  const Trained first = train_with_cache();
+  size_t entries = 0;
+  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
+    if (!entry.is_regular_file() || entry.file_size() < 64) continue;
+    std::vector<uint8_t> bytes = read_file(entry.path());
+    if (entries++ % 2 == 0)
+      bytes[bytes.size() / 2] ^= 1;
+    else
+      bytes.resize(bytes.size() / 2);
+    write_file_atomically(entry.path(), std::span<const uint8_t>(bytes), 0600);
+  }
+  EXPECT_GE(entries, 2u);  // programs, and the images of their kernels
+  EXPECT_EQ(train_with_cache().losses, first.losses);
+  configure({});
+  fs::remove_all(folder);
+}
+
+// --- The design's programs
+
+double norm(const HostTensor& tensor, const HostTensor* less = nullptr) {
+  double sum = 0;
+  for (int64_t k = 0; k < tensor.elements(); ++k) {
+    const double each = tensor.number(k) - (less ? less->number(k) : 0);
+    sum += each * each;
+  }
+  return std::sqrt(sum);
+}
+
+Trained train_program(const std::string& program, const Sizes& batch, int steps, const std::string& device) {
+  Trained trained;
+  nn::Sequential model = testing::make_model(program);
+  testing::fill(model);
+  model.to(device);
+  optim::Adam optimizer(model.named_parameters());
+  TrainingStep step = compile_training_step(model, nn::CrossEntropyLoss(), optimizer);
+  for (int s = 0; s < steps; ++s) {
+    Tensor x = testing::make_images(s, batch, DType::f32), y = testing::make_labels(s, batch[0]);
+    trained.losses.push_back(step(x.to(device), y.to(device)).item());
+  }
+  for (const Tensor& parameter : model.parameters()) trained.parameters.push_back(parameter.value());
+  for (const OpPlacement& op : step.last().placement().ops)
+    for (const DeviceId& where : op.where.devices) trained.devices.insert(where.to_string());
+  return trained;
+}
+
+void expect_agree(const std::string& program, const Sizes& batch, int steps) {
+  Trained cpu = train_program(program, batch, steps, "cpu:0"), gpu = train_program(program, batch, steps, "cuda:0");
+  EXPECT_TRUE(gpu.devices.contains("cuda:0"));
+  for (size_t i = 0; i < gpu.losses.size(); ++i)
+    EXPECT_NEAR(gpu.losses[i], cpu.losses[i], 1e-4 * cpu.losses[i]) << "step " << i;
+  for (size_t i = 0; i < gpu.parameters.size(); ++i)
+    EXPECT_LE(norm(gpu.parameters[i], &cpu.parameters[i]), 1e-4 * norm(cpu.parameters[i])) << "parameter " << i;
+}
+
+bool full_counts() { return std::getenv("PLACEWRIGHT_FULL_COUNTS") != nullptr; }
+
+TEST_F(CudaTraining, TheSmallCnnAgreesWithTheCpu) { expect_agree("c", {16, 3, 14, 14}, full_counts() ? 100 : 10); }
+
+TEST_F(CudaTraining, TheFashionCnnAgreesWithTheCpu) {
+  expect_agree("e", {full_counts() ? 8 : 1, 1, 28, 28}, full_counts() ? 3 : 1);
 }
 
 }  // namespace
