@@ -20,6 +20,7 @@ class CostedTargetModel : public TargetModel {
 
  protected:
   OpFactsTable& facts() const { return *facts_; }
+  const LaunchCosts& costs() const { return costs_; }
 
  private:
   std::shared_ptr<OpFactsTable> facts_;

@@ -12,6 +12,26 @@
 namespace placewright {
 namespace {
 
+// Equal for equal kernels, and mostly not for others: of what usually tells them apart.
+size_t hash_of(const StructuredKernel& kernel) {
+  size_t hash = kernel.stages.size();
+  auto mix = [&](auto more) { hash = (hash ^ static_cast<size_t>(more)) * 0x9e3779b97f4a7c15 + (hash >> 29); };
+  for (const KernelBuffer& buffer : kernel.buffers) {
+    mix(buffer.dtype);
+    for (int64_t size : buffer.sizes) mix(size);
+  }
+  for (const Stage& stage : kernel.stages) {
+    for (int64_t extent : stage.extents) mix(extent);
+    for (const Access& access : stage.accesses) mix(access.buffer);
+    for (const ScalarBody* body : {&stage.body, &stage.epilogue})
+      for (const ScalarNode& node : *body) {
+        mix(node.op);
+        for (int operand : node.operands) mix(operand);
+      }
+  }
+  return hash;
+}
+
 std::string entry_name(size_t number) { return fmt::format("k{}", number); }
 
 }  // namespace
@@ -43,21 +63,27 @@ LaunchKernels::Lowered LaunchKernels::lower(const Op& op) {
   kernel.name.clear();
   for (Stage& stage : kernel.stages) stage.name.clear();  // equal kernels are emitted once
   Kernel made{kernel, &target};
-  size_t number = static_cast<size_t>(std::find(kernels_.begin(), kernels_.end(), made) - kernels_.begin());
-  if (number == kernels_.size()) kernels_.push_back(std::move(made));
-  return {std::move(kernel), cost, number};
+  const size_t hash = hash_of(made.structured);
+  auto [first, last] = numbers_.equal_range(hash);
+  auto known = std::find_if(first, last, [&](const auto& one) { return kernels_[one.second] == made; });
+  if (known != last) return {std::move(kernel), cost, known->second};
+  numbers_.emplace(hash, kernels_.size());
+  kernels_.push_back(std::move(made));
+  return {std::move(kernel), cost, kernels_.size() - 1};
 }
 
 // Layers repeat: each kernel's splits are decided once.
 void LaunchKernels::split(StructuredKernel& own, const CodeTarget& target) {
   Kernel wanted{own, &target};
-  auto known = std::find_if(splits_.begin(), splits_.end(), [&](const auto& one) { return one.first == wanted; });
-  if (known != splits_.end()) {
-    own = known->second;
+  const size_t hash = hash_of(own);
+  auto [first, last] = splits_.equal_range(hash);
+  auto known = std::find_if(first, last, [&](const auto& one) { return one.second.first == wanted; });
+  if (known != last) {
+    own = known->second.second;
     return;
   }
   target.split_reductions(own);
-  splits_.emplace_back(std::move(wanted), own);
+  splits_.emplace(hash, std::pair(std::move(wanted), own));
 }
 
 bool LaunchKernels::in_place(const Op& op, int operand, int result) const {

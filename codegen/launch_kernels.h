@@ -3,6 +3,7 @@
 
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -48,8 +49,10 @@ class LaunchKernels {
   const std::shared_ptr<const CodeTarget> host_target_;
   std::vector<Lowered> lowered_;  // by op
   std::vector<Kernel> kernels_;
-  std::vector<std::pair<Kernel, StructuredKernel>> splits_;  // without and with their splits
-  std::set<size_t> used_;                                    // kernels that something launches
+  std::unordered_multimap<size_t, size_t> numbers_;  // of kernels_, by hash
+  // Without their splits and with them, by the hash of the former.
+  std::unordered_multimap<size_t, std::pair<Kernel, StructuredKernel>> splits_;
+  std::set<size_t> used_;  // kernels that something launches
 };
 
 }  // namespace placewright

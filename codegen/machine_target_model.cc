@@ -50,20 +50,28 @@ class MachineLaunchModel final : public LaunchModel {
     return same_size || added.results >= results;
   }
 
-  double cost(const std::vector<int32_t>& group) override { return target_.cost(graph_, function_, group); }
+  double cost(const std::vector<int32_t>& group) override {
+    if (group.size() == 1) return target_.cost(graph_, function_, group);  // it may have been measured
+    double sum = target_.costs().launch_seconds();
+    for (int32_t op : group)
+      for (double stage : work_of(op).stages) sum += stage;
+    return sum;
+  }
 
  private:
   enum class Kind : uint8_t { moves, computes, reduces, product, stands_alone };
   struct Work {
     Kind kind;
-    double operands, results;  // elements
+    double operands, results;    // elements
+    std::vector<double> stages;  // seconds of each
   };
 
   const Work& work_of(int32_t op) {
     std::optional<Work>& known = known_[op];
     if (!known) {
       std::shared_ptr<const OpFacts> facts = target_.facts().find(graph_, function_, function_.ops[op]);
-      known = {kind_of(function_.ops[op], *facts), facts->operands, facts->results};
+      known = {kind_of(function_.ops[op], *facts), facts->operands, facts->results, {}};
+      for (const StageWork& work : facts->stages) known->stages.push_back(target_.costs().seconds(work));
     }
     return *known;
   }

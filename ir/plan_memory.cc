@@ -44,7 +44,11 @@ class MemoryPlanner {
 
  private:
   // The value whose elements a value shares.
-  Value root(Value value) const { return roots_[value.op][value.result]; }
+  Value root(Value value) const { return roots_[index(value)]; }
+  size_t index(Value value) const { return first_value_[value.op] + static_cast<size_t>(value.result); }
+  // Of a root; -1: nothing reads it.
+  int32_t last_read(Value value) const { return last_reads_[index(value)]; }
+  bool becomes_state(Value value) const { return last_value_reads_[index(value)] > 0; }
 
   bool is_view(const Op& op) const {
     if (!op.entry->traits.view) return false;
@@ -55,21 +59,23 @@ class MemoryPlanner {
   void find_views() {
     for (int32_t op = 0; op < end_; ++op) {
       const Op& made = function_.ops[op];
-      roots_.emplace_back();
+      first_value_.push_back(roots_.size());
       for (int32_t r = 0; r < static_cast<int32_t>(made.results.size()); ++r)
-        roots_.back().push_back(is_view(made) ? root(made.operands[0]) : Value{op, r});
+        roots_.push_back(is_view(made) ? root(made.operands[0]) : Value{op, r});
     }
   }
 
   void find_reads() {
+    last_reads_.assign(roots_.size(), -1);
+    last_value_reads_.assign(roots_.size(), 0);
     for (int32_t op = 0; op < end_; ++op)
       if (!is_view(function_.ops[op]))
-        for (Value operand : function_.ops[op].operands) last_read_[root(operand)] = op;
+        for (Value operand : function_.ops[op].operands) last_reads_[index(root(operand))] = op;
     for (Value result : function_.results) {
-      last_read_[root(result)] = end_;
+      last_reads_[index(root(result))] = end_;
       results_.insert(root(result));
     }
-    for (const Update& update : function_.updates) last_value_reads_[root(update.value)] += 1;
+    for (const Update& update : function_.updates) last_value_reads_[index(root(update.value))] += 1;
   }
 
   bool is_state(Value value) const {
@@ -89,10 +95,9 @@ class MemoryPlanner {
       }
       const Op& maker = function_.op(value);
       bool free = !maker.is("input") && !maker.is("constant") && !is_loaded_once(maker) && !results_.contains(value) &&
-                  last_value_reads_[value] == 1 && !last_value_reads_.contains(update.state) &&
-                  update.state.op < value.op && fits(update.state, value);
-      auto read = last_read_.find(update.state);
-      bool late = read != last_read_.end() && read->second > value.op;
+                  last_value_reads_[index(value)] == 1 && !becomes_state(update.state) && update.state.op < value.op &&
+                  fits(update.state, value);
+      bool late = last_read(update.state) > value.op;
       if (!free || late || !may_overwrite(value.op, value.result, update.state)) continue;
       plan_.updated_in_place[i] = true;
       donated_[value] = update.state;
@@ -160,7 +165,7 @@ class MemoryPlanner {
   // Whether the result may be written over a dying temporary.
   bool can_reuse(Value value, Value old, int32_t storage, const std::set<int32_t>& taken) const {
     if (plan_.storages[storage].kind != StorageKind::temporary || taken.contains(storage)) return false;
-    return last_read_.at(old) == value.op && !last_value_reads_.contains(old) && fits(old, value) &&
+    return last_read(old) == value.op && !becomes_state(old) && fits(old, value) &&
            may_overwrite(value.op, value.result, old);
   }
 
@@ -169,9 +174,8 @@ class MemoryPlanner {
     for (Storage& storage : plan_.storages) {
       for (Value value : storage.values) {
         storage.last = std::max(storage.last, value.op);
-        if (auto read = last_read_.find(root(value)); read != last_read_.end())
-          storage.last = std::max(storage.last, read->second);
-        if (last_value_reads_.contains(root(value))) storage.last = end_;
+        storage.last = std::max(storage.last, last_read(root(value)));
+        if (becomes_state(root(value))) storage.last = end_;
       }
       if (storage.kind != StorageKind::temporary) storage.last = end_;
     }
@@ -216,7 +220,8 @@ class MemoryPlanner {
     int64_t offset, end;  // the end rounded up
   };
 
-  static int64_t find_gap(const std::vector<Placed>& placed, const Storage& storage) {
+  int64_t find_gap(const std::vector<Placed>& placed, const Storage& storage) const {
+    const int64_t tightest = round_up(storage.bytes, alignment_);  // all offsets are multiples
     int64_t best = -1, best_size = 0, end = 0;
     for (const Placed& other : placed) {
       if (other.last < storage.first || storage.last < other.first) continue;
@@ -224,6 +229,7 @@ class MemoryPlanner {
       if (gap >= storage.bytes && (best < 0 || gap < best_size)) {
         best = end;
         best_size = gap;
+        if (gap == tightest) break;
       }
       end = std::max(end, other.end);
     }
@@ -256,29 +262,42 @@ class MemoryPlanner {
 
   // A copy at the end that reads another state's old value comes before that state is overwritten.
   void order_updates() {
-    std::vector<int32_t> open;
-    for (int32_t i = 0; i < static_cast<int32_t>(function_.updates.size()); ++i) open.push_back(i);
-    while (!open.empty()) {
-      auto ready = std::find_if(open.begin(), open.end(), [&](int32_t i) {
-        return std::none_of(open.begin(), open.end(), [&](int32_t other) {
-          return other != i && root(function_.updates[other].value) == function_.updates[i].state;
-        });
-      });
-      if (ready == open.end())
-        throw Error(fmt::format("states '{}' and others swap their values, which is not supported: compute one anew",
-                                input_name(function_, function_.updates[open[0]].state)));
-      plan_.update_order.push_back(*ready);
-      open.erase(ready);
+    const std::vector<Update>& updates = function_.updates;
+    const auto count = static_cast<int32_t>(updates.size());
+    std::map<Value, std::vector<int32_t>> overwriting;
+    for (int32_t i = 0; i < count; ++i) overwriting[updates[i].state].push_back(i);
+    auto held_up_by = [&](int32_t i) -> const std::vector<int32_t>& {
+      static const std::vector<int32_t> none;
+      auto at = overwriting.find(root(updates[i].value));
+      return at == overwriting.end() ? none : at->second;
+    };
+    std::vector<int> waits(updates.size(), 0);
+    for (int32_t i = 0; i < count; ++i)
+      for (int32_t other : held_up_by(i)) waits[other] += other != i ? 1 : 0;
+    std::set<int32_t> ready;  // the first one goes first
+    for (int32_t i = 0; i < count; ++i)
+      if (waits[i] == 0) ready.insert(i);
+    while (!ready.empty()) {
+      const int32_t next = *ready.begin();
+      ready.erase(ready.begin());
+      plan_.update_order.push_back(next);
+      for (int32_t other : held_up_by(next))
+        if (other != next && --waits[other] == 0) ready.insert(other);
     }
+    for (int32_t i = 0; i < count; ++i)
+      if (waits[i] > 0)
+        throw Error(fmt::format("states '{}' and others swap their values, which is not supported: compute one anew",
+                                input_name(function_, updates[i].state)));
   }
 
   const Function& function_;
   std::function<bool(const Op&, int, int)> in_place_;
   int64_t alignment_;
   int32_t end_;
-  std::vector<std::vector<Value>> roots_;
-  std::map<Value, int32_t> last_read_;     // of roots, by ops and results
-  std::map<Value, int> last_value_reads_;  // of roots: how many updates take them
+  std::vector<size_t> first_value_;        // of each op: the index of its first result among all values
+  std::vector<Value> roots_;               // of each value
+  std::vector<int32_t> last_reads_;        // of each value that is a root, by ops and results; -1: none
+  std::vector<int32_t> last_value_reads_;  // of each value that is a root: how many updates take it
   std::set<Value> results_;                // roots of function results
   std::map<Value, Value> donated_;         // new value to the state in whose storage it is made
   MemoryPlan plan_;

@@ -15,9 +15,12 @@ class LayoutAssigner {
  public:
   LayoutAssigner(const Function& function, const Graph& graph, const PassContext& context)
       : function_(function), graph_(graph), context_(context) {
+    for (Value input : function.inputs)
+      if (input_kind(function, input) != InputKind::argument) readers_[input];
     for (size_t i = 0; i < function.ops.size(); ++i)
       for (size_t o = 0; o < function.ops[i].operands.size(); ++o)
-        readers_[function.ops[i].operands[o]].push_back({static_cast<int32_t>(i), static_cast<int>(o)});
+        if (auto at = readers_.find(function.ops[i].operands[o]); at != readers_.end())
+          at->second.push_back({static_cast<int32_t>(i), static_cast<int>(o)});
     returned_.insert(function.results.begin(), function.results.end());
     for (const Update& update : function.updates) {
       updated_.insert(update.state);
@@ -69,7 +72,7 @@ class LayoutAssigner {
   const Function& function_;
   const Graph& graph_;
   const PassContext& context_;
-  std::map<Value, std::vector<Reader>> readers_;
+  std::map<Value, std::vector<Reader>> readers_;  // of states and constants
   std::set<Value> returned_, updated_;
   std::map<int32_t, std::vector<OperandLayout>> wishes_;
 };

@@ -42,7 +42,7 @@ bool expand_once(Graph& graph, FunctionId id, const PassContext& context) {
     if (expand[i])
       rewriter.replace(static_cast<int32_t>(i), expand_composite(rewriter.builder, op, rewriter.operands(op)));
     else
-      rewriter.copy(static_cast<int32_t>(i));
+      rewriter.take(static_cast<int32_t>(i));
   }
   rewriter.finish();
   return true;

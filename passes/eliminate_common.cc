@@ -45,10 +45,10 @@ void eliminate(Graph& graph, FunctionId id) {
   std::map<int32_t, std::vector<OriginId>> joined;  // of new ops that stand for several
   for (int32_t i = 0; i < static_cast<int32_t>(rewriter.old().ops.size()); ++i) {
     if (rewriter.old().ops[i].entry->traits.keep) {
-      rewriter.copy(i);
+      rewriter.take(i);
       continue;
     }
-    Op op = rewriter.old().ops[i];
+    Op op = rewriter.release(i);
     op.operands = rewriter.operands(op);
     if (op.entry->traits.commutative) std::sort(op.operands.begin(), op.operands.end());
     size_t hash = hash_of(op);

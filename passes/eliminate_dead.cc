@@ -20,7 +20,7 @@ Graph eliminate_dead(Graph graph, const PassContext&) {
     if (!any_dead) return;
     Rewriter rewriter(graph, id);
     for (size_t i = 0; i < live.size(); ++i)
-      if (live[i]) rewriter.copy(static_cast<int32_t>(i));
+      if (live[i]) rewriter.take(static_cast<int32_t>(i));
     rewriter.finish();
   });
   drop_unused_functions(graph);

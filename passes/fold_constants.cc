@@ -37,13 +37,14 @@ Graph fold_constants(Graph graph, const PassContext& context) {
       const Op& op = rewriter.old().ops[i];
       auto operands = constant_operands(rewriter, op, context.options.fold_limit_bytes);
       if (!operands) {
-        rewriter.copy(i);
+        rewriter.take(i);
         continue;
       }
       std::vector<HostTensor> results;
       for (const Type& type : op.results) results.emplace_back(type.tensor().dtype, type.tensor().sizes());
       std::vector<Type> types;
-      op.entry->evaluate(view_of(graph, rewriter.old(), op, types), *operands, results);
+      for (Value operand : op.operands) types.push_back(rewriter.builder.type(rewriter(operand)));
+      op.entry->evaluate({*op.entry, types, op.results, op.attributes, &graph, op.functions}, *operands, results);
       std::vector<Value> values;
       for (size_t r = 0; r < results.size(); ++r) {
         Attributes attributes{{"value", results[r]}};

@@ -10,6 +10,7 @@
 
 #include <fmt/core.h>
 
+#include "group_order.h"
 #include "rewrite.h"
 
 namespace placewright {
@@ -20,39 +21,33 @@ constexpr size_t sibling_reach = 8;
 // Groups that do not read each other join only where that saves this part of their time: otherwise they would but keep
 // each other's memory alive.
 constexpr double sibling_gain = 0.05;
-constexpr size_t longest_search = 1000;  // groups that depend on the earlier one of two that might join
-constexpr int64_t label_step = int64_t{1} << 40;
 
 class Grouping {
  public:
   Grouping(const Graph& graph, const PassContext& context)
-      : function_(graph.main()), group_(function_.ops.size()), searched_(function_.ops.size(), 0) {
+      : function_(graph.main()), free_(find_free(function_)), order_(function_, free_) {
     for (const auto& [device, target] : context.targets) launches_[device] = target->launches(graph, function_);
-    for (size_t i = 0; i < function_.ops.size(); ++i) {
-      group_[i] = static_cast<int32_t>(i);
-      members_.push_back({static_cast<int32_t>(i)});
-      label_.push_back(static_cast<int64_t>(i + 1) * label_step);
-      before_.push_back(static_cast<int32_t>(i) - 1);
-      behind_.push_back(i + 1 < function_.ops.size() ? static_cast<int32_t>(i) + 1 : -1);
-      seconds_.push_back(-1);
-      readers_.emplace_back();
-      for (Value operand : function_.ops[i].operands) readers_[operand.op].push_back(static_cast<int32_t>(i));
-      free_.push_back(is_free(function_.ops[i]));
-      model_.push_back(free_.back() ? nullptr : model_of(function_.ops[i]));
+    seconds_.assign(function_.ops.size(), -1);
+    readers_.resize(function_.ops.size());
+    for (int32_t op = 0; op < count(); ++op) {
+      members_.push_back({op});
+      model_.push_back(free_[op] ? nullptr : model_of(function_.ops[op]));
+      for (Value operand : function_.ops[op].operands) readers_[operand.op].push_back(op);
     }
   }
 
   void run() {
     for (int32_t op = 0; op < count(); ++op)
       if (model_[op])
-        for (Value operand : function_.ops[op].operands) try_join(group_[operand.op], group_[op]);
+        for (Value operand : function_.ops[op].operands) try_join(order_.group(operand.op), order_.group(op));
     join_siblings();
     for (int32_t op = count(); op-- > 0;) release_view(op);
     for (int32_t op = 0; op < count(); ++op) release_view(op);
   }
 
   const std::vector<int32_t>& members(int32_t group) const { return members_[group]; }
-  int32_t group(int32_t op) const { return group_[op]; }
+  int32_t group(int32_t op) const { return order_.group(op); }
+  const std::vector<int32_t>& readers(int32_t op) const { return readers_[op]; }
   // Constants of one element and what repeats them: each group makes its own.
   bool is_free(int32_t op) const { return free_[op]; }
   bool may_launch(int32_t op) const { return model_[op] != nullptr; }
@@ -60,11 +55,17 @@ class Grouping {
  private:
   int32_t count() const { return static_cast<int32_t>(function_.ops.size()); }
 
-  bool is_free(const Op& op) const {
-    if (op.is("constant")) return op.results[0].tensor().elements() == 1;
-    if (!can_lower(*op.entry) || op.entry->traits.random) return false;
-    return std::all_of(op.operands.begin(), op.operands.end(),
-                       [&](Value operand) { return free_[operand.op] && function_.tensor(operand).elements() == 1; });
+  static std::vector<bool> find_free(const Function& function) {
+    std::vector<bool> free;
+    for (const Op& op : function.ops) {
+      auto is_free_scalar = [&](Value operand) { return free[operand.op] && function.tensor(operand).elements() == 1; };
+      if (op.is("constant"))
+        free.push_back(op.results[0].tensor().elements() == 1);
+      else
+        free.push_back(can_lower(*op.entry) && !op.entry->traits.random &&
+                       std::all_of(op.operands.begin(), op.operands.end(), is_free_scalar));
+    }
+    return free;
   }
 
   // Null: the op stands alone.
@@ -89,87 +90,11 @@ class Grouping {
       if (!model->can_fuse(joined, op)) return false;
       joined.insert(std::upper_bound(joined.begin(), joined.end(), op), op);
     }
-    if (!join_in_order(first, second)) return false;
-    for (int32_t op : members_[second]) group_[op] = first;
+    if (!order_.try_join(first, second, members_[second])) return false;
     members_[first] = std::move(joined);
     members_[second].clear();
     seconds_[first] = -1;
     return true;
-  }
-
-  // Groups have labels in a topological order, kept as they join (after Pearce and Kelly, "A Dynamic Topological Sort
-  // Algorithm for Directed Acyclic Graphs", 2006). Two groups may not join where the later one depends on the earlier
-  // one by way of a third, which would then wait for itself. If they may, what depends on the earlier one moves behind.
-  bool join_in_order(int32_t first, int32_t second) {
-    int32_t early = first, late = second;
-    if (label_[early] > label_[late]) std::swap(early, late);
-    std::optional<std::vector<int32_t>> behind = dependents(early, late);
-    if (!behind) return false;
-    std::sort(behind->begin(), behind->end(), [&](int32_t a, int32_t b) { return label_[a] < label_[b]; });
-    unlink(early);
-    for (int32_t group : *behind) unlink(group);
-    if (first != late) {  // it takes the place of the later one
-      label_[first] = label_[late];
-      link(first, late);
-      unlink(late);
-    }
-    int32_t last = first;
-    for (int32_t group : *behind) {
-      link(group, last);
-      last = group;
-    }
-    spread(first, last);
-    return true;
-  }
-
-  // Groups between the two that depend on the earlier one. Nothing if the later one depends on one of them, or if there
-  // are too many to find out: then it most probably does.
-  std::optional<std::vector<int32_t>> dependents(int32_t early, int32_t late) {
-    ++search_;
-    std::vector<int32_t> found, open{early};
-    while (!open.empty()) {
-      int32_t group = open.back();
-      open.pop_back();
-      for (int32_t op : members_[group])
-        for (int32_t reader : readers_[op]) {
-          int32_t next = group_[reader];
-          if (next == late && group != early) return {};
-          if (next == group || label_[next] >= label_[late] || searched_[next] == search_) continue;
-          if (found.size() == longest_search) return {};
-          searched_[next] = search_;
-          found.push_back(next);
-          open.push_back(next);
-        }
-    }
-    return found;
-  }
-
-  void unlink(int32_t group) {
-    int32_t before = before_[group], behind = behind_[group];
-    (before < 0 ? first_ : behind_[before]) = behind;
-    if (behind >= 0) before_[behind] = before;
-  }
-
-  void link(int32_t group, int32_t before) {
-    before_[group] = before;
-    behind_[group] = behind_[before];
-    if (behind_[group] >= 0) before_[behind_[group]] = group;
-    behind_[before] = group;
-  }
-
-  // New labels for what stands behind `from`, up to `to`; for all groups where there is no room.
-  void spread(int32_t from, int32_t to) {
-    if (from == to) return;
-    int64_t count = 1, low = label_[from];
-    for (int32_t group = from; group != to; group = behind_[group]) ++count;
-    int64_t high = behind_[to] < 0 ? low + count * label_step : label_[behind_[to]];
-    if (high - low < count) {
-      int64_t label = 0;
-      for (int32_t group = first_; group >= 0; group = behind_[group]) label_[group] = label += label_step;
-      return;
-    }
-    int64_t step = (high - low) / count;
-    for (int32_t group = from; group != to; low += step) label_[group = behind_[group]] = low + step;
   }
 
   double seconds(int32_t group) {
@@ -190,7 +115,7 @@ class Grouping {
   void join_siblings() {
     std::map<DeviceId, std::vector<int32_t>> recent;
     for (int32_t op = 0; op < count(); ++op) {
-      int32_t group = group_[op];
+      int32_t group = order_.group(op);
       if (!model_[op] || members_[group].front() != op) continue;
       if (members_[group].size() == 1 && function_.ops[op].entry->traits.view) continue;
       std::vector<int32_t>& candidates = recent[device(group)];
@@ -205,32 +130,27 @@ class Grouping {
 
   // A view at a group's border costs nothing outside; inside, its elements would be written out a second time.
   void release_view(int32_t op) {
-    int32_t group = group_[op];
+    int32_t group = order_.group(op);
     if (!function_.ops[op].entry->traits.view || members_[group].size() == 1 || !model_[op]) return;
     bool is_read = false;
-    for (int32_t reader : readers_[op]) is_read = is_read || group_[reader] == group;
-    if (is_read && group_[function_.ops[op].operands[0].op] == group) return;
+    for (int32_t reader : readers_[op]) is_read = is_read || order_.group(reader) == group;
+    if (is_read && order_.group(function_.ops[op].operands[0].op) == group) return;
     std::erase(members_[group], op);
     if (group == op) {  // groups are numbered by one of their ops
       int32_t number = members_[group].front();
       members_[number] = std::move(members_[group]);
-      for (int32_t member : members_[number]) group_[member] = number;
+      for (int32_t member : members_[number]) order_.assign(member, number);
     }
     members_[op] = {op};
-    group_[op] = op;
+    order_.assign(op, op);
   }
 
   const Function& function_;
-  std::vector<int32_t> group_;                 // of each op
+  std::vector<bool> free_;                     // of each op
+  GroupOrder order_;                           // of the groups
   std::vector<std::vector<int32_t>> members_;  // of each group, ascending
-  std::vector<int64_t> label_;                 // of each group, ascending in the order
-  std::vector<int32_t> before_, behind_;       // neighbours in the order; -1: none
-  int32_t first_ = 0;                          // of the order
-  std::vector<int32_t> searched_;              // of each group, the last search that found it
-  int32_t search_ = 0;
-  std::vector<double> seconds_;  // of each group; -1: not asked yet
-  std::vector<std::vector<int32_t>> readers_;
-  std::vector<bool> free_;
+  std::vector<std::vector<int32_t>> readers_;  // of each op
+  std::vector<double> seconds_;                // of each group; -1: not asked yet
   std::map<DeviceId, std::unique_ptr<LaunchModel>> launches_;
   std::vector<LaunchModel*> model_;
 };
@@ -240,8 +160,6 @@ class GroupWriter {
  public:
   GroupWriter(Graph& graph, const Grouping& grouping) : graph_(graph), grouping_(grouping), rewriter_(graph, 0) {
     const Function& old = rewriter_.old();
-    for (const Op& op : old.ops)
-      for (Value operand : op.operands) readers_[operand].push_back(static_cast<int32_t>(&op - old.ops.data()));
     for (Value result : old.results) kept_.insert(result);
     for (const Update& update : old.updates) kept_.insert(update.value);
   }
@@ -255,31 +173,33 @@ class GroupWriter {
  private:
   std::vector<int32_t> order() const {
     const Function& old = rewriter_.old();
-    std::map<int32_t, std::set<int32_t>> waits, followers;
+    std::vector<int32_t> waits(old.ops.size(), 0);  // of each group: how often it reads others that are not written
+    std::vector<std::vector<int32_t>> followers(old.ops.size());
+    std::vector<int32_t> groups;
     for (int32_t op = 0; op < static_cast<int32_t>(old.ops.size()); ++op) {
       if (grouping_.is_free(op)) continue;
-      int32_t group = grouping_.group(op);
-      waits.try_emplace(group);
+      const int32_t group = grouping_.group(op);
+      if (op == grouping_.members(group).front()) groups.push_back(group);
       for (Value operand : old.ops[op].operands) {
-        int32_t from = grouping_.group(operand.op);
+        const int32_t from = grouping_.group(operand.op);
         if (grouping_.is_free(operand.op) || from == group) continue;
-        waits[group].insert(from);
-        followers[from].insert(group);
+        ++waits[group];
+        followers[from].push_back(group);
       }
     }
     auto later = [&](int32_t a, int32_t b) { return grouping_.members(a).front() > grouping_.members(b).front(); };
     std::priority_queue<int32_t, std::vector<int32_t>, decltype(later)> ready(later);
-    for (const auto& [group, from] : waits)
-      if (from.empty()) ready.push(group);
+    for (int32_t group : groups)
+      if (waits[group] == 0) ready.push(group);
     std::vector<int32_t> order;
     while (!ready.empty()) {
       int32_t group = ready.top();
       ready.pop();
       order.push_back(group);
       for (int32_t next : followers[group])
-        if (waits[next].erase(group) && waits[next].empty()) ready.push(next);
+        if (--waits[next] == 0) ready.push(next);
     }
-    PW_CHECK(order.size() == waits.size(), "groups wait for each other");
+    PW_CHECK(order.size() == groups.size(), "groups wait for each other");
     return order;
   }
 
@@ -300,7 +220,7 @@ class GroupWriter {
       return;
     }
     for (Value operand : first.operands) materialise(operand);
-    rewriter_.copy(members.front());
+    rewriter_.take(members.front());
   }
 
   void write_fused(const std::vector<int32_t>& members) {
@@ -320,56 +240,65 @@ class GroupWriter {
     if (inside.contains(operand) || grouping_.is_free(operand.op) || !rewriter_.has(operand)) return;
     Value outside = rewriter_(operand);
     inside[operand] =
-        builder.input("in" + std::to_string(operands.size()), InputKind::argument, rewriter_.old().type(operand));
+        builder.input("in" + std::to_string(operands.size()), InputKind::argument, rewriter_.builder.type(outside));
     operands.push_back(outside);
   }
 
   void write_body(const std::vector<int32_t>& members, FunctionBuilder& builder, std::map<Value, Value>& inside,
                   std::vector<Value> operands) {
     const Function& old = rewriter_.old();
-    std::set<OriginId> origins;
+    std::vector<OriginId> origins;
     std::vector<Value> results;
+    std::vector<std::pair<int32_t, std::vector<Value>>>
+        made;  // of each member: the fused op's results, where they leave
     for (int32_t op : members) {
+      origins.push_back(old.ops[op].origin);
+      const auto count = static_cast<int32_t>(old.ops[op].results.size());
+      made.push_back({op, std::vector<Value>(static_cast<size_t>(count))});
+      for (int32_t r = 0; r < count; ++r)
+        if (leaves({op, r})) results.push_back({op, r});
       append(op, builder, inside);
-      origins.insert(old.ops[op].origin);
-      for (int32_t r = 0; r < static_cast<int32_t>(old.ops[op].results.size()); ++r)
-        if (leaves({op, r}, members)) results.push_back({op, r});
     }
-    OriginId origin = graph_.origins.merge(std::vector<OriginId>(origins.begin(), origins.end()));
+    std::sort(origins.begin(), origins.end());
+    OriginId origin = graph_.origins.merge(origins);
     Op fused{&find_op("fused"), std::move(operands), {}, {}, {builder.id()}, origin, {}};
     for (Value result : results) {
-      builder.function().results.push_back(inside.at(result));
-      fused.results.push_back(old.type(result));
+      const Value value = inside.at(result);
+      builder.function().results.push_back(value);
+      fused.results.push_back(builder.type(value));
     }
     std::vector<Value> values = rewriter_.builder.append(std::move(fused));
-    std::map<int32_t, std::vector<Value>> made;
-    for (int32_t op : members) made[op].resize(old.ops[op].results.size());
-    for (size_t i = 0; i < results.size(); ++i) made[results[i].op][results[i].result] = values[i];
+    auto member = made.begin();
+    for (size_t i = 0; i < results.size(); ++i) {
+      while (member->first != results[i].op) ++member;
+      member->second[results[i].result] = values[i];
+    }
     for (auto& [op, replacement] : made) rewriter_.replace(op, std::move(replacement));
   }
 
+  // What is free is made in each group that reads it, so that the old op must stay.
   void append(int32_t op, FunctionBuilder& builder, std::map<Value, Value>& inside) {
-    Op copy = rewriter_.old().ops[op];
-    for (Value& operand : copy.operands) {
-      if (!inside.contains(operand)) append(operand.op, builder, inside);  // free: made here
-      operand = inside.at(operand);
-    }
-    std::vector<Value> values = builder.append(std::move(copy));
+    for (Value operand : rewriter_.old().ops[op].operands)
+      if (!inside.contains(operand)) append(operand.op, builder, inside);
+    Op made = grouping_.is_free(op) ? rewriter_.old().ops[op] : rewriter_.release(op);
+    for (Value& operand : made.operands) operand = inside.at(operand);
+    std::vector<Value> values = builder.append(std::move(made));
     for (size_t r = 0; r < values.size(); ++r) inside[{op, static_cast<int32_t>(r)}] = values[r];
   }
 
-  bool leaves(Value value, const std::vector<int32_t>& members) const {
+  bool leaves(Value value) const {
     if (kept_.contains(value)) return true;
-    auto at = readers_.find(value);
-    return at != readers_.end() && std::any_of(at->second.begin(), at->second.end(), [&](int32_t reader) {
-             return !std::binary_search(members.begin(), members.end(), reader);
-           });
+    const int32_t group = grouping_.group(value.op);
+    const std::vector<int32_t>& readers = grouping_.readers(value.op);
+    return std::any_of(readers.begin(), readers.end(), [&](int32_t reader) {
+      const std::vector<Value>& operands = rewriter_.old().ops[reader].operands;
+      return grouping_.group(reader) != group && std::find(operands.begin(), operands.end(), value) != operands.end();
+    });
   }
 
   Graph& graph_;
   const Grouping& grouping_;
   Rewriter rewriter_;
-  std::map<Value, std::vector<int32_t>> readers_;
   std::set<Value> kept_;  // results and updates
   int fused_count_ = 0;
 };
@@ -377,9 +306,8 @@ class GroupWriter {
 }  // namespace
 
 Graph fuse(Graph graph, const PassContext& context) {
-  Graph before = graph;  // what the grouping looks at while the graph is rewritten
-  Grouping grouping(before, context);
-  grouping.run();
+  Grouping grouping(graph, context);
+  grouping.run();  // from here on it tells its groups, and looks at the graph no more
   GroupWriter(graph, grouping).run();
   drop_unused_functions(graph);
   return graph;

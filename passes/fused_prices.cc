@@ -16,15 +16,14 @@ namespace placewright {
 namespace {
 
 // One origin an op. Roles stay, for targets ask for them.
-Graph traced(Graph graph, const std::vector<DeviceId>& places) {
-  std::vector<Role> roles;
-  for (const Op& op : graph.main().ops) roles.push_back(graph.origins[op.origin].role);
-  graph.origins = OriginTable();
+Graph traced(const Graph& placed, const std::vector<DeviceId>& places) {
+  Graph graph{placed.functions, {}, placed.rules};
   for (Function& function : graph.functions)
     for (Op& op : function.ops) op.origin = 0;
   for (size_t i = 0; i < places.size(); ++i) {
     Op& op = graph.main().ops[i];
-    op.origin = graph.origins.intern({{}, "", roles[i], static_cast<int32_t>(i) + 1, {}});
+    const Role role = placed.origins[placed.main().ops[i].origin].role;
+    op.origin = graph.origins.intern({{}, "", role, static_cast<int32_t>(i) + 1, {}});
     if (op.is("all_reduce")) continue;  // its types name its devices
     for (Type& type : op.results) type.tensor().where = Where{{places[i]}, {}, {}};
   }
@@ -141,10 +140,10 @@ class LaunchClock {
 
 }  // namespace
 
-TracedGraph::TracedGraph(Graph graph, const PassContext& context, const std::vector<DeviceId>& places) {
+TracedGraph::TracedGraph(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& places) {
   PassHooks hooks;
   hooks.verify = false;
-  compiled_ = run_passes(traced(std::move(graph), places), context, hooks, "insert_transfers", "overlap");
+  compiled_ = run_passes(traced(graph, places), context, hooks, "insert_transfers", "overlap");
 }
 
 std::vector<int32_t> TracedGraph::sources(OriginId origin) const {

@@ -13,7 +13,7 @@ namespace placewright {
 class TracedGraph {
  public:
   // `places`: the device of each op of the entry function. Runs the passes from `insert_transfers` to `fuse`.
-  TracedGraph(Graph graph, const PassContext& context, const std::vector<DeviceId>& places);
+  TracedGraph(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& places);
 
   const Graph& compiled() const { return compiled_; }
   // Numbers of ops of the graph's entry function: several if equal ops were joined, none if nobody knows.

@@ -149,7 +149,7 @@ class StepOrder {
 
 Graph in_order(Graph graph, const std::vector<int32_t>& order) {
   Rewriter rewriter(graph, 0);
-  for (int32_t op : order) rewriter.copy(op);
+  for (int32_t op : order) rewriter.take(op);
   rewriter.finish();
   return graph;
 }
@@ -171,9 +171,9 @@ bool may_be_full(const Graph& graph, const Machine& machine) {
 Graph overlap(Graph graph, const PassContext& context) {
   std::optional<std::vector<int32_t>> order = StepOrder(graph, context).find();
   if (!order) return graph;
+  if (!context.machine || !may_be_full(graph, *context.machine)) return in_order(std::move(graph), *order);
   Graph ordered = in_order(graph, *order);
-  const bool is_tight = context.machine && may_be_full(ordered, *context.machine);
-  return is_tight && measure_need(ordered, context).excess() > 0 ? graph : ordered;
+  return measure_need(ordered, context).excess() > 0 ? graph : ordered;
 }
 
 }  // namespace placewright

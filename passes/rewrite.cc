@@ -29,6 +29,12 @@ const std::vector<Value>& Rewriter::copy(int32_t op) {
   return map_[op] = builder.append(std::move(copy));
 }
 
+const std::vector<Value>& Rewriter::take(int32_t op) {
+  Op taken = release(op);
+  for (Value& operand : taken.operands) operand = (*this)(operand);
+  return map_[op] = builder.append(std::move(taken));
+}
+
 void Rewriter::finish() {
   Function& made = builder.function();
   for (Value input : old_.inputs) made.inputs.push_back((*this)(input));

@@ -11,8 +11,8 @@
 namespace placewright {
 
 // Takes a function's ops out of the graph and appends new ones in their place. For each old op in order the pass calls
-// copy(), or makes ops through `builder` and says with replace() which values stand for the old results. An op for
-// which neither is called is dropped: nothing may read it. finish() maps inputs, results and updates.
+// copy() or take(), or makes ops through `builder` and says with replace() which values stand for the old results. An
+// op for which none is called is dropped: nothing may read it. finish() maps inputs, results and updates.
 class Rewriter {
  public:
   Rewriter(Graph& graph, FunctionId function);
@@ -25,6 +25,10 @@ class Rewriter {
 
   // The old op as it was, types included, reading the new values.
   const std::vector<Value>& copy(int32_t op);
+  // The same, moved: old() then has the op's name and origin, but no operands, types or attributes.
+  const std::vector<Value>& take(int32_t op);
+  // The old op itself, reading old values; old() then has no more of it than behind take().
+  Op release(int32_t op) { return std::move(old_.ops[op]); }
   void replace(int32_t op, std::vector<Value> values) { map_[op] = std::move(values); }
   void finish();
 

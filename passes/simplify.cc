@@ -105,20 +105,20 @@ Graph simplify(Graph graph, const PassContext&) {
   for_each_function(graph, [&](FunctionId id) {
     Rewriter rewriter(graph, id);
     for (int32_t i = 0; i < static_cast<int32_t>(rewriter.old().ops.size()); ++i) {
-      Op op = rewriter.old().ops[i];
-      std::optional<Value> simpler;
+      const Op& old = rewriter.old().ops[i];
       // A pin is the user's word on where this very op runs. Layouts are assigned to values that stay.
-      if (!op.pin && op.results.size() == 1 && !op.entry->is_structural() && !has_symbol(op) &&
-          op.results[0].tensor().layout.is_row_major()) {
-        op.operands = rewriter.operands(op);
-        simpler = Simplifier(rewriter.builder, op).run();
-        if (simpler && !may_stand_for(rewriter.builder.type(*simpler).tensor(), op.results[0].tensor()))
-          simpler.reset();
+      if (old.pin || old.results.size() != 1 || old.entry->is_structural() || has_symbol(old) ||
+          !old.results[0].tensor().layout.is_row_major()) {
+        rewriter.take(i);
+        continue;
       }
-      if (simpler)
+      Op op = rewriter.release(i);
+      op.operands = rewriter.operands(op);
+      std::optional<Value> simpler = Simplifier(rewriter.builder, op).run();
+      if (simpler && may_stand_for(rewriter.builder.type(*simpler).tensor(), op.results[0].tensor()))
         rewriter.replace(i, {*simpler});
       else
-        rewriter.copy(i);
+        rewriter.replace(i, rewriter.builder.append(std::move(op)));
     }
     rewriter.finish();
   });

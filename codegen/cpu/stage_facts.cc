@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "placewright/base/error.h"
 #include "placewright/ir/loops.h"
 #include "stage_lanes.h"
 
@@ -34,6 +35,16 @@ bool StageFacts::is_loaded(int slot) const {
 }
 
 int64_t StageFacts::stride(const Access& access, int d) const {
+  const auto slot = static_cast<size_t>(&access - stage_.accesses.data());
+  PW_CHECK(slot < stage_.accesses.size(), "another stage's access");
+  const size_t rank = stage_.extents.size();
+  if (strides_.empty()) strides_.resize(stage_.accesses.size() * rank);
+  std::optional<int64_t>& known = strides_[slot * rank + static_cast<size_t>(d)];
+  if (!known) known = find_stride(access, d);
+  return *known;
+}
+
+int64_t StageFacts::find_stride(const Access& access, int d) const {
   const KernelBuffer& buffer = kernel_.buffers[access.buffer];
   Sizes origin(static_cast<size_t>(stage_.rank()), 0), moved = origin;
   moved[d] = 1;

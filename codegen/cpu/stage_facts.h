@@ -1,6 +1,9 @@
 // What the choice of a schedule asks of one stage: how its accesses move with each dimension, what a candidate may do.
 #pragma once
 
+#include <optional>
+#include <vector>
+
 #include "placewright/codegen/cpu_target.h"
 #include "placewright/ir/kernel.h"
 #include "stage_candidate.h"
@@ -18,7 +21,7 @@ class StageFacts {
 
   // --- Accesses
 
-  // Elements between two points that are neighbours along dimension d.
+  // Elements between two points that are neighbours along dimension d. The access is one of the stage's.
   int64_t stride(const Access& access, int d) const;
   static bool depends(const Access& access, int d);
   // Whether its index is known only when the kernel runs.
@@ -48,10 +51,13 @@ class StageFacts {
   bool interleaves(const StageCandidate& candidate, const Store& store) const;
 
  private:
+  int64_t find_stride(const Access& access, int d) const;
+
   const StructuredKernel& kernel_;
   const Stage& stage_;
   const CpuTarget& target_;
-  Sizes multiples_;  // of each dimension: what a tile's size must divide by
+  Sizes multiples_;                                      // of each dimension: what a tile's size must divide by
+  mutable std::vector<std::optional<int64_t>> strides_;  // of each access and dimension; every candidate asks
 };
 
 }  // namespace placewright

@@ -30,6 +30,7 @@ class LaunchCosts {
   std::string refuses(const Graph& graph, const Function& function, const Op& op) const;
   double seconds(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const;
   double seconds(const StageWork& work) const;
+  double launch_seconds() const { return launch_seconds_; }  // the overhead of a launch
   // The same seconds, parted; a measured kernel's in the proportions that are estimated.
   LaunchParts parts(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const;
 
