@@ -7,6 +7,7 @@ int main(int argc, char** argv) {
     pw::CompiledFunction forward = pw::compile(model);
     pw::Tensor output = forward(pw::randn({1, 10}));
     print_device("output", output);
+    print_transfers(forward.last());
     std::printf("%s", pw::placement_report(forward.last()).c_str());
   });
 }

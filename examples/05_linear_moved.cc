@@ -10,9 +10,7 @@ int main(int argc, char** argv) {
     forward(x);
     pw::Tensor output = forward(x);
     print_device("output", output);
-    const pw::Specialisation& made = forward.last();
-    std::printf("bytes at load: %lld, bytes in the second step: %lld\n",
-                static_cast<long long>(made.load_transfer_bytes()), static_cast<long long>(made.step_transfer_bytes()));
-    std::printf("%s", pw::placement_report(made).c_str());
+    print_transfers(forward.last());
+    std::printf("%s", pw::placement_report(forward.last()).c_str());
   });
 }

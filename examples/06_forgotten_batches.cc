@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
       ++batches;
     }
     std::printf("%d batches, %lld bytes copied\n", batches, static_cast<long long>(bytes));
+    print_transfers(forward.last());
     std::printf("%s", pw::placement_report(forward.last()).c_str());
   });
 }

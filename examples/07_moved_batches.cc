@@ -10,5 +10,6 @@ int main(int argc, char** argv) {
     pw::CompiledFunction forward = pw::compile(model);
     for (const pw::data::Batch& batch : loader) forward(batch.input.to(accelerator));
     std::printf("unexplained copies: %zu\n", forward.last().notices().size());
+    print_transfers(forward.last());
   });
 }

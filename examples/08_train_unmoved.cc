@@ -8,5 +8,6 @@ int main(int argc, char** argv) {
     pw::optim::SGD optimizer(model.named_parameters(), {.lr = 0.01});
     pw::TrainingStep step = pw::compile_training_step(model, pw::nn::MSELoss(), optimizer);
     for (int epoch = 1; epoch <= 10; ++epoch) std::printf("epoch %d: loss %.6f\n", epoch, step(x, y).item());
+    print_transfers(step.last());
   });
 }

@@ -9,8 +9,6 @@ int main(int argc, char** argv) {
     pw::optim::SGD optimizer(model.named_parameters(), {.lr = 0.01});
     pw::TrainingStep step = pw::compile_training_step(model, pw::nn::MSELoss(), optimizer);
     for (int epoch = 1; epoch <= 10; ++epoch) std::printf("epoch %d: loss %.6f\n", epoch, step(x, y).item());
-    std::printf("bytes at load: %lld, bytes in the last step: %lld\n",
-                static_cast<long long>(step.last().load_transfer_bytes()),
-                static_cast<long long>(step.last().step_transfer_bytes()));
+    print_transfers(step.last());
   });
 }

@@ -27,7 +27,7 @@ int main(int argc, char** argv) {
     for (const pw::LedgerLine& line : pw::transfer_ledger(step.last().program()))
       if (line.facts.from.kind != "cpu" && line.facts.to.kind != "cpu") reduced += line.facts.bytes;
     std::printf("bytes of all-reduces in a step: %lld\n", reduced);
-    std::printf("bytes between devices in a step: %lld\n", static_cast<long long>(step.last().step_transfer_bytes()));
+    print_transfers(step.last());
     std::printf("%s", pw::placement_report(step.last()).c_str());
   });
 }

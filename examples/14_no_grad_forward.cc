@@ -13,6 +13,6 @@ int main(int argc, char** argv) {
     pw::Tensor result = y.cpu();
     print_device("result", result);
     std::printf("%s\n", result.to_string().c_str());
-    std::printf("bytes read back: %lld\n", static_cast<long long>(forward.last().read_back_bytes()));
+    print_transfers(forward.last());
   });
 }

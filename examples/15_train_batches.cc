@@ -17,5 +17,6 @@ int main(int argc, char** argv) {
       if (epoch % 10 == 0) std::printf("epoch %d: loss %.6f\n", epoch, loss / static_cast<double>(loader.batches()));
     }
     std::printf("specialisations: %zu\n", step.specialisations().size());
+    print_transfers(step.last());
   });
 }

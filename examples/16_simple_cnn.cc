@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
       for (const pw::data::Batch& batch : loader) loss += step(batch.input, batch.target).item();
       if (epoch % 10 == 0) std::printf("epoch %d: loss %.6f\n", epoch, loss / static_cast<double>(loader.batches()));
     }
+    print_transfers(step.last());
     std::printf("%s", pw::placement_report(step.last()).c_str());
   });
 }

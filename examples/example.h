@@ -29,3 +29,11 @@ int run_example(int argc, char** argv, Body body) {
 inline void print_device(const char* what, const pw::Tensor& tensor) {
   std::printf("%s: %s (%s)\n", what, tensor.device().to_string().c_str(), tensor.device_reason().c_str());
 }
+
+// Bytes between devices (docs/transfers.md): when the specialisation was loaded, in its last step, and of results that
+// were read so far.
+inline void print_transfers(const pw::Specialisation& made) {
+  std::printf("transfers: %lld bytes at load, %lld in the last step, %lld read back\n",
+              static_cast<long long>(made.load_transfer_bytes()), static_cast<long long>(made.step_transfer_bytes()),
+              static_cast<long long>(made.read_back_bytes()));
+}

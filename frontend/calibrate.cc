@@ -24,6 +24,8 @@ constexpr double round_seconds = 60e-6;  // what one clock reading more may not 
 constexpr double case_seconds = 8e-3;    // that a case may take beyond its first rounds
 constexpr int fewest_rounds = 3, most_rounds = 12;
 constexpr double least_seconds = 1e-9;
+constexpr int64_t launches_between = 8;                // until a value of a step is touched again, as a rule
+constexpr int64_t bytes_of_turns = int64_t{48} << 20;  // more are in no cache anyway
 
 KernelImage compile(const std::vector<StructuredKernel>& kernels) {
   const CpuTarget target = host_cpu_target();
@@ -63,28 +65,39 @@ class DeviceMeter {
   ~DeviceMeter() { device_->close_stream(stream_); }
   DeviceMeter(const DeviceMeter&) = delete;
 
-  // Seconds of one launch of an entry of the image: the smallest of several rounds.
+  // Seconds of one launch of an entry of the image: the smallest of several rounds. Launches take turns on several sets
+  // of operands: in a step, too, others ran since a value was last touched, and small values are still in a cache then
+  // and large ones are not.
   double kernel_seconds(const LoadedImage& image, int entry, const StructuredKernel& kernel) {
-    std::vector<DeviceMemory> memory;
+    std::vector<HostTensor> values;
+    int64_t set_bytes = 0;
     for (const KernelBuffer& buffer : kernel.buffers) {
       if (buffer.role == KernelBuffer::Role::local) continue;
-      HostTensor values = contents(buffer);
-      memory.emplace_back(device_, values.bytes(), 64, "calibration");
-      copy_now(memory.back().view(), {host_.get(), values.raw(), values.bytes()}, values.bytes(), "calibration");
+      values.push_back(contents(buffer));
+      set_bytes += values.back().bytes();
     }
-    for (int64_t bytes : image.entries()[static_cast<size_t>(entry)].workspace_bytes)
-      memory.emplace_back(device_, bytes, 64, "calibration");
-    std::vector<void*> addresses;
-    std::vector<int64_t> bytes;
-    for (const DeviceMemory& part : memory) {
-      addresses.push_back(part.address());
-      bytes.push_back(part.bytes());
+    const auto& workspaces = image.entries()[static_cast<size_t>(entry)].workspace_bytes;
+    const int64_t turns = std::clamp<int64_t>(bytes_of_turns / std::max<int64_t>(set_bytes, 1), 1, launches_between);
+    std::vector<Operands> sets(static_cast<size_t>(turns));
+    for (Operands& set : sets) {
+      for (HostTensor& value : values) {
+        set.add(DeviceMemory(device_, value.bytes(), 64, "calibration"));
+        copy_now(set.memory.back().view(), {host_.get(), value.raw(), value.bytes()}, value.bytes(), "calibration");
+      }
+      for (int64_t bytes : workspaces) set.add(DeviceMemory(device_, bytes, 64, "calibration"));
     }
     uint64_t status = 0;
-    KernelCost cost = count_cost(kernel);
-    KernelLaunch launch{&image,  entry,   addresses.data(), bytes.data(), static_cast<int>(addresses.size()),
-                        nullptr, &status, cost.flops,       cost.bytes,   "calibration"};
-    return smallest([&] { device_->launch(stream_, launch); });
+    size_t turn = 0;
+    const KernelCost cost = count_cost(kernel);
+    KernelLaunch launch{&image,  entry,   nullptr,    nullptr,    static_cast<int>(sets[0].addresses.size()),
+                        nullptr, &status, cost.flops, cost.bytes, "calibration"};
+    return smallest([&] {
+      const Operands& set = sets[turn];
+      turn = turn + 1 == sets.size() ? 0 : turn + 1;
+      launch.buffers = set.addresses.data();
+      launch.buffer_bytes = set.bytes.data();
+      device_->launch(stream_, launch);
+    });
   }
 
   double copy_seconds(const std::shared_ptr<Device>& from, const std::shared_ptr<Device>& to, int64_t bytes) {
@@ -93,6 +106,17 @@ class DeviceMeter {
   }
 
  private:
+  struct Operands {
+    void add(DeviceMemory part) {
+      addresses.push_back(part.address());
+      bytes.push_back(part.bytes());
+      memory.push_back(std::move(part));
+    }
+    std::vector<DeviceMemory> memory;
+    std::vector<void*> addresses;
+    std::vector<int64_t> bytes;
+  };
+
   template <typename Work>
   double timed(const Work& work, int times) {
     double begin = device_->finish(device_->record(stream_));
@@ -139,45 +163,54 @@ class Calibration {
   Profile run() {
     cases_ = calibration_cases();
     std::vector<StructuredKernel> kernels;
-    for (const CalibrationCase& each : cases_) kernels.push_back(each.kernel);
+    for (const CalibrationCase& each : cases_) kernels.insert(kernels.end(), each.forms.begin(), each.forms.end());
     kernels.push_back(smallest_kernel());
     KernelImage image = compile(kernels);
     profile_.machine = session_.devices().host()->spec().name;
-    profile_.call_seconds = rounded(measure_call());
     for (const DeviceSpec& spec : machine_.devices)
       if (!copy_measured(spec)) measure(spec, image, kernels.back());
     for (const Link& link : machine_.links)
       if (!copy_measured(link)) measure(link);
+    profile_.call_seconds = rounded(measure_call());
     return std::move(profile_);
   }
 
  private:
-  // A compiled function whose one kernel takes next to nothing.
-  static double measure_call() {
-    CompiledFunction twice = placewright::compile([](const Tensor& x) { return x + x; });
-    Tensor x(HostTensor::from<float>({1}, {1}));
+  // What a step takes beside its launches: of the smallest training step, with arguments, a state and a result.
+  double measure_call() const {
+    struct Scale final : nn::Module {
+      Tensor weight = parameter("weight", HostTensor::from<float>({1}, {1}));
+      Tensor forward(const Tensor& x) override { return x * weight; }
+      std::string description() const override { return "Scale"; }
+    } model;
+    optim::SGD optimizer(model.named_parameters(), {.lr = 1e-3});
+    TrainingStep step = compile_training_step(model, nn::MSELoss(), optimizer);
+    Tensor x(HostTensor::from<float>({1}, {1})), y(HostTensor::from<float>({1}, {1}));
     double best = 1;
     for (int round = 0; round < most_rounds; ++round) {
       constexpr int calls = 1000;
-      double begin = now();
-      for (int i = 0; i < calls; ++i) twice(x);
+      const double begin = now();
+      for (int i = 0; i < calls; ++i) step(x, y);
       best = std::min(best, (now() - begin) / calls);
     }
-    return best;
+    return std::max(best - predict_step(step.last(), machine_, &profile_).launch_seconds, least_seconds);
   }
 
   void measure(const DeviceSpec& spec, const KernelImage& image, const StructuredKernel& smallest) {
     const std::shared_ptr<Device>& device = session_.devices().find(spec.id);
     DeviceMeter meter(device, session_.devices().host());
     std::shared_ptr<const LoadedImage> loaded = device->load(image);
-    double launch = meter.kernel_seconds(*loaded, static_cast<int>(cases_.size()), smallest);
+    double launch = meter.kernel_seconds(*loaded, static_cast<int>(loaded->entries().size()) - 1, smallest);
     profile_.launches.push_back({spec.id, rounded(launch)});
+    int entry = 0;
     for (size_t i = 0; i < cases_.size(); ++i) {
       const CalibrationCase& each = cases_[i];
-      double seconds = meter.kernel_seconds(*loaded, static_cast<int>(i), each.kernel);
       if (i == 0 || cases_[i - 1].op_class != each.op_class || cases_[i - 1].dtype != each.dtype)
         profile_.ops.push_back({spec.id, each.op_class, each.dtype, {}});
-      profile_.ops.back().points.push_back({each.operations, std::max(seconds - launch, least_seconds)});
+      double seconds = 0;
+      for (const StructuredKernel& form : each.forms)
+        seconds += std::max(meter.kernel_seconds(*loaded, entry++, form) - launch, least_seconds);
+      profile_.ops.back().points.push_back({each.operations, seconds / static_cast<double>(each.forms.size())});
     }
     for (Profile::OpCost& cost : profile_.ops)
       if (cost.device == spec.id) straighten(cost.points);

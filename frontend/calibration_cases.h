@@ -1,4 +1,5 @@
-// The kernels that calibration measures: for each op class and dtype, five sizes a factor of about ten apart.
+// The kernels that calibration measures: for each op class and dtype, five sizes a factor of about ten apart. Of
+// products each size has the three forms that a layer's training step runs: the mean of their times counts.
 #pragma once
 
 #include <string>
@@ -12,8 +13,8 @@ namespace placewright {
 struct CalibrationCase {
   std::string op_class;
   DType dtype = DType::f32;
-  double operations = 0;  // as the class counts them
-  StructuredKernel kernel;
+  double operations = 0;  // as the class counts them, the mean over the forms
+  std::vector<StructuredKernel> forms;
 };
 
 // The smallest size of a class goes first. All kernels' classes and dtypes are what count_work says of them.

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/core.h>
+
 #include "placewright/codegen/compile_program.h"
 #include "placewright/passes/placement_makespan.h"
 #include "placewright/runtime/sim/sim_host.h"
@@ -69,8 +71,8 @@ PlanFile plan_with(const GraphPlacement& placed, const Graph& graph, const Label
   return file;
 }
 
-CompiledStep::CompiledStep(const Graph& graph, const GraphPlacement& placed, const DeviceSet& devices,
-                           bool names_only) {
+CompiledStep::CompiledStep(const Graph& graph, const GraphPlacement& placed, const DeviceSet& devices, bool names_only)
+    : planned_bytes_(placed.plan.bytes_per_step) {
   auto states = std::make_shared<StateStore>(devices.host());
   CompileProgramOptions options;
   options.target = host_cpu_target();
@@ -95,6 +97,12 @@ CompiledStep::CompiledStep(const Graph& graph, const GraphPlacement& placed, con
   }
   executable_ = Executable::bind(std::move(compiled), devices, states);
   context_ = executable_->make_context();
+}
+
+void CompiledStep::run() const {
+  executable_->run(*context_, arguments_);
+  const int64_t counted = context_->transfers().bytes;
+  PW_CHECK(counted == planned_bytes_, fmt::format("the ledger has {} bytes, {} were copied", planned_bytes_, counted));
 }
 
 struct Judge::Runner {

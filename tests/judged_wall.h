@@ -38,11 +38,12 @@ Profile measure_processor();
 
 struct MeasuredPlan {
   std::string name;
-  double predicted = 0, seconds = 0;  // a step: what the planner thinks, and the median of the rounds
+  double predicted = 0, seconds = 0;  // a step: what the planner thinks, and the least of the rounds
   int ops_on_device = 0;
   HostTensor result;  // the first one, of the first step
 };
-// The plan first, then its rivals. Rounds take turns, so that what disturbs one disturbs all.
+// The plan first, then its rivals. They take turns in each round, so that what disturbs one disturbs all; whatever
+// disturbs makes steps longer, so that the least is the truest.
 std::vector<MeasuredPlan> measure_plans(const Graph& graph, const ThrottledMachine& machine, int rounds);
 
 }  // namespace placewright::testing

@@ -13,9 +13,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-struct Outcome {
-  std::vector<double> losses;
-  std::vector<HostTensor> parameters;
+struct Outcome : testing::Trained {
   PlacementPlan plan;
   std::map<std::string, int64_t> needs;  // by device
   int64_t load_bytes = 0;
@@ -52,14 +50,6 @@ Outcome train(const Program& program, const std::map<std::string, int64_t>& memo
   }
   configure({});
   return outcome;
-}
-
-void expect_same_bits(const Outcome& found, const Outcome& expected) {
-  EXPECT_EQ(found.losses, expected.losses);
-  ASSERT_EQ(found.parameters.size(), expected.parameters.size());
-  for (size_t i = 0; i < found.parameters.size(); ++i)
-    EXPECT_TRUE(found.parameters[i].same_bytes(expected.parameters[i]))
-        << "parameter " << i << ": " << testing::mismatch(found.parameters[i], expected.parameters[i], 0);
 }
 
 Program mlp() {

@@ -2,6 +2,10 @@
 
 #include <cmath>
 
+#include <gtest/gtest.h>
+
+#include "derived_cases.h"
+
 namespace placewright::testing {
 namespace {
 
@@ -49,6 +53,14 @@ nn::Sequential make_model(const std::string& program) {
     return Sequential(Conv2d(3, 16, 3, {.padding = 1}), ReLU(), MaxPool2d(2), Flatten(), Linear(784, 10));
   return Sequential(Conv2d(1, 32, 3), ReLU(), Conv2d(32, 64, 3), ReLU(), MaxPool2d(2), Flatten(), Linear(9216, 128),
                     ReLU(), Linear(128, 10));
+}
+
+void expect_same_bits(const Trained& found, const Trained& expected) {
+  EXPECT_EQ(found.losses, expected.losses);
+  ASSERT_EQ(found.parameters.size(), expected.parameters.size());
+  for (size_t i = 0; i < found.parameters.size(); ++i)
+    EXPECT_TRUE(found.parameters[i].same_bytes(expected.parameters[i]))
+        << "parameter " << i << ": " << mismatch(found.parameters[i], expected.parameters[i], 0);
 }
 
 }  // namespace placewright::testing

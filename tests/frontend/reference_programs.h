@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "placewright/placewright.h"
 
@@ -15,5 +16,12 @@ void fill(nn::Module& model);
 // Batch number `step`, counted from 0: there are four, taken in turn.
 Tensor make_images(int step, const Sizes& sizes, DType dtype);
 Tensor make_labels(int step, int64_t count);
+
+// What a training computed.
+struct Trained {
+  std::vector<double> losses;
+  std::vector<HostTensor> parameters;
+};
+void expect_same_bits(const Trained& found, const Trained& expected);
 
 }  // namespace placewright::testing

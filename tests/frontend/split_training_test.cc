@@ -13,9 +13,7 @@ namespace {
 
 using ::testing::IsEmpty;
 
-struct Outcome {
-  std::vector<double> losses;
-  std::vector<HostTensor> parameters;
+struct Outcome : testing::Trained {
   PlacementPlan plan;
   int64_t load_bytes = 0;
   std::vector<int64_t> step_bytes;
@@ -61,14 +59,6 @@ Outcome train(const Training& training) {
   }
   configure({});
   return outcome;
-}
-
-void expect_same_bits(const Outcome& found, const Outcome& expected) {
-  EXPECT_EQ(found.losses, expected.losses);
-  ASSERT_EQ(found.parameters.size(), expected.parameters.size());
-  for (size_t i = 0; i < found.parameters.size(); ++i)
-    EXPECT_TRUE(found.parameters[i].same_bytes(expected.parameters[i]))
-        << "parameter " << i << ": " << testing::mismatch(found.parameters[i], expected.parameters[i], 0);
 }
 
 TEST(SameTraining, AgainAndOnOtherNumbersOfThreads) {

@@ -189,13 +189,13 @@ std::string cpu_name() {
 
 // Beside what a step takes, what planning thinks that it takes.
 int predict(const BenchOptions& options, const std::vector<std::string>& programs) {
-  const Profile profile = calibrate();
   fmt::print("{}\n",
              bold(fmt::format("{:<22} {:>12} {:>12} {:>8}", "program", "measured us", "predicted us", "error")));
   std::vector<double> errors;
   Json rows = Json::array();
   for (const std::string& name : programs) {
     std::unique_ptr<BenchProgram> program = make_program(name);
+    const Profile profile = calibrate();  // clocks wander: of the same seconds
     int64_t steps = steps_for(our_round(*program, 1, nullptr));
     for (int i = 0; i < 2; ++i) steps = steps_for(our_round(*program, steps, nullptr));
     Samples samples;
