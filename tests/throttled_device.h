@@ -2,6 +2,7 @@
 // that plans can be judged by measured times. Tests and bench programs make them; sessions do not know them.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -26,7 +27,8 @@ class ThrottledHost : public CpuDevice {
 };
 
 // An accelerator with one thread on a processor of its own, which does what it is given in order, and memory that is
-// reached by copies only.
+// reached by copies only. Whoever waits looks again and again for a while before going to sleep, as drivers do: waking
+// a thread takes longer than most launches.
 class ThrottledDevice : public Device {
  public:
   ThrottledDevice(DeviceSpec spec, double factor);
@@ -63,7 +65,7 @@ class ThrottledDevice : public Device {
   mutable std::mutex mutex_;
   std::condition_variable given_, done_;
   std::deque<Command> commands_;
-  uint64_t given_count_ = 0, done_count_ = 0;
+  std::atomic<uint64_t> given_count_ = 0, done_count_ = 0;
   int next_stream_ = 1;
   bool ends_ = false;
   int64_t launches_ = 0, used_ = 0;

@@ -47,6 +47,8 @@ class Samples {
     all_.push_back(microseconds);
     if (undisturbed) undisturbed_.push_back(microseconds);
   }
+  // As calibration measures: what nothing disturbed.
+  double least() const { return *std::min_element(all_.begin(), all_.end()); }
   double median() const {
     std::vector<double> sorted = undisturbed_.size() * 3 >= all_.size() ? undisturbed_ : all_;
     std::sort(sorted.begin(), sorted.end());
@@ -200,7 +202,7 @@ int predict(const BenchOptions& options, const std::vector<std::string>& program
     for (int i = 0; i < 2; ++i) steps = steps_for(our_round(*program, steps, nullptr));
     Samples samples;
     for (int round = 0; round < options.rounds; ++round) our_round(*program, steps, &samples);
-    double measured = samples.median();
+    double measured = samples.least();
     StepTime time = predict_step(program->compiled(), machine(), &profile);
     double predicted = time.seconds() * 1e6;
     errors.push_back(std::abs(predicted - measured) / measured);
