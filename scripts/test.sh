@@ -19,7 +19,7 @@ step "Setting up"
 scripts/setup.sh
 
 step "Building (a first build takes some minutes)"
-build release -DPLACEWRIGHT_WERROR=$werror
+build release -DPLACEWRIGHT_TESTS=ON -DPLACEWRIGHT_WERROR=$werror
 
 step "Checking that setup.sh names all that the build uses"
 setup_complete=1
