@@ -147,6 +147,24 @@ class Certificates(unittest.TestCase):
             splits += len(set(re.findall(r'^op (?:"[^"]*" ){2}on (\S+)', text, re.M))) > 1
         self.assertGreater(splits, 4)
 
+    def test_names_may_hold_any_bytes(self):
+        paths = [os.path.join(self.folder.name, f"bytes.{end}") for end in ("machine", "pw", "lock")]
+        rng = random.Random(5)
+        with open(paths[0], "w") as file:
+            file.write(machine(rng, 2))
+        with open(paths[1], "wb") as file:
+            file.write(model(rng).encode().replace(b'"w"', b'"w\xff"'))
+        subprocess.run([TOOL, "place", "--machine", paths[0], paths[1], "-o", paths[2]], check=True, timeout=60)
+        with open(paths[2], "rb") as file:
+            plan = file.read()
+        self.assertIn(b"w\xff", plan)
+        self.assertEqual(subprocess.run([sys.executable, CHECKER, paths[2]], capture_output=True).returncode, 0)
+        with open(paths[2], "wb") as file:
+            file.write(plan.replace(b"w\xff", b"w\xfe"))
+        changed = subprocess.run([sys.executable, CHECKER, paths[2]], capture_output=True)
+        self.assertEqual(changed.returncode, 1)
+        self.assertIn(b"check sum differs", changed.stderr)
+
     def test_what_makes_a_claim_false_is_rejected(self):
         rng = random.Random(11)
         false = true = 0
