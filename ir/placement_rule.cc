@@ -91,6 +91,7 @@ PlacementRule parse_placement_rule(Lexer& lexer) {
     lexer.expect("on");
     do rule.devices.push_back(parse_device(lexer));
     while (rule.kind == PlacementRule::Kind::allow && lexer.accept(","));
+    if (lexer.next_is(",")) lexer.fail("nothing behind the one device of a pin: allow leaves several");
   }
   if (lexer.accept("from")) rule.site = parse_site(lexer);
   return rule;

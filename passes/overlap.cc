@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "movement.h"
+#include "placewright/base/checked.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/op_table.h"
 #include "placewright/passes/memory_need.h"
@@ -160,7 +161,8 @@ bool may_be_full(const Graph& graph, const Machine& machine) {
   std::map<DeviceId, int64_t> bytes;
   for (const Op& op : graph.main().ops)
     for (const Type& type : op.results)
-      for (const DeviceId& device : type.tensor().where.devices) bytes[device] += type.tensor().bytes();
+      for (const DeviceId& device : type.tensor().where.devices)
+        bytes[device] = checked_add(bytes[device], type.tensor().bytes());
   for (const DeviceSpec& spec : machine.devices)
     if (spec.memory_bytes > 0 && bytes[spec.id] > spec.memory_bytes / 4) return true;
   return false;

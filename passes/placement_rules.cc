@@ -58,6 +58,32 @@ RejectedDevice PlacementSolver::refused(int32_t op, const DeviceId& device, cons
   return {device, rule ? RejectionKind::not_allowed : RejectionKind::no_kernel, cause, rule ? rule->site : site(op), 0};
 }
 
+// What keeps two ops together: the rule that means both, else one of a chain of rules; else it is the state.
+std::string PlacementSolver::bond(int32_t op, int32_t other) const {
+  const PlacementRule* found = nullptr;
+  for (const PlacementRule& rule : graph_.rules) {
+    if (rule.kind != PlacementRule::Kind::together) continue;
+    const bool means_one = means(rule, graph_, function_.ops[op]),
+               means_other = means(rule, graph_, function_.ops[other]);
+    if (means_one && means_other) {
+      found = &rule;
+      break;
+    }
+    if (!found && (means_one || means_other)) found = &rule;
+  }
+  return found ? fmt::format("rule together \"{}\" at {}", found->pattern, found->site.to_string())
+               : "a state and what makes its new value stay together";
+}
+
+// The line of an op's pin, of the op that it must stay with, and of what keeps them together.
+std::string PlacementSolver::conflict_of_pins(int32_t op, const DeviceId& device, const std::string& site,
+                                              int32_t decider) const {
+  return fmt::format(
+      "{}: {} is placed on {}, but must stay with {}, which {} places on {} ({}); take one of the pins away", site,
+      describe(op), device.to_string(), describe(decider), pin_site(decider), decisions_[decider]->device.to_string(),
+      bond(op, decider));
+}
+
 // Ops that stay together need a device that all of them may run on.
 void PlacementSolver::require_common_devices() {
   std::map<int32_t, std::vector<int32_t>> groups;

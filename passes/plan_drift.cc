@@ -20,9 +20,25 @@ std::string text(const std::vector<DeviceId>& devices) {
 
 std::string at(const SourceSite& site) { return site.file.empty() ? "" : " at " + site.to_string(); }
 
+// With more digits than people need elsewhere: small differences have to be seen.
 std::string duration(int64_t nanoseconds) {
-  return nanoseconds < 10000 ? fmt::format("{} ns", nanoseconds)
-                             : fmt::format("{:.1f} us", static_cast<double>(nanoseconds) * 1e-3);
+  const auto time = static_cast<double>(nanoseconds);
+  if (nanoseconds < 10'000) return fmt::format("{} ns", nanoseconds);
+  if (nanoseconds < 10'000'000) return fmt::format("{:.5g} us", time * 1e-3);
+  return nanoseconds < 10'000'000'000 ? fmt::format("{:.5g} ms", time * 1e-6) : fmt::format("{:.5g} s", time * 1e-9);
+}
+
+std::string figures(const Link& link) {
+  return fmt::format("{:.3g} GB/s and {:.3g} us", link.bytes_per_second * 1e-9, link.latency_seconds * 1e6);
+}
+
+std::string ends(const Link& link) { return fmt::format("{} -> {}", link.from.to_string(), link.to.to_string()); }
+
+// A link as another plan has it; null: it has none.
+const Link* same_link(const PlanHeader& header, const Link& link) {
+  auto at = std::find_if(header.links.begin(), header.links.end(),
+                         [&](const Link& other) { return other.from == link.from && other.to == link.to; });
+  return at == header.links.end() ? nullptr : &*at;
 }
 
 class DriftFinder {
@@ -62,11 +78,12 @@ class DriftFinder {
     const PlanHeader &a = before_.header, &b = after_.header;
     std::string text;
     auto list = [&](const std::string& what) { text += (text.empty() ? "" : "; ") + what; };
-    if (a.symbols != b.symbols)
-      for (const auto& [symbol, size] : b.symbols)
-        if (auto old = a.symbols.find(symbol); old == a.symbols.end() || old->second != size)
-          list(fmt::format("{} is {}{}", symbol, size,
-                           old == a.symbols.end() ? "" : fmt::format(", was {}", old->second)));
+    for (const auto& [symbol, size] : b.symbols)
+      if (auto old = a.symbols.find(symbol); old == a.symbols.end() || old->second != size)
+        list(fmt::format("{} is {}{}", symbol, size,
+                         old == a.symbols.end() ? "" : fmt::format(", was {}", old->second)));
+    for (const auto& [symbol, size] : a.symbols)
+      if (!b.symbols.contains(symbol)) list(fmt::format("{} is gone, was {}", symbol, size));
     if (a.model_hash != b.model_hash) list("the model changed");
     for (const std::string& change : machine_changes()) list(change);
     if (a.profile_hash != b.profile_hash)
@@ -94,14 +111,14 @@ class DriftFinder {
       if (std::none_of(b.devices.begin(), b.devices.end(), [&](const auto& now) { return now.id == device.id; }))
         changes.push_back(device.id.to_string() + " is gone");
     for (const Link& link : b.links) {
-      auto same = std::find_if(a.links.begin(), a.links.end(),
-                               [&](const Link& old) { return old.from == link.from && old.to == link.to; });
-      if (same == a.links.end() || *same == link) continue;
-      changes.push_back(fmt::format("the link {} -> {} is {:.3g} GB/s and {:.3g} us, was {:.3g} GB/s and {:.3g} us",
-                                    link.from.to_string(), link.to.to_string(), link.bytes_per_second * 1e-9,
-                                    link.latency_seconds * 1e6, same->bytes_per_second * 1e-9,
-                                    same->latency_seconds * 1e6));
+      const Link* old = same_link(a, link);
+      if (!old)
+        changes.push_back(fmt::format("the link {} is new", ends(link)));
+      else if (!(*old == link))
+        changes.push_back(fmt::format("the link {} is {}, was {}", ends(link), figures(link), figures(*old)));
     }
+    for (const Link& link : a.links)
+      if (!same_link(b, link)) changes.push_back(fmt::format("the link {} is gone", ends(link)));
     if (changes.empty()) changes.emplace_back("the machine's file changed");
     return changes;
   }
@@ -158,10 +175,12 @@ class DriftFinder {
     if (was.type != now.type) cosmetic(was.type, now.type, inputs_or("the model changed"));
     if (was.is_pin() != now.is_pin() || was.cause != now.cause)
       cosmetic(was.cause, now.cause,
-               now.is_pin() ? fmt::format("the pin at {}:{}", after_.name, now.line)
-                            : inputs_or("another reason for the same device"));
-    if (was.site != now.site || was.pinned != now.pinned)
-      cosmetic(was.site.to_string(), now.site.to_string(), "its line moved");
+               now.is_pin()            ? fmt::format("the pin at {}:{}", after_.name, now.line)
+               : now.cause == "pinned" ? "the program's pin" + at(now.pinned)
+                                       : inputs_or("another reason for the same device"));
+    if (was.site != now.site) cosmetic(was.site.to_string(), now.site.to_string(), "its line moved");
+    if (was.cause == now.cause && was.pinned != now.pinned)
+      cosmetic("pinned" + at(was.pinned), "pinned" + at(now.pinned), "its pin is said on another line");
     if (was.nanoseconds != now.nanoseconds)
       time(now.key, now.site, was.nanoseconds, now.nanoseconds,
            inputs_or(was.type == now.type ? "another estimate" : "another type"), false);

@@ -90,6 +90,8 @@ PlanHeader make_plan_header(const Graph& captured, const Machine& machine, std::
   header.profile_hash = std::move(profile_hash);
   for (const DeviceSpec& device : machine.devices)
     header.devices.push_back({device.id, device.name, hash_text(print_machine({{device}, {}, {}}))});
+  std::stable_partition(header.devices.begin(), header.devices.end(),
+                        [&](const PlanHeader::Device& device) { return machine.find(device.id).host_memory; });
   header.links = machine.links;
   header.symbols = symbols;
   return header;

@@ -171,6 +171,13 @@ TEST_F(PlacementRules, ContradictionsNameBothLines) {
       error_of([] { train({together("*"), allow("0", {"sim:0"}), allow("2", {"sim:1"})}); }),
       AllOf(HasSubstr("must stay together"), HasSubstr("leaves it sim:0 only"), HasSubstr("leaves it sim:1 only")));
   EXPECT_THAT(error_of([] { train({allow("0", {"sim:0"}), allow("0", {"sim:1"})}); }), HasSubstr("no device runs"));
+  const std::string apart = error_of([] { train({pin("0.weight", "sim:0"), together("*"), pin("2.weight", "cpu")}); });
+  EXPECT_THAT(apart, AllOf(HasSubstr("2.weight is placed on cpu:0"), HasSubstr("must stay with 0.weight"),
+                           HasSubstr("rule together \"*\" at"), HasSubstr("take one of the pins away")));
+  const std::string here = file + std::to_string(__LINE__ - 3);
+  size_t lines = 0;  // of both pins and of the rule
+  for (size_t at = 0; (at = apart.find(here, at)) != std::string::npos; ++at) ++lines;
+  EXPECT_EQ(lines, 3u) << apart;
   EXPECT_THAT(error_of([] { train({pin("layer", "sim:0")}); }), HasSubstr("rule pin \"layer\" means no op"));
   EXPECT_THAT(error_of([] { train({pin("0", "sim:7")}); }), HasSubstr("sim:7, which is not here"));
   EXPECT_THAT(error_of([] { train({allow("0", {"sim:7"})}); }), HasSubstr("sim:7, which is not here"));
@@ -205,6 +212,8 @@ TEST_F(PlacementRules, FilesAreReadAndWrittenInGraphs) {
     write_file_atomically(path, wrong);
     EXPECT_THAT(error_of([&] { rules::read(path); }), HasSubstr(path + ":1:")) << wrong;
   }
+  write_file_atomically(path, "pin \"a\" on sim:0, sim:1");
+  EXPECT_THAT(error_of([&] { rules::read(path); }), HasSubstr("the one device of a pin: allow leaves several"));
   std::filesystem::remove(path);
 }
 

@@ -1,6 +1,7 @@
 // Plan files: exact round trips, what they do to placement, drift with its causes, and what is refused.
 #include "placewright/passes/plan_file.h"
 
+#include <algorithm>
 #include <random>
 
 #include <fmt/format.h>
@@ -258,6 +259,67 @@ TEST(Drift, NewAndLostOpsAreNamed) {
   };
   EXPECT_THAT(named(drifts), HasSubstr("a new op at net.cc:40"));
   EXPECT_EQ(named(back), "the model changed");
+}
+
+TEST(Drift, TheHostIsNoAcceleratorWhereverItsMachineNamesIt) {
+  std::string longer = model("", 4096, "  %6 = exp(%5) : f32[4096,1024] #4\n");
+  longer.replace(longer.find("return %5"), 9, "return %6");
+  for (int first : {0, 1, 2}) {
+    TestMachine machine;
+    std::vector<DeviceSpec>& devices = machine.machine.devices;
+    std::rotate(devices.begin(), devices.begin() + first, devices.end());
+    std::vector<Drift> drifts = find_drift(plan_of(model(), machine), plan_of(longer, machine));
+    const Drift* added = find(drifts, DriftClass::device, "net.c/forward#0:exp");
+    ASSERT_TRUE(added) << devices.front().id.to_string();
+    EXPECT_EQ(added->now.substr(0, 3), "sim");
+  }
+}
+
+TEST(Drift, APinThatIsSaidOnAnotherLineNamesBothLines) {
+  TestMachine machine;
+  PlanFile before = plan_of(model(" pin(sim:0 from \"net.cc\":11)"), machine);
+  PlanFile after = plan_of(model(" pin(sim:0 from \"net.cc\":12)"), machine);
+  std::vector<Drift> drifts = find_drift(before, after);
+  const Drift* moved = find(drifts, DriftClass::cosmetic, "net.a/forward#0:exp");
+  ASSERT_TRUE(moved);
+  EXPECT_EQ(moved->was, "pinned at net.cc:11");
+  EXPECT_EQ(moved->now, "pinned at net.cc:12");
+  PlanFile free = plan_of(model(), machine);
+  ASSERT_EQ(device(free, "net.a/forward#0:exp"), "sim:0");
+  drifts = find_drift(free, before);
+  const Drift* pinned = find(drifts, DriftClass::cosmetic, "net.a/forward#0:exp");
+  ASSERT_TRUE(pinned);
+  EXPECT_EQ(pinned->cause, "the program's pin at net.cc:11");
+}
+
+TEST(Drift, LinksAndSymbolsThatCameOrWentAreNamed) {
+  TestMachine machine;
+  PlanFile before = plan_of(model(), machine), after = before;
+  before.header.symbols = {{"B", 32}};
+  before.header.machine_hash = "another";
+  after.header.links.pop_back();
+  const Link& gone = before.header.links.back();
+  after.rows.pop_back();
+  after.index();
+  std::vector<Drift> drifts = find_drift(before, after), back = find_drift(after, before);
+  const std::string ends = fmt::format("{} -> {}", gone.from.to_string(), gone.to.to_string());
+  EXPECT_THAT(drifts.front().cause, HasSubstr("the link " + ends + " is gone"));
+  EXPECT_THAT(drifts.front().cause, HasSubstr("B is gone, was 32"));
+  EXPECT_THAT(find(back, DriftClass::cosmetic, "machine")->cause, HasSubstr("the link " + ends + " is new"));
+}
+
+TEST(Drift, LongTimesAreWrittenInTheirUnit) {
+  TestMachine machine;
+  PlanFile before = plan_of(model(), machine), after = before;
+  before.nanoseconds = 9'999;
+  after.nanoseconds = int64_t{1} << 50;
+  std::vector<Drift> drifts = find_drift(before, after);
+  ASSERT_EQ(drifts.size(), 1u);
+  EXPECT_EQ(drifts[0].was, "9999 ns");
+  EXPECT_EQ(drifts[0].now, "1.1259e+06 s");
+  before.nanoseconds = 1'018'200;
+  after.nanoseconds = 1'018'300;
+  EXPECT_EQ(find_drift(before, after)[0].was, "1018.2 us");  // small differences are seen
 }
 
 TEST(PlanFiles, DamagedTextIsOneLineAndNeverACrash) {

@@ -28,7 +28,7 @@ struct PlanHeader {
   };
   std::string model, model_hash;                                    // file or name, and the captured graph
   std::string machine_hash, profile_hash, compiler, compiler_hash;  // no profile: "none"
-  std::vector<Device> devices;
+  std::vector<Device> devices;                                      // the host first
   std::vector<Link> links;
   std::map<std::string, int64_t> symbols;
   friend bool operator==(const PlanHeader&, const PlanHeader&) = default;
