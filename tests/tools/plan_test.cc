@@ -152,6 +152,29 @@ TEST_F(Plan, LimitsFailWhateverTheFileSays) {
   EXPECT_EQ(read_text_file(lock_), text_);
 }
 
+TEST_F(Plan, LimitsHoldWithoutAFileToo) {
+  const std::string out = folder_ / "out.lock";
+  ToolRun run = place({"--max-bytes-per-step", "1279", "-o", out});
+  EXPECT_EQ(run.exit_code, 4);
+  EXPECT_EQ(run.output, "");
+  EXPECT_THAT(run.errors, HasSubstr("limit    all copies of a step (train.cc:12): at most 1279 bytes -> 1280 bytes"));
+  EXPECT_EQ(std::count(run.errors.begin(), run.errors.end(), '\n'), 1);
+  EXPECT_FALSE(try_read_file(out).has_value());
+  EXPECT_EQ(place({"--plan", lock_, "--max-memory", "1623"}).exit_code, 4);
+  EXPECT_EQ(place({"--plan", lock_, "--max-memory", "1624"}).exit_code, 0);
+  EXPECT_EQ(place({"--max-bytes-per-step", "1280", "-o", out}).exit_code, 0);
+  EXPECT_EQ(read_text_file(out), text_);
+}
+
+TEST_F(Plan, WhatWouldBeIgnoredIsRefused) {
+  EXPECT_EQ(place({"--fail-on", "device"}).exit_code, 2);
+  for (const char* tolerance : {"nan", "-nan", "-1", "inf", "x"}) {
+    ToolRun run = place({"--check", lock_, "--tolerance", tolerance});
+    EXPECT_EQ(run.exit_code, 2) << tolerance;
+    EXPECT_THAT(run.errors, HasSubstr(tolerance));
+  }
+}
+
 TEST_F(Plan, AnotherCompilerThatChangesNothingThatMattersHolds) {
   size_t at = text_.find("compiler \"");
   std::string line = text_.substr(at, text_.find('\n', at) - at);

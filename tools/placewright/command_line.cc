@@ -66,6 +66,14 @@ void add_inspect(CLI::App& app, Action& action) {
   when_chosen(command, action, options, inspect);
 }
 
+// A range that NaN, which no comparison refuses, is not in.
+std::string check_tolerance(const std::string& text) {
+  double tolerance = -1;
+  return CLI::detail::lexical_cast(text, tolerance) && tolerance >= 0 && tolerance <= 1e6
+             ? ""
+             : fmt::format("found {}, expected a number from 0 to 1e+06", text);
+}
+
 void add_drift_options(CLI::App& command, DriftOptions& options) {
   command
       .add_option("--fail-on", options.fail_on,
@@ -76,7 +84,7 @@ void add_drift_options(CLI::App& command, DriftOptions& options) {
       ->capture_default_str();
   command
       .add_option("--tolerance", options.tolerance, "How much predicted times may differ and not count as class time")
-      ->check(CLI::Range(0.0, 1e6))
+      ->check(CLI::Validator(check_tolerance, "FLOAT in [0 - 1e+06]"))
       ->capture_default_str();
 }
 
@@ -108,6 +116,7 @@ void add_plan_actions(CLI::App& command, PlanActions& actions) {
       ->type_name("FILE")
       ->excludes(check);
   add_drift_options(command, actions.drift);
+  command.get_option("--fail-on")->needs(check);
   add_limit_options(command, actions.drift);
 }
 

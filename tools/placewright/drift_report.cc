@@ -46,14 +46,15 @@ size_t for_each_shown(const DriftReport& report, Show show) {
   return cosmetic > most_cosmetic_lines ? cosmetic - most_cosmetic_lines : 0;
 }
 
+std::string line(std::string_view kind, const Drift& drift) {
+  return fmt::format("{:<8} {}{}: {} -> {}: {}\n", kind, drift.what,
+                     drift.site.file.empty() ? "" : " (" + site(drift) + ")", drift.was, drift.now, drift.cause);
+}
+
 std::string text_of(const DriftReport& report) {
   std::string text = fmt::format("{} against {}: {}\n", report.after, report.before, summary(report));
-  auto line = [&](std::string_view kind, const Drift& drift) {
-    text += fmt::format("{:<8} {}{}: {} -> {}: {}\n", kind, drift.what,
-                        drift.site.file.empty() ? "" : " (" + site(drift) + ")", drift.was, drift.now, drift.cause);
-  };
-  for (const Drift& drift : report.exceeded) line("limit", drift);
-  size_t more = for_each_shown(report, [&](const Drift& drift) { line(name(drift.kind), drift); });
+  text += limits_text(report.exceeded);
+  size_t more = for_each_shown(report, [&](const Drift& drift) { text += line(name(drift.kind), drift); });
   if (more > 0) text += fmt::format("and {} more that are cosmetic; --format json has all\n", more);
   return text;
 }
@@ -132,7 +133,10 @@ std::string github_of(const DriftReport& report, const DriftOptions& options) {
   return text;
 }
 
-void check_limits(const PlanFile& plan, const DriftOptions& options, DriftReport& report) {
+}  // namespace
+
+std::vector<Drift> find_exceeded(const PlanFile& plan, const DriftOptions& options) {
+  std::vector<Drift> exceeded;
   if (options.max_bytes_per_step >= 0 && plan.bytes_per_step > options.max_bytes_per_step) {
     const PlanFile::Transfer* largest = nullptr;
     for (const PlanFile::Transfer& transfer : plan.transfers)
@@ -148,23 +152,28 @@ void check_limits(const PlanFile& plan, const DriftOptions& options, DriftReport
       over.cause = fmt::format("the largest is {}: {} bytes from {} to {}, {}", largest->key, largest->bytes,
                                largest->from.to_string(), largest->to.to_string(), largest->why);
     }
-    report.exceeded.push_back(std::move(over));
+    exceeded.push_back(std::move(over));
   }
   for (const PlanFile::Peak& peak : plan.peaks)
     if (options.max_memory >= 0 && peak.bytes > options.max_memory)
-      report.exceeded.push_back({DriftClass::peak,
-                                 "peak of " + peak.device.to_string(),
-                                 {},
-                                 fmt::format("at most {} bytes", options.max_memory),
-                                 fmt::format("{} bytes", peak.bytes),
-                                 "arguments, states, constants and what a step makes"});
+      exceeded.push_back({DriftClass::peak,
+                          "peak of " + peak.device.to_string(),
+                          {},
+                          fmt::format("at most {} bytes", options.max_memory),
+                          fmt::format("{} bytes", peak.bytes),
+                          "arguments, states, constants and what a step makes"});
+  return exceeded;
 }
 
-}  // namespace
+std::string limits_text(const std::vector<Drift>& exceeded) {
+  std::string text;
+  for (const Drift& drift : exceeded) text += line("limit", drift);
+  return text;
+}
 
 DriftReport compare(const PlanFile& before, const PlanFile& after, const DriftOptions& options) {
-  DriftReport report{before.name, after.name, find_drift(before, after, options.tolerance), {}, false};
-  check_limits(after, options, report);
+  DriftReport report{before.name, after.name, find_drift(before, after, options.tolerance),
+                     find_exceeded(after, options), false};
   report.fails = !report.exceeded.empty();
   for (const Drift& drift : report.drifts) report.fails = report.fails || fails(drift, options);
   return report;

@@ -15,8 +15,11 @@ struct DriftReport {
   std::vector<Drift> exceeded;  // limits; `what` names the limit
   bool fails = false;
 };
+// The limits that a plan exceeds.
+std::vector<Drift> find_exceeded(const PlanFile& plan, const DriftOptions& options);
 DriftReport compare(const PlanFile& before, const PlanFile& after, const DriftOptions& options);
 
+std::string limits_text(const std::vector<Drift>& exceeded);  // a line each
 std::string print(const DriftReport& report, const DriftOptions& options);
 
 }  // namespace placewright::tools

@@ -76,6 +76,10 @@ int place(const PlaceOptions& options) {
   PlanFile made = make_plan_file(placed, graph, symbols, followed ? &*followed : nullptr);
   made.header.model = std::filesystem::path(options.file).filename();
   if (!options.plans.check.empty()) return check_plan(options.plans, *given, made, placed, options.file);
+  if (const std::vector<Drift> exceeded = find_exceeded(made, options.plans.drift); !exceeded.empty()) {
+    fmt::print(stderr, "{}", limits_text(exceeded));
+    return drift;
+  }
   write_and_print(options, std::move(placed), made, followed);
   return success;
 }
