@@ -123,7 +123,8 @@ PlanFile make_plan_file(const PlacementPlan& plan, const Graph& compiled, PlanHe
 std::optional<PlanFile::Proof> make_proof(const PlacementPlan& plan) {
   if (!plan.solved || plan.solved->problem.labels < 2) return {};
   const SolvedPlacement& solved = *plan.solved;
-  PlanFile::Proof proof{solved.devices, {}, solved.problem, solved.labels, solved.energy, certify(solved.problem)};
+  PlanFile::Proof proof{solved.devices, {}, solved.problem, solved.labels, solved.energy, 0, certify(solved.problem)};
+  for (const ReliefStep& step : plan.relief) proof.relief += nanoseconds(step.seconds);
   proof.rows.resize(solved.problem.costs.size() - 1);
   for (size_t op = 0; op < solved.group_of.size(); ++op)
     proof.rows[static_cast<size_t>(solved.group_of[op])].push_back(static_cast<int>(op));

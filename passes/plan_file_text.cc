@@ -58,9 +58,10 @@ std::string text(const PlanFile::Relief& relief) {
 }
 
 std::string text(const PlanFile::Proof& proof) {
-  std::string out =
-      fmt::format("\nproof devices {} around {} bound {} energy {} {}\n", text(proof.devices), proof.certificate.around,
-                  proof.certificate.bound, proof.energy, proof.is_optimal() ? "optimal" : "bounded");
+  std::string out = fmt::format("\nproof devices {} around {} bound {} energy {}{} {}\n", text(proof.devices),
+                                proof.certificate.around, proof.certificate.bound, proof.energy,
+                                proof.relief > 0 ? fmt::format(" relief {}", proof.relief) : "",
+                                proof.is_optimal() ? "optimal" : "bounded");
   for (size_t g = 0; g < proof.problem.costs.size(); ++g) {
     out += fmt::format("group {} costs {}", proof.labels[g], join(proof.problem.costs[g], " "));
     out += g < proof.rows.size() ? fmt::format(" ops {}\n", join(proof.rows[g], " ")) : " host\n";
@@ -265,6 +266,7 @@ class PlanReader {
     proof.certificate.bound = count("nanoseconds");
     lexer_.expect("energy");
     proof.energy = count("nanoseconds");
+    if (lexer_.accept("relief")) proof.relief = count("nanoseconds", PlacementProblem::unrunnable);
     lexer_.expect(proof.is_optimal() ? "optimal" : "bounded");
     read_groups(proof);
     while (lexer_.accept("value")) read_value(proof);

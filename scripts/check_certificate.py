@@ -49,12 +49,15 @@ def prove(text):
     lines = text.split("\n")
     need(lines[0] == "placewright plan 1", "not a plan of version 1")
     need(lines[-2:] == ["end", ""], "the plan has no end")
-    ops, devices, groups, values, known = [], None, [], [], []
+    ops, devices, groups, values, known, relief = [], None, [], [], [], []
     for number, line in enumerate(lines, 1):
         words = TOKEN.findall(line)
         if line.startswith("op "):
             need(devices is None and len(words) > 4 and words[3] == "on", f"line {number}: a damaged op")
             ops.append(words[4])
+        elif line.startswith("relief "):
+            need(devices is None and len(words) > 8 and words[8] == "ns", f"line {number}: a damaged relief")
+            relief.append(numbers(words[7:8])[0])
         elif line.startswith("device "):
             known.append(words[1])
         elif line.startswith("proof "):
@@ -63,7 +66,10 @@ def prove(text):
             need(words[-1] in ("optimal", "bounded"), f"line {number}: neither optimal nor bounded")
             optimal = words[-1] == "optimal"
             devices = "".join(names).split(",")
-            around, bound, claimed = numbers(around + bound + claimed)
+            need(len(claimed) == 1 or (len(claimed) == 3 and claimed[1] == "relief"), f"line {number}: a damaged energy")
+            freeing = sum(relief)
+            around, bound, claimed, said = numbers(around + bound + claimed[:1] + (claimed[2:] or ["0"]))
+            need(said == freeing, f"to free memory takes {freeing}, the proof says {said}")
             need(len(devices) >= 2 and len(set(devices)) == len(devices), "the proof's devices")
             need(set(devices) <= set(known), "a device of the proof is not the machine's")
             need(0 <= around < len(devices), "the proof's source is no device")
@@ -128,6 +134,7 @@ def prove(text):
     need(energy == claimed, f"the placement costs {energy}, the proof says {claimed}")
     need(flow == bound, f"{flow} flows, the proof says {bound}")
     need(flow <= energy, "more flows than the placement costs")
+    energy += freeing  # no flow knows of it
     need(optimal == (flow == energy), f"{'not' if optimal else 'but'} optimal: {flow} flows, the placement costs {energy}")
     if optimal:
         return f"optimal: {energy} ns, {len(groups)} groups, {len(values)} values"

@@ -171,10 +171,11 @@ TEST_F(PlacementRules, ContradictionsNameBothLines) {
       error_of([] { train({together("*"), allow("0", {"sim:0"}), allow("2", {"sim:1"})}); }),
       AllOf(HasSubstr("must stay together"), HasSubstr("leaves it sim:0 only"), HasSubstr("leaves it sim:1 only")));
   EXPECT_THAT(error_of([] { train({allow("0", {"sim:0"}), allow("0", {"sim:1"})}); }), HasSubstr("no device runs"));
+  const std::string here = file + std::to_string(__LINE__ + 1);
   const std::string apart = error_of([] { train({pin("0.weight", "sim:0"), together("*"), pin("2.weight", "cpu")}); });
-  EXPECT_THAT(apart, AllOf(HasSubstr("2.weight is placed on cpu:0"), HasSubstr("must stay with 0.weight"),
-                           HasSubstr("rule together \"*\" at"), HasSubstr("take one of the pins away")));
-  const std::string here = file + std::to_string(__LINE__ - 3);
+  EXPECT_THAT(
+      apart, AllOf(HasSubstr("0.weight"), HasSubstr("2.weight"), HasSubstr("is placed on"), HasSubstr("must stay with"),
+                   HasSubstr("rule together \"*\" at"), HasSubstr("take one of the pins away")));
   size_t lines = 0;  // of both pins and of the rule
   for (size_t at = 0; (at = apart.find(here, at)) != std::string::npos; ++at) ++lines;
   EXPECT_EQ(lines, 3u) << apart;

@@ -96,6 +96,24 @@ TEST(PlanFiles, TextGoesThereAndBack) {
   }
 }
 
+TEST(PlanFiles, WhatFreesMemoryIsNoPartOfAnOptimum) {
+  TestMachine machine;
+  machine.context.targets.erase({"sim", 1});
+  Graph captured = parse_graph(model());
+  PlacementPlan plan = plan_placement(captured, machine.context);
+  PlanFile file = plan_of(model(), machine);
+  file.proof = make_proof(plan);
+  ASSERT_TRUE(file.proof && file.proof->is_optimal());
+  plan.relief.emplace_back().seconds = 3e-6;
+  plan.relief.emplace_back().seconds = 1e-6;
+  file.proof = make_proof(plan);
+  EXPECT_EQ(file.proof->relief, 4000);
+  EXPECT_FALSE(file.proof->is_optimal());
+  const std::string text = print_plan_file(file);
+  EXPECT_THAT(text, HasSubstr(fmt::format("energy {} relief 4000 bounded\n", file.proof->energy)));
+  EXPECT_EQ(print_plan_file(parse_plan_file(text, "plan.lock")), text);
+}
+
 TEST(PlanFiles, OpsAreNamedByTheirOrigins) {
   Graph graph = parse_graph(model());
   EXPECT_THAT(op_keys(graph), ::testing::ElementsAre("input:x", "input:w", "net.a/forward#0:exp", "net.b/forward#0:mul",

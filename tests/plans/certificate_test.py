@@ -147,6 +147,52 @@ class Certificates(unittest.TestCase):
             splits += len(set(re.findall(r'^op (?:"[^"]*" ){2}on (\S+)', text, re.M))) > 1
         self.assertGreater(splits, 4)
 
+    def test_what_frees_memory_is_counted(self):
+        """Layers whose values wait for late readers, on a device that holds few of them, and on one that holds all."""
+        ops = ['  %0 = input() {kind="argument", name="x"} : f32[512,512]', '  %1 = input() {kind="state", name="w"} : f32[512,512]']
+
+        def add(text):
+            ops.append(f"  %{len(ops)} = {text} : f32[512,512]")
+            return len(ops) - 1
+
+        made = [0]
+        for _ in range(10):
+            product = add(f"dot_general(%{made[-1]}, %1) {{lhs_contracting=[1], rhs_contracting=[0]}}")
+            made.append(add(f"tanh(%{product})"))
+        last = made[-1]
+        for value in reversed(made):
+            product = add(f"mul(%{last}, %{value})")
+            last = add(f"dot_general(%{product}, %1) {{lhs_contracting=[1], rhs_contracting=[1]}}")
+        graph = 'graph v1\n\nfunction "main"(%0, %1) {\n' + "\n".join(ops) + f"\n  return %{last}\n}}\n"
+        paths = [os.path.join(self.folder.name, f"relief.{end}") for end in ("machine", "pw", "lock")]
+        with open(paths[1], "w") as file:
+            file.write(graph)
+        for megabytes, is_relieved in ((12, True), (64, False)):
+            with open(paths[0], "w") as file:
+                for name, rate, memory in (("cpu:0", 10**10, "host memory 8589934592"), ("sim:0", 10**13, f"memory {megabytes << 20}")):
+                    file.write(f'device {name} "d" target "t" {memory} bandwidth {rate} threads 1 launch 1e-06 {{\n')
+                    file.write(f'  rate "contraction" f32 {rate}\n  rate "elementwise" f32 {rate}\n}}\n')
+                for ends in ("cpu:0 -> sim:0", "sim:0 -> cpu:0"):
+                    file.write(f"link {ends} latency 1e-06 bandwidth 10000000000\n")
+            subprocess.run([TOOL, "place", "--machine", paths[0], paths[1], "-o", paths[2]], check=True, timeout=60)
+            with open(paths[2]) as file:
+                text = file.read()
+            times = [int(ns) for ns in re.findall(r"^relief .* (\d+) ns", text, re.M)]
+            proof = re.search(r"^proof .* bound (\d+) energy (\d+)(?: relief (\d+))? (\w+)$", text, re.M)
+            self.assertEqual(sum(times) > 0, is_relieved)
+            self.assertEqual(int(proof[3] or 0), sum(times))
+            self.assertEqual(proof[1], proof[2])  # without what frees memory it were the best
+            self.assertEqual(proof[4], "bounded" if is_relieved else "optimal")
+            self.assertTrue(accepted(text))
+            if is_relieved:
+                for changed in (
+                    text.replace(f" relief {sum(times)} bounded", " optimal"),
+                    text.replace(" bounded", " optimal"),
+                    re.sub(r"(?m)^(relief .* )\d+ ns", r"\g<1>0 ns", text, count=1),
+                ):
+                    self.assertNotEqual(changed, text)
+                    self.assertFalse(accepted(resummed(changed)))
+
     def test_names_may_hold_any_bytes(self):
         paths = [os.path.join(self.folder.name, f"bytes.{end}") for end in ("machine", "pw", "lock")]
         rng = random.Random(5)
