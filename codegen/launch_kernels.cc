@@ -41,10 +41,10 @@ LaunchKernels::LaunchKernels(const Graph& graph, const Function& function, const
       function_(function),
       options_(options),
       host_target_(make_cpu_code_target(options.target, options.emit)),
-      lowered_(function.ops.size()) {
+      lowered_(function.ops.size(), none) {
   for (size_t i = 0; i < function.ops.size(); ++i) {
     const Op& op = function.ops[i];
-    if (!is_input(op) && !is_copy(op) && !is_collective(op)) lowered_[i] = lower(op);
+    if (!is_input(op) && !is_copy(op) && !is_collective(op)) lowered_[i] = number_of(op);
   }
 }
 
@@ -56,20 +56,29 @@ const CodeTarget& LaunchKernels::target_of(const Op& op) const {
   return found == options_.targets.end() ? *host_target_ : *found->second;
 }
 
-LaunchKernels::Lowered LaunchKernels::lower(const Op& op) {
+size_t LaunchKernels::number_of(const Op& op) {
   const CodeTarget& target = target_of(op);
+  std::optional<std::string> signature = lowering_signature(graph_, function_, op);
+  if (!signature) return lower(op, target);
+  auto [at, is_new] = known_[&target].try_emplace(std::move(*signature), none);
+  if (is_new) at->second = lower(op, target);
+  return at->second;
+}
+
+size_t LaunchKernels::lower(const Op& op, const CodeTarget& target) {
   StructuredKernel kernel = lower_launch(graph_, function_, op, [&](StructuredKernel& own) { split(own, target); });
-  KernelCost cost = count_cost(kernel);
+  const KernelCost cost = count_cost(kernel);
   kernel.name.clear();
   for (Stage& stage : kernel.stages) stage.name.clear();  // equal kernels are emitted once
-  Kernel made{kernel, &target};
+  Kernel made{std::move(kernel), &target};
   const size_t hash = hash_of(made.structured);
   auto [first, last] = numbers_.equal_range(hash);
   auto known = std::find_if(first, last, [&](const auto& one) { return kernels_[one.second] == made; });
-  if (known != last) return {std::move(kernel), cost, known->second};
+  if (known != last) return known->second;
   numbers_.emplace(hash, kernels_.size());
   kernels_.push_back(std::move(made));
-  return {std::move(kernel), cost, kernels_.size() - 1};
+  costs_.push_back(cost);
+  return kernels_.size() - 1;
 }
 
 // Layers repeat: each kernel's splits are decided once.
@@ -90,15 +99,16 @@ bool LaunchKernels::in_place(const Op& op, int operand, int result) const {
   size_t index = static_cast<size_t>(&op - function_.ops.data());
   if (is_input(op) || is_copy(op)) return false;
   if (is_collective(op)) return operand == result;
-  return may_run_in_place(lowered_.at(index).kernel, operand, static_cast<int>(op.operands.size()) + result);
+  return may_run_in_place(kernels_[lowered_.at(index)].structured, operand,
+                          static_cast<int>(op.operands.size()) + result);
 }
 
 void LaunchKernels::fill(Launch& launch, int32_t op) {
-  const Lowered& lowered = lowered_[op];
-  used_.insert(lowered.number);
-  launch.entry = entry_name(lowered.number);
-  launch.flops = lowered.cost.flops;
-  launch.bytes = lowered.cost.bytes;
+  const size_t number = lowered_[op];
+  used_.insert(number);
+  launch.entry = entry_name(number);
+  launch.flops = costs_[number].flops;
+  launch.bytes = costs_[number].bytes;
 }
 
 void LaunchKernels::emit(CompiledProgram& compiled) const {

@@ -1,6 +1,7 @@
 // The kernels that a placed function launches: each op lowered once, equal kernels emitted once.
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -27,12 +28,7 @@ class LaunchKernels {
   void emit(CompiledProgram& compiled) const;
 
  private:
-  struct Lowered {
-    StructuredKernel kernel;
-    KernelCost cost;
-    size_t number = 0;  // in kernels_
-  };
-
+  static constexpr size_t none = static_cast<size_t>(-1);
   struct Kernel {
     StructuredKernel structured;
     const CodeTarget* target = nullptr;
@@ -40,15 +36,19 @@ class LaunchKernels {
   };
 
   const CodeTarget& target_of(const Op& op) const;
-  Lowered lower(const Op& op);
+  size_t number_of(const Op& op);
+  size_t lower(const Op& op, const CodeTarget& target);
   void split(StructuredKernel& own, const CodeTarget& target);
 
   const Graph& graph_;
   const Function& function_;
   const CompileProgramOptions& options_;
   const std::shared_ptr<const CodeTarget> host_target_;
-  std::vector<Lowered> lowered_;  // by op
+  std::vector<size_t> lowered_;  // by op: its kernel's number; none: it is not launched
   std::vector<Kernel> kernels_;
+  std::vector<KernelCost> costs_;  // of kernels_
+  // Of kernels_, by all that lowering to them depends on: layers repeat.
+  std::map<const CodeTarget*, std::unordered_map<std::string, size_t>> known_;
   std::unordered_multimap<size_t, size_t> numbers_;  // of kernels_, by hash
   // Without their splits and with them, by the hash of the former.
   std::unordered_multimap<size_t, std::pair<Kernel, StructuredKernel>> splits_;

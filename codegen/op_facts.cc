@@ -66,8 +66,9 @@ bool try_append(std::string& text, const Attribute& attribute) {
   return true;
 }
 
-// All that the lowering of an op depends on; nothing where that would be long.
-std::optional<std::string> signature(const Graph& graph, const Function& function, const Op& op) {
+}  // namespace
+
+std::optional<std::string> lowering_signature(const Graph& graph, const Function& function, const Op& op) {
   std::string text;
   append(text, op.entry);
   append(text, op.operands.size());
@@ -82,7 +83,7 @@ std::optional<std::string> signature(const Graph& graph, const Function& functio
     const Function& body = graph.functions[id];
     append(text, body.ops.size());
     for (const Op& inner : body.ops) {
-      std::optional<std::string> part = signature(graph, body, inner);
+      std::optional<std::string> part = lowering_signature(graph, body, inner);
       if (!part) return std::nullopt;
       append(text, part->size());
       text += *part;
@@ -93,6 +94,8 @@ std::optional<std::string> signature(const Graph& graph, const Function& functio
   }
   return text;
 }
+
+namespace {
 
 bool has_kernel(const Op& op) {
   return op.is("fused") || op.is("relayout") || (can_lower(*op.entry) && !op.entry->traits.view);
@@ -144,7 +147,7 @@ std::string kernel_key(StructuredKernel kernel) {
 }
 
 std::shared_ptr<const OpFacts> OpFactsTable::find(const Graph& graph, const Function& function, const Op& op) {
-  std::optional<std::string> known_by = signature(graph, function, op);
+  std::optional<std::string> known_by = lowering_signature(graph, function, op);
   if (!known_by) return std::make_shared<const OpFacts>(make_facts(graph, function, op));
   {
     std::lock_guard lock(mutex_);
@@ -157,7 +160,7 @@ std::shared_ptr<const OpFacts> OpFactsTable::find(const Graph& graph, const Func
 
 std::string OpFactsTable::key(const Graph& graph, const Function& function, const Op& op) {
   if (!has_kernel(op)) return "";
-  std::optional<std::string> known_by = signature(graph, function, op);
+  std::optional<std::string> known_by = lowering_signature(graph, function, op);
   if (!known_by) return kernel_key(lower_launch(graph, function, op));
   std::lock_guard lock(mutex_);
   auto [at, is_new] = keys_.try_emplace(std::move(*known_by));
@@ -167,7 +170,7 @@ std::string OpFactsTable::key(const Graph& graph, const Function& function, cons
 
 std::shared_ptr<const LaunchMemory> OpFactsTable::memory(const Graph& graph, const Function& function, const Op& op,
                                                          const CpuTarget* target) {
-  std::optional<std::string> known_by = signature(graph, function, op);
+  std::optional<std::string> known_by = lowering_signature(graph, function, op);
   if (!known_by) return std::make_shared<const LaunchMemory>(make_memory(graph, function, op, target));
   {
     std::lock_guard lock(mutex_);

@@ -72,6 +72,7 @@ void PlacementSolver::explain(const PlacementChoice& choice, const FusedPlacemen
   // An op that pays off there only together with others says nothing by its own price.
   const Labels with_room = fitted.is_limited ? solve_placement(problem).labels : Labels{};
   std::vector<std::vector<int>> values_of = values_of_groups(problem);
+  const ReaderCounts readers(problem, fitted.labels);
   std::vector<std::vector<int32_t>> members(roots.size());
   for (size_t i = 0; i < function_.ops.size(); ++i) members[choice.group_of[i]].push_back(static_cast<int32_t>(i));
   for (size_t g = 0; g < roots.size(); ++g) {
@@ -88,7 +89,7 @@ void PlacementSolver::explain(const PlacementChoice& choice, const FusedPlacemen
         rejected[device] = later(problem, *at_once, static_cast<int>(g), label, order, site(roots[g]));
         continue;
       }
-      FlipPrice price = price_flip(problem, values_of, fitted.labels, static_cast<int>(g), label);
+      FlipPrice price = price_flip(problem, values_of, readers, fitted.labels, static_cast<int>(g), label);
       if (fitted.is_limited && (price.total() < 0 || with_room[g] == label)) {
         rejected[device] = no_room(members[g], device, fitted.peaks[label], fitted.caps[label]);
         continue;

@@ -5,6 +5,7 @@
 
 #include "max_flow.h"
 #include "placewright/base/error.h"
+#include "reader_counts.h"
 
 namespace placewright {
 namespace {
@@ -145,12 +146,17 @@ Labels each_cheapest(const PlacementProblem& problem) {
 // Moves single groups while that gains.
 bool flip(const PlacementProblem& problem, const std::vector<std::vector<int>>& values_of, Labels& labels) {
   bool gained = false;
+  ReaderCounts readers(problem, labels);
   for (int g = 0; g < problem.groups(); ++g)
-    for (int to = 0; to < problem.labels; ++to)
-      if (to != labels[g] && flip_cost(problem, values_of, labels, g, to) < 0) {
-        labels[g] = to;
-        gained = true;
-      }
+    for (int to = 0; to < problem.labels; ++to) {
+      if (to == labels[g]) continue;
+      int64_t growth = problem.costs[g][to] - problem.costs[g][labels[g]];
+      for (int v : values_of[g]) growth += readers.growth(v, g, to);
+      if (growth >= 0) continue;
+      readers.move(values_of[g], g, to);
+      labels[g] = to;
+      gained = true;
+    }
   return gained;
 }
 

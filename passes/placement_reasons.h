@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "placewright/passes/placement_problem.h"
+#include "reader_counts.h"
 
 namespace placewright {
 
@@ -16,7 +17,8 @@ struct FlipPrice {
   int64_t total() const { return running + copying; }
 };
 
+// `readers`: with these labels.
 FlipPrice price_flip(const PlacementProblem& problem, const std::vector<std::vector<int>>& values_of,
-                     const Labels& labels, int group, int to);
+                     const ReaderCounts& readers, const Labels& labels, int group, int to);
 
 }  // namespace placewright

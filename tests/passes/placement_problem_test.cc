@@ -114,6 +114,28 @@ TEST(PlacementProblem, AFlipCostsWhatTheEnergyGrowsBy) {
   }
 }
 
+// Values that one group reads, some, and nearly all: a learning rate is read by every update.
+TEST(PlacementProblem, NoSingleMoveImprovesASolution) {
+  std::mt19937 random(12);
+  for (int i = 0; i < 60; ++i) {
+    const int labels = 3 + i % 3, groups = 30;
+    PlacementProblem problem = random_problem(random, labels, groups);
+    for (PlacementProblem::Value& value : problem.values)
+      if (random() % 4 == 0) std::erase_if(value.consumers, [&](int group) { return group % 9 != 0; });
+    PlacementProblem::Value rate{static_cast<int>(random() % groups), {}, {}};
+    for (int g = 0; g < groups; ++g)
+      if (g != rate.producer) rate.consumers.push_back(g);
+    for (int from = 0; from < labels; ++from)
+      for (int to = 0; to < labels; ++to) rate.moves.push_back(from == to ? 0 : draw(random, 1, 30));
+    problem.values.push_back(rate);
+    const Solution solution = solve_placement(problem);
+    EXPECT_EQ(solution.energy, energy(problem, solution.labels));
+    const std::vector<std::vector<int>> values_of = values_of_groups(problem);
+    for (int g = 0; g < groups; ++g)
+      for (int to = 0; to < labels; ++to) EXPECT_GE(flip_cost(problem, values_of, solution.labels, g, to), 0);
+  }
+}
+
 TEST(PlacementProblem, TiesGoToTheFirstDevice) {
   PlacementProblem problem{2, {{5, 5}, {5, 5}}, {{0, {1}, {0, 3, 3, 0}}}};
   EXPECT_EQ(solve_placement(problem).labels, (Labels{0, 0}));

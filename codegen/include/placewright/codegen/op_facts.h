@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -40,6 +41,9 @@ class OpFactsTable {
   std::unordered_map<std::string, std::shared_ptr<const OpFacts>> facts_;
   std::unordered_map<std::string, std::shared_ptr<const LaunchMemory>> memory_;
 };
+
+// All that the lowering of an op depends on, equal for equal ones of one process; nothing where that would be long.
+std::optional<std::string> lowering_signature(const Graph& graph, const Function& function, const Op& op);
 
 // The name of a kernel in profiles: equal for kernels that differ in names only.
 std::string kernel_key(StructuredKernel kernel);
