@@ -170,7 +170,7 @@ void StageEmitter::join_lanes() {
   for (size_t s = 0; s < states; ++s)
     code_.line(fmt::format("__shared__ {} {}_{}[{}];", cuda_type(reduction.dtypes[s]), held, s,
                            points.size() * static_cast<size_t>(warps)));
-  code_.line("__syncthreads();");
+  if (is_repeated_) code_.line("__syncthreads();");  // until all have read what they joined before
   open("if (lane % 32 == 0)");
   for (size_t p = 0; p < points.size(); ++p)
     for (size_t s = 0; s < states; ++s)
@@ -180,8 +180,12 @@ void StageEmitter::join_lanes() {
   open("if (lane < 32)");
   for (size_t p = 0; p < points.size(); ++p) {
     for (size_t s = 0; s < states; ++s)
-      code_.line(fmt::format("{} = lane < {} ? {}_{}[{} + lane] : {};", state(p, 0, s), warps, held, s,
-                             p * static_cast<size_t>(warps), cuda_constant(reduction.init[s])));
+      // What lanes beyond a power of two hold reaches no result.
+      code_.line(std::has_single_bit(static_cast<unsigned>(warps))
+                     ? fmt::format("{} = {}_{}[{} + lane % {}];", state(p, 0, s), held, s,
+                                   p * static_cast<size_t>(warps), warps)
+                     : fmt::format("{} = lane < {} ? {}_{}[{} + lane] : {};", state(p, 0, s), warps, held, s,
+                                   p * static_cast<size_t>(warps), cuda_constant(reduction.init[s])));
     tree(p, static_cast<int>(std::bit_ceil(static_cast<unsigned>(warps))), "0xffffffffu");
   }
   close();

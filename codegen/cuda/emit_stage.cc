@@ -145,6 +145,7 @@ void StageEmitter::emit(const std::string& iteration) {
         std::none_of(lanes.begin(), lanes.end(), [&](const Loop& loop) { return loop.dim == d; }))
       open_loop({d, 1, Loop::Binding::serial}), ++scopes;
   if (!lanes.empty()) open_lanes(lanes), ++scopes;
+  is_repeated_ = scopes > 0;
   run_leaf();
   for (; scopes > 0; --scopes) close();
 }

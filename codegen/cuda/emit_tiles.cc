@@ -93,8 +93,7 @@ void StageEmitter::sum_steps_ahead(const TileSide (&sides)[2], const Loop& depth
   auto copy = [&](const std::string& number) {
     open("");
     split(loops, number, "i");
-    for (const TileSide& side : sides)
-      stage_factor(side, depth, fmt::format("{}[{} & 1]", side.shared, number), true);
+    for (const TileSide& side : sides) stage_factor(side, depth, fmt::format("{}[{} & 1]", side.shared, number), true);
     code_.line("pw::commit_copies();");
     close();
     dims_ = outer;
@@ -111,7 +110,7 @@ void StageEmitter::sum_steps_ahead(const TileSide (&sides)[2], const Loop& depth
   close();
   code_.line("__syncthreads();");
   add_products(sides, depth, sums, fmt::format("[{} & 1]", step));
-  code_.line("__syncthreads();");
+  if (count > 1) code_.line("__syncthreads();");
   close();
 }
 

@@ -135,6 +135,7 @@ class StageEmitter {
   std::vector<Memo> memo_;
   std::vector<std::string> parameters_;  // of a custom combine
   std::map<std::vector<int64_t>, std::vector<std::string>> reduced_at_;
+  bool is_repeated_ = false;           // the reduction stands in a loop
   std::map<int, std::string> staged_;  // loads of the body whose values stand in shared memory
   int names_ = 0;
 };

@@ -97,7 +97,7 @@ TEST(Memory, EveryAccessIsHeldAgainstItsAllocation) {
               HasSubstr("thread (1,0,0) of group (0,0,0): address"));
   EXPECT_THAT(fault_in("mov.u64 %rd8, 0;\nld.u32 %r2, [%rd8];"), HasSubstr("no allocation"));
   // What was never written is NaN: so are registers.
-  EXPECT_THAT(output_of(kernel("st.global.f32 [%rd5], %f3;")), Each(0xffffffff));
+  EXPECT_THAT(output_of(kernel("st.global.f32 [%rd5], %f3;")), Each(0x7fc0dead));
 }
 
 const std::string shared = ".shared .align 16 .b8 s[256];\n";
@@ -126,16 +126,31 @@ TEST(Shared, RacesAreFaults) {
   EXPECT_THAT(fault_in(shared + "st.shared.u32 [s], %r1;"), HasSubstr("race on shared byte 0: thread 0 wrote it"));
   EXPECT_EQ(fault_in(shared + "red.shared.add.u32 [s], %r1;", two_warps), "");
   EXPECT_THAT(fault_in(shared + "red.shared.add.u32 [s], %r1;\nld.shared.u32 %r2, [s];", two_warps), HasSubstr("race"));
-  EXPECT_THAT(fault_in(write + "ld.shared.u32 %r2, [%rd9+256];"), HasSubstr("shared byte 256, the group has 256"));
+  EXPECT_THAT(fault_in(write + "ld.shared.u32 %r2, [%rd9+256];"), HasSubstr("shared byte 256 is no variable's"));
+  EXPECT_THAT(fault_in(write + "ld.shared.u32 %r2, [%rd9+1024];"), HasSubstr("shared byte 1024, the group has 320"));
 }
 
 TEST(Shared, DynamicMemoryFollowsTheStatic) {
   const std::string text = kernel(
       ".shared .align 4 .b8 fixed[20];\nmov.u64 %rd8, open;\nadd.s64 %rd9, %rd8, %rd3;\nst.shared.u32 [%rd9], %r1;\n"
-      "st.global.u64 [%rd2], %rd8;",
+      "setp.eq.u32 %p1, %r1, 0;\n@%p1 st.global.u64 [%rd2], %rd8;",
       ".extern .shared .align 16 .b8 open[];");
-  EXPECT_EQ(output_of(text, {{1, 1, 1}, {32, 1, 1}, 128})[0], 32u);
+  EXPECT_EQ(output_of(text, {{1, 1, 1}, {32, 1, 1}, 128})[0], 96u);  // behind the gap
   EXPECT_THAT(fault_of([&] { output_of(text, {{1, 1, 1}, {32, 1, 1}, 124}); }), HasSubstr("thread (31,0,0)"));
+}
+
+// Within a group: %rd4 is the thread's element of the array, %rd1 its beginning.
+TEST(Memory, RacesOnGlobalMemoryAreFaults) {
+  const std::string write = "st.global.u32 [%rd4], %r1;\n", read = "ld.global.u32 %r2, [%rd1];\n";
+  Grid two_warps{{1, 1, 1}, {64, 1, 1}};
+  EXPECT_THAT(fault_in(write + read), HasSubstr("thread 0 wrote it, and no barrier lies between"));
+  EXPECT_EQ(fault_in(write + "bar.warp.sync -1;\n" + read), "");
+  EXPECT_THAT(fault_in(write + "bar.warp.sync -1;\n" + read, two_warps), HasSubstr("race on the memory at 0x"));
+  EXPECT_EQ(fault_in(write + "bar.sync 0;\n" + read, two_warps), "");
+  EXPECT_THAT(fault_in("ld.global.u32 %r2, [%rd1];\nst.global.u32 [%rd4], %r2;"), HasSubstr("read it"));
+  EXPECT_THAT(fault_in("st.global.u32 [%rd1], %r1;"), HasSubstr("wrote it"));
+  // Another group's doings are not looked at.
+  EXPECT_EQ(fault_in("setp.eq.u32 %p1, %r1, 0;\n@%p1 st.global.u32 [%rd1], %r1;", {{3, 1, 1}, {32, 1, 1}}), "");
 }
 
 TEST(Barriers, MustBeReachedByWholeWarpsAndBeTheSame) {
@@ -298,7 +313,7 @@ TEST(Atomics, GiveTheOldValueAndAddUpAcrossGroups) {
   EXPECT_EQ(output_of(kernel("mov.f64 %rd8, 0d3FF0000000000000;\natom.global.add.f64 %rd9, [%rd2], %rd8;"), {})[1],
             put(32.0) >> 32);
   EXPECT_EQ(
-      output_of(kernel("atom.add.u32 %r2, [%rd2], 1;\natom.shared.add.u32 %r3, [s], 1;\nst.global.u32 [%rd2+4], %r1;",
+      output_of(kernel("atom.add.u32 %r2, [%rd2], 1;\natom.shared.add.u32 %r3, [s], 1;\nst.global.u32 [%rd4], %r1;",
                        ".shared .align 4 .u32 s;"))[0],
       32u);
   for (const std::string op : {"min", "max"})
@@ -328,7 +343,7 @@ TEST(AsyncCopies, ArriveWhenTheyAreWaitedFor) {
   const std::string part =
       shared +
       "mov.u64 %rd8, s;\nsetp.eq.u32 %p1, %r1, 0;\n@%p1 cp.async.ca.shared.global [%rd8], [%rd1+16], 16, 8;\n"
-      "cp.async.wait_all;\nbar.sync 0;\nld.shared.v4.u32 {%r2,%r3,%r4,%r5}, [s];\nst.global.v4.u32 [%rd2], "
+      "cp.async.wait_all;\nbar.sync 0;\nld.shared.v4.u32 {%r2,%r3,%r4,%r5}, [s];\n@%p1 st.global.v4.u32 [%rd2], "
       "{%r2,%r3,%r4,%r5};";
   EXPECT_THAT(output_of(kernel(part), {}, 4), ElementsAre(4, 5, 0, 0));
   EXPECT_THAT(fault_in(shared + "mov.u64 %rd8, s;\ncp.async.ca.shared.global [%rd8], [%rd1+4], 16;"),

@@ -75,7 +75,9 @@ EXPORT int cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsigned
     const Kernel& kernel = *function->kernel;
     if (gx == 0 || gy == 0 || gz == 0 || gy > 65535 || gz > 65535 || threads == 0 || threads > 1024 || tz > 64)
       return invalid_value;
-    if (static_cast<int64_t>(shared_bytes) + kernel.shared_bytes > function->most_shared) return invalid_value;
+    int64_t all_shared = kernel.shared_bytes + shared_bytes;
+    for (const auto& [begin, bytes] : kernel.shared_gaps) all_shared -= bytes;
+    if (all_shared > function->most_shared) return invalid_value;
     LaunchFacts facts{&function->module->module, &kernel, {gx, gy, gz}, {tx, ty, tz}, shared_bytes, {}};
     facts.parameters.resize(static_cast<size_t>(kernel.parameter_bytes));
     for (size_t i = 0; i < kernel.parameters.size(); ++i)

@@ -6,8 +6,9 @@
 namespace cuda_emulator {
 namespace {
 
-constexpr int illegal_address = 700, misaligned_address = 716, launch_failed = 719;
-constexpr uint64_t gap = 4096;  // unused, behind each allocation
+constexpr int illegal_address = 700, timeout = 702, misaligned_address = 716, launch_failed = 719;
+constexpr uint64_t unwritten = 0x7ff8dead7fc0dead;  // a register: NaN in f32 and in f64, and no number that is meant
+constexpr uint64_t gap = 4096;                      // unused, behind each allocation
 
 std::string hex(uint64_t value) {
   std::ostringstream text;
@@ -54,7 +55,7 @@ bool Memory::free(uint64_t address) {
 
 void Memory::add_host(void* host, uint64_t bytes) {
   auto begin = reinterpret_cast<uint64_t>(host);
-  allocations_[begin] = {begin, bytes, nullptr, static_cast<uint8_t*>(host)};
+  allocations_[begin] = {begin, bytes, nullptr, static_cast<uint8_t*>(host), nullptr};
 }
 
 bool Memory::remove_host(void* host) {
@@ -97,42 +98,75 @@ void fail(const Warp& warp, const Instruction& instruction, int lane, int result
                           triple(warp.group->id) + ": " + what);
 }
 
-void check_shared(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t offset, uint32_t bytes,
-                  Access access) {
+namespace {
+
+// `what`: names the piece of memory, for the message of a race.
+template <class What>
+void check_race(Shadow& shadow, Warp& warp, const Instruction& instruction, uint32_t lane, Access access, What what) {
   Group& group = *warp.group;
   auto self = static_cast<uint16_t>(warp.index * 32 + lane);
+  auto race = [&](uint16_t other, const char* did) {
+    fail(warp, instruction, static_cast<int>(lane), launch_failed,
+         "race on " + what() + ": thread " + std::to_string(other) + did + ", and no barrier lies between");
+  };
   auto clashes = [&](uint16_t other, uint32_t epoch, uint32_t warp_epoch) {
     if (epoch != group.epoch || other == self) return false;
     return other / 32 != warp.index || warp_epoch == warp.epoch;
   };
+  bool both_atomic = access == Access::atomic && shadow.atomic;
+  if (!both_atomic && shadow.write_epoch && clashes(shadow.writer, shadow.write_epoch, shadow.write_warp_epoch))
+    race(shadow.writer, " wrote it");
+  if (access == Access::read) {
+    bool again = shadow.read_epoch == group.epoch;
+    shadow.many_readers = again && (shadow.many_readers || shadow.reader != self);
+    shadow.reader = self;
+    shadow.read_epoch = group.epoch;
+    shadow.read_warp_epoch = warp.epoch;
+    return;
+  }
+  if (shadow.read_epoch && (clashes(shadow.reader, shadow.read_epoch, shadow.read_warp_epoch) ||
+                            (shadow.many_readers && shadow.read_epoch == group.epoch &&
+                             (shadow.reader / 32 != warp.index || shadow.read_warp_epoch == warp.epoch))))
+    race(shadow.reader, " read it");
+  shadow.writer = self;
+  shadow.write_epoch = group.epoch;
+  shadow.write_warp_epoch = warp.epoch;
+  shadow.atomic = access == Access::atomic;
+}
+
+// Within a group: what other groups do meanwhile is not looked at.
+void check_global(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes,
+                  Access access) {
+  if (bytes < 4) return;
+  const Group& group = *warp.group;
+  for (uint64_t at = address; at < address + bytes; at += 4) {
+    GlobalShadow* shadow = group.memory->shadow(at);
+    if (!shadow) return;
+    if (shadow->group != group.number) *shadow = {group.number, {}};
+    check_race(shadow->touched, warp, instruction, lane, access, [&] { return "the memory at " + hex(at); });
+  }
+}
+
+}  // namespace
+
+GlobalShadow* Memory::shadow(uint64_t address) const {
+  if (!last_ || !last_->own) return nullptr;
+  if (!last_->shadow) last_->shadow = std::make_unique<GlobalShadow[]>((last_->bytes + 3) / 4);
+  return &last_->shadow[(address - last_->begin) / 4];
+}
+
+void check_shared(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t offset, uint32_t bytes,
+                  Access access) {
+  Group& group = *warp.group;
   for (uint64_t i = offset; i < offset + bytes; ++i) {
     Shadow& shadow = group.shadow[i];
+    if (shadow.is_gap)
+      fail(warp, instruction, static_cast<int>(lane), illegal_address,
+           "shared byte " + std::to_string(i) + " is no variable's: it lies behind one");
     if (shadow.in_flight)
       fail(warp, instruction, static_cast<int>(lane), launch_failed,
            "shared byte " + std::to_string(i) + " is still being copied to: was cp.async waited for?");
-    bool both_atomic = access == Access::atomic && shadow.atomic;
-    if (!both_atomic && shadow.write_epoch && clashes(shadow.writer, shadow.write_epoch, shadow.write_warp_epoch))
-      fail(warp, instruction, static_cast<int>(lane), launch_failed,
-           "race on shared byte " + std::to_string(i) + ": thread " + std::to_string(shadow.writer) +
-               " wrote it, and no barrier lies between");
-    if (access == Access::read) {
-      bool again = shadow.read_epoch == group.epoch;
-      shadow.many_readers = again && (shadow.many_readers || shadow.reader != self);
-      shadow.reader = self;
-      shadow.read_epoch = group.epoch;
-      shadow.read_warp_epoch = warp.epoch;
-      continue;
-    }
-    if (shadow.read_epoch && (clashes(shadow.reader, shadow.read_epoch, shadow.read_warp_epoch) ||
-                              (shadow.many_readers && shadow.read_epoch == group.epoch &&
-                               (shadow.reader / 32 != warp.index || shadow.read_warp_epoch == warp.epoch))))
-      fail(warp, instruction, static_cast<int>(lane), launch_failed,
-           "race on shared byte " + std::to_string(i) + ": thread " + std::to_string(shadow.reader) +
-               " read it, and no barrier lies between");
-    shadow.writer = self;
-    shadow.write_epoch = group.epoch;
-    shadow.write_warp_epoch = warp.epoch;
-    shadow.atomic = access == Access::atomic;
+    check_race(shadow, warp, instruction, lane, access, [&] { return "shared byte " + std::to_string(i); });
   }
 }
 
@@ -171,6 +205,7 @@ uint8_t* locate(Warp& warp, const Instruction& instruction, Space space, uint32_
   if (!found)
     fail(warp, instruction, number, illegal_address,
          std::to_string(bytes) + " bytes at " + hex(address) + ": " + wrong);
+  check_global(warp, instruction, lane, address, bytes, access);
   return found;
 }
 
@@ -252,9 +287,20 @@ void for_lanes(uint32_t mask, Visit visit) {
   for (; mask; mask &= mask - 1) visit(static_cast<uint32_t>(std::countr_zero(mask)));
 }
 
+void mix(uint64_t& hash, Warp& warp, const Instruction& instruction, uint32_t mask) {
+  constexpr uint64_t prime = 0x100000001b3;
+  hash = (hash ^ mask ^ uint64_t{warp.taken} << 32) * prime + 1;
+  for (int i = 0; i < instruction.results; ++i)
+    if (instruction.operands[i] >= 0)
+      for_lanes(mask, [&](uint32_t lane) { hash = (hash ^ warp.lanes(instruction.operands[i])[lane]) * prime + 1; });
+}
+
 // Until the warp stands at a barrier or has ended. The lanes with the lowest place run first: so they meet again where
 // paths join.
 void run_warp(Warp& warp, const std::vector<Instruction>& code) {
+  Group& group = *warp.group;
+  const uint64_t most = group.launch->most_instructions ? group.launch->most_instructions : UINT64_MAX;
+  std::vector<uint64_t>* outcomes = group.launch->outcomes;
   while (warp.live) {
     uint32_t pc = UINT32_MAX, limit = UINT32_MAX, mask = 0;
     for_lanes(warp.live, [&](uint32_t lane) { pc = std::min(pc, warp.pcs[lane]); });
@@ -269,7 +315,9 @@ void run_warp(Warp& warp, const std::vector<Instruction>& code) {
       uint32_t active = mask & guard_mask(warp, instruction);
       warp.group_lanes = mask;
       warp.taken = warp.exited = 0;
+      if (++group.instructions > most) fail(warp, instruction, -1, timeout, "the launch has timed out");
       if (active) instruction.run(warp, instruction, active);
+      if (active && outcomes) mix(outcomes->at(static_cast<size_t>(instruction.line)), warp, instruction, active);
       if (warp.at_barrier) {
         warp.barrier_pc = pc;
         for_lanes(mask, [&](uint32_t lane) { warp.pcs[lane] = pc + 1; });
@@ -300,10 +348,13 @@ void run_group(Group& group, const Kernel& kernel, std::vector<uint64_t>& regist
   size_t per_warp = static_cast<size_t>(kernel.register_count) * 32;
   group.warps.assign((threads + 31) / 32, {});
   group.epoch = 1;
+  group.number = ++group.memory->groups_run;
   std::fill(group.shared.begin(), group.shared.end(), 0xff);
   std::fill(group.shadow.begin(), group.shadow.end(), Shadow{});
+  for (const auto& [begin, bytes] : kernel.shared_gaps)
+    for (int64_t i = begin; i < begin + bytes; ++i) group.shadow[static_cast<size_t>(i)].is_gap = true;
   // A register that is read before it is written is as bad as memory.
-  std::fill(registers.begin(), registers.end(), ~uint64_t{0});
+  std::fill(registers.begin(), registers.end(), unwritten);
   for (uint32_t i = 0; i < group.warps.size(); ++i) {
     Warp& warp = group.warps[i];
     warp.group = &group;
@@ -334,7 +385,7 @@ void run_group(Group& group, const Kernel& kernel, std::vector<uint64_t>& regist
 
 }  // namespace
 
-void run_kernel(Memory& memory, const LaunchFacts& launch) {
+uint64_t run_kernel(Memory& memory, const LaunchFacts& launch) {
   const Kernel& kernel = *launch.kernel;
   uint32_t threads = launch.threads[0] * launch.threads[1] * launch.threads[2];
   std::vector<uint64_t> registers(static_cast<size_t>(kernel.register_count) * 32 * ((threads + 31) / 32));
@@ -346,6 +397,7 @@ void run_kernel(Memory& memory, const LaunchFacts& launch) {
   for (group.id[2] = 0; group.id[2] < launch.groups[2]; ++group.id[2])
     for (group.id[1] = 0; group.id[1] < launch.groups[1]; ++group.id[1])
       for (group.id[0] = 0; group.id[0] < launch.groups[0]; ++group.id[0]) run_group(group, kernel, registers);
+  return group.instructions;
 }
 
 }  // namespace cuda_emulator

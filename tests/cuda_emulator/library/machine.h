@@ -14,6 +14,21 @@
 
 namespace cuda_emulator {
 
+// Who of a group touched a piece of memory last, and when: what two threads do to it between barriers must not clash.
+struct Shadow {
+  uint32_t write_epoch = 0, read_epoch = 0;            // of the group's barriers; 0: never
+  uint32_t write_warp_epoch = 0, read_warp_epoch = 0;  // of the warp's own
+  uint16_t writer = 0, reader = 0;                     // threads
+  bool many_readers = false, atomic = false, in_flight = false;
+  bool is_gap = false;  // between variables
+};
+
+// Of four bytes of global memory: what an earlier group did does not count.
+struct GlobalShadow {
+  uint32_t group = 0;
+  Shadow touched;
+};
+
 class Memory {
  public:
   // Fresh memory is NaN. 0 if more than `limit` would be in use.
@@ -24,6 +39,9 @@ class Memory {
   uint64_t used() const { return used_; }
   // Where the bytes are, or null with what is wrong.
   uint8_t* find(uint64_t address, uint64_t bytes, std::string* wrong) const;
+  // Of the four bytes there, of what find has just found; null for the host's memory.
+  GlobalShadow* shadow(uint64_t address) const;
+  uint32_t groups_run = 0;
 
   uint64_t limit = uint64_t{8} << 30;
 
@@ -32,6 +50,7 @@ class Memory {
     uint64_t begin = 0, bytes = 0;
     std::shared_ptr<uint8_t[]> own;
     uint8_t* host = nullptr;
+    mutable std::unique_ptr<GlobalShadow[]> shadow;  // made when it is first asked for
   };
   std::map<uint64_t, Allocation> allocations_;
   mutable const Allocation* last_ = nullptr;
@@ -47,6 +66,8 @@ struct LaunchFacts {
   Sizes3 groups{1, 1, 1}, threads{1, 1, 1};
   uint32_t dynamic_shared = 0;
   std::vector<uint8_t> parameters;
+  uint64_t most_instructions = 0;             // of all warps together, else the launch has timed out; 0: no limit
+  std::vector<uint64_t>* outcomes = nullptr;  // by PTX line: a hash of what its lanes made; 0: none ran it
 };
 
 struct Group;
@@ -77,14 +98,6 @@ struct Warp {
   uint64_t* lanes(int reg) { return registers + static_cast<size_t>(reg) * 32; }
 };
 
-// Who touched a byte of shared memory last, and when: what two threads do to it between barriers must not clash.
-struct Shadow {
-  uint32_t write_epoch = 0, read_epoch = 0;            // of the group's barriers; 0: never
-  uint32_t write_warp_epoch = 0, read_warp_epoch = 0;  // of the warp's own
-  uint16_t writer = 0, reader = 0;                     // threads
-  bool many_readers = false, atomic = false, in_flight = false;
-};
-
 struct Group {
   Memory* memory = nullptr;
   const LaunchFacts* launch = nullptr;
@@ -92,6 +105,8 @@ struct Group {
   std::vector<uint8_t> shared;
   std::vector<Shadow> shadow;
   uint32_t epoch = 1;
+  uint32_t number = 0;        // of all groups that ran on this memory
+  uint64_t instructions = 0;  // that warps ran, of this group and those before it
   std::vector<Warp> warps;
 };
 
@@ -107,8 +122,8 @@ void check_shared(Warp& warp, const Instruction& instruction, uint32_t lane, uin
 
 void deliver(Warp& warp, const Instruction& instruction, std::vector<Warp::AsyncCopy>& copies);
 
-// Runs the whole grid. Fault if it does anything wrong.
-void run_kernel(Memory& memory, const LaunchFacts& launch);
+// Runs the whole grid. Fault if it does anything wrong. How many instructions its warps ran.
+uint64_t run_kernel(Memory& memory, const LaunchFacts& launch);
 
 template <class T>
 T get(uint64_t bits) {

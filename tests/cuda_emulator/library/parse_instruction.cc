@@ -88,6 +88,17 @@ std::string Parser::parts_of_move() const {
   return (unpacks ? "/unpack" : "/pack") + std::to_string(parts);
 }
 
+namespace {
+
+// All others write their first operand.
+bool writes_nothing(const std::string& opcode) {
+  for (const char* begin : {"st.", "red.", "bar.", "barrier.", "cp.", "fence.", "membar.", "nanosleep."})
+    if (opcode.rfind(begin, 0) == 0) return true;
+  return false;
+}
+
+}  // namespace
+
 void Parser::instruction() {
   Instruction made;
   made.line = line();
@@ -114,6 +125,7 @@ void Parser::instruction() {
   } else if (peek() != ";") {
     bool has_second = peek(1) == "|";
     operand(made, addresses);
+    if (!writes_nothing(opcode)) made.results = made.count;
     // Room for a second predicate that is not asked for.
     if (entry->count < 0 && !has_second) add(made, -1);
     while (accept(",")) operand(made, addresses);

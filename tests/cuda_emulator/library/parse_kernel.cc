@@ -77,6 +77,7 @@ void Parser::kernel() {
   labels_.clear();
   jumps_.clear();
   int64_t shared = module_shared_;
+  made.shared_gaps = module_gaps_;
   if (accept("(")) parameters();
   while (peek().rfind(".max", 0) == 0 || peek().rfind(".req", 0) == 0 || peek().rfind(".min", 0) == 0) {
     next();

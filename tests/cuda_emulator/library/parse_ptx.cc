@@ -76,6 +76,8 @@ int64_t Parser::integer() {
   return static_cast<int64_t>(minus ? 0 - value : value);
 }
 
+constexpr int64_t shared_gap = 64;
+
 void Parser::variable(std::map<std::string, Symbol>& symbols, int64_t& shared_bytes) {
   std::string space = next();
   int64_t alignment = 1, elements = 1;
@@ -102,6 +104,10 @@ void Parser::variable(std::map<std::string, Symbol>& symbols, int64_t& shared_by
       end = (end + alignment - 1) / alignment * alignment;
       symbols[name] = {space == ".shared" ? Space::shared : Space::local, static_cast<uint64_t>(end)};
       end += elements * bytes;
+      if (space == ".shared") {
+        (kernel_ ? kernel_->shared_gaps : module_gaps_).emplace_back(end, shared_gap);
+        end += shared_gap;
+      }
     }
     expect(";");
     return;

@@ -108,6 +108,7 @@ class Parser {
   Module module_;
   std::map<std::string, Symbol> module_symbols_, symbols_;
   int64_t module_shared_ = 0;
+  std::vector<std::pair<int64_t, int64_t>> module_gaps_;
   Kernel* kernel_ = nullptr;
   std::map<std::string, int> labels_;
   std::vector<std::pair<size_t, std::string>> jumps_;

@@ -6,6 +6,7 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace cuda_emulator {
@@ -36,7 +37,8 @@ struct Instruction {
   Run run = nullptr;
   int operands[most_operands] = {};  // registers, vectors one after the other; -1: none ("_", or no second predicate)
   int count = 0;
-  int guard = -1;  // a predicate register
+  int results = 0;  // how many of the first operands it writes
+  int guard = -1;   // a predicate register
   bool negated = false;
   int64_t offset = 0;  // of the address operand
   int64_t second_offset = 0;
@@ -70,8 +72,10 @@ struct Kernel {
   std::map<uint64_t, int> constants;                // bits -> register
   std::map<std::pair<Special, int>, int> specials;  // with the dimension -> register
   std::map<std::string, int> registers;
-  int64_t shared_bytes = 0;  // static; dynamic shared memory follows
-  int64_t local_bytes = 0;   // of a thread
+  int64_t shared_bytes = 0;  // static, with the gaps; dynamic shared memory follows
+  // Behind each shared variable, so that what passes its end does not reach the next one: first byte, and how many.
+  std::vector<std::pair<int64_t, int64_t>> shared_gaps;
+  int64_t local_bytes = 0;  // of a thread
   std::vector<Instruction> instructions;
 };
 
