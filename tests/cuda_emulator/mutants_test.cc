@@ -1,0 +1,274 @@
+// How much the emulator and the comparison of results find: kernels of ours, compiled by NVRTC, each with one
+// instruction wrong. Originals raise no alarm. Sites are instructions that the kernel's operands reach, so that a
+// mutant can differ at all.
+#include "mutants.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <random>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cuda_cases.h"
+#include "library/machine.h"
+#include "placewright/base/join.h"
+#include "placewright/codegen/lower.h"
+#include "placewright/codegen/strategy.h"
+#include "placewright/ir/builder.h"
+#include "placewright/ir/evaluate.h"
+#include "placewright/passes/pass.h"
+
+namespace cuda_emulator {
+namespace {
+
+using namespace placewright;
+using namespace placewright::testing;
+
+// A kernel with operands and what it must give.
+struct Subject {
+  std::string name;
+  CudaText text;
+  std::string ptx;
+  std::vector<HostTensor> operands, expected;
+  double tolerance = 0;
+};
+
+CudaText one_kernel(StructuredKernel kernel) {
+  kernel = collapse_dimensions(std::move(kernel));
+  kernel.name = "k";
+  const Schedule schedule = choose_grid_schedule(kernel);
+  return emit_cuda_text({&kernel, 1}, {&schedule, 1});
+}
+
+// Equal values come up, so that what decides between them shows.
+void make_coarse(HostTensor& tensor) {
+  if (!is_floating(tensor.dtype())) return;
+  for (int64_t i = 0; i < tensor.elements(); ++i) tensor.set_number(i, std::round(tensor.number(i) * 64) / 64);
+}
+
+Subject of_case(const DerivedCase& each) {
+  Subject subject{each.name, one_kernel(lower_op(each.view())), {}, make_operands(each), {}, 0};
+  if (!each.special_values)
+    for (HostTensor& operand : subject.operands) make_coarse(operand);
+  subject.expected = evaluate_case(each, subject.operands);
+  for (const HostTensor& result : subject.expected)
+    subject.tolerance = std::max(subject.tolerance, placewright::testing::tolerance(*each.entry, result.dtype()));
+  return subject;
+}
+
+// A composite op as one launch: rows in shared memory, stages behind one another.
+Subject of_rows(const char* op, const Sizes& sizes, const Attributes& attributes) {
+  Graph graph;
+  FunctionBuilder main(graph, add_function(graph, "main"));
+  Value x = main.input("x", InputKind::argument, Type(DType::f32, Shape(sizes.begin(), sizes.end())));
+  main.function().results = main.add(op, {x}, attributes);
+  graph = decompose(graph, {});
+  Subject subject{op, one_kernel(lower_function(graph, 0)), {}, {random_tensor(DType::f32, sizes, 3, -2, 3)}, {}, 1e-5};
+  subject.expected = evaluate(graph, subject.operands).results;
+  return subject;
+}
+
+std::vector<Subject> subjects() {
+  std::vector<Subject> all;
+  for (const DerivedCase& each : large_cuda_cases()) all.push_back(of_case(each));
+  for (const char* op :
+       {"gather", "scatter_add", "max_pool", "max_pool_gradient", "window_sum", "concat", "pad", "random_bits"}) {
+    std::vector<DerivedCase> cases = cuda_cases(find_op(op));
+    if (!cases.empty()) all.push_back(of_case(cases.back()));
+  }
+  for (const Sizes& sizes : {Sizes{9, 70}, Sizes{6, 1100}})
+    all.push_back(of_rows("layer_norm", sizes, {{"normalised_dims", int64_t{1}}}));
+  for (Subject& subject : all) {
+    CudaImage image = compile_cuda_text(subject.text, "compute_80");
+    subject.ptx.assign(image.image.bytes.begin(), image.image.bytes.end());
+  }
+  return all;
+}
+
+std::vector<std::string> split(const std::string& text) {
+  std::vector<std::string> lines;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    lines.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return lines;
+}
+
+struct Ran {
+  std::string alarm;  // what was found wrong; empty: nothing
+  uint64_t instructions = 0;
+};
+
+// What stands in the emulated device's memory for one run of a subject.
+class Bench {
+ public:
+  explicit Bench(const Subject& subject) : subject_(subject) {
+    for (const HostTensor& operand : subject.operands) addresses_.push_back(upload(operand.raw(), operand.bytes()));
+    for (const HostTensor& result : subject.expected) addresses_.push_back(upload(nullptr, result.bytes()));
+    for (int64_t bytes : subject.text.entries[0].workspace_bytes) addresses_.push_back(upload(nullptr, bytes));
+    memory_.add_host(&status_, sizeof status_);
+    addresses_.push_back(reinterpret_cast<uint64_t>(&status_));
+  }
+
+  Ran run(const std::string& ptx, uint64_t most_instructions, std::vector<uint64_t>* outcomes) {
+    Ran ran;
+    try {
+      const Module module = parse_ptx(ptx, &Bench::place, this);
+      for (const KernelPhase& phase : subject_.text.entries[0].phases) {
+        LaunchFacts facts;
+        facts.module = &module;
+        facts.kernel = &module.kernels.at(phase.symbol);
+        for (size_t i = 0; i < 3; ++i) {
+          facts.groups[i] = static_cast<uint32_t>(phase.groups[i]);
+          facts.threads[i] = static_cast<uint32_t>(phase.group_threads[i]);
+        }
+        facts.dynamic_shared = static_cast<uint32_t>(phase.shared_bytes);
+        facts.parameters.resize(addresses_.size() * 8);
+        std::memcpy(facts.parameters.data(), addresses_.data(), facts.parameters.size());
+        facts.most_instructions = most_instructions;
+        facts.outcomes = outcomes;
+        ran.instructions += run_kernel(memory_, facts);
+      }
+      ran.alarm = difference();
+    } catch (const Fault& fault) {
+      ran.alarm = fault.what();
+    }
+    return ran;
+  }
+
+ private:
+  static uint64_t place(const GlobalVariable& variable, void* self) {
+    return static_cast<Bench*>(self)->upload(variable.bytes.data(), static_cast<int64_t>(variable.bytes.size()));
+  }
+
+  uint64_t upload(const void* data, int64_t bytes) {
+    const auto count = static_cast<uint64_t>(bytes);
+    const uint64_t address = memory_.allocate(std::max<uint64_t>(count, 1));
+    if (data && count > 0) std::memcpy(memory_.find(address, count, nullptr), data, count);
+    return address;
+  }
+
+  HostTensor download(size_t number, const HostTensor& like) const {
+    HostTensor found(like.dtype(), like.sizes());
+    const auto bytes = static_cast<size_t>(found.bytes());
+    if (bytes > 0) std::memcpy(found.raw(), memory_.find(addresses_[number], bytes, nullptr), bytes);
+    return found;
+  }
+
+  std::string difference() const {
+    if (status_ != 0) return "the status word is set";
+    for (size_t i = 0; i < subject_.operands.size(); ++i)
+      if (!download(i, subject_.operands[i]).same_bytes(subject_.operands[i])) return "an operand was written";
+    for (size_t i = 0; i < subject_.expected.size(); ++i) {
+      const HostTensor& expected = subject_.expected[i];
+      const std::string wrong = mismatch(download(subject_.operands.size() + i, expected), expected,
+                                         is_floating(expected.dtype()) ? subject_.tolerance : 0);
+      if (!wrong.empty()) return "results differ: " + wrong;
+    }
+    return "";
+  }
+
+  const Subject& subject_;
+  Memory memory_;
+  std::vector<uint64_t> addresses_;
+  uint64_t status_ = 0;
+};
+
+struct Original {
+  Subject subject;
+  std::vector<std::string> lines;
+  std::vector<uint64_t> outcomes;  // by line
+  uint64_t instructions = 0;
+};
+
+struct Site {
+  const Original* original;
+  Mutant mutant;
+};
+
+// Mutations in turn, each spread over all kernels, so that any beginning of the list is a fair choice.
+std::vector<Site> mixed(const std::vector<Original>& originals) {
+  std::map<Mutation, std::vector<Site>> by_mutation;
+  for (const Original& original : originals)
+    for (Mutant& mutant : find_mutants(original.lines, original.outcomes))
+      by_mutation[mutant.mutation].push_back({&original, std::move(mutant)});
+  std::mt19937 random(1);
+  size_t most = 0;
+  for (auto& [mutation, sites] : by_mutation) {
+    for (size_t i = sites.size(); i > 1; --i) std::swap(sites[i - 1], sites[random() % i]);
+    most = std::max(most, sites.size());
+  }
+  std::vector<Site> all;
+  for (size_t i = 0; i < most; ++i)
+    for (const auto& [mutation, sites] : by_mutation)
+      if (i < sites.size()) all.push_back(sites[i]);
+  return all;
+}
+
+std::vector<Original> originals() {
+  std::vector<Original> all;
+  for (Subject& subject : subjects()) {
+    Original original{std::move(subject), {}, {}, 0};
+    original.lines = split(original.subject.ptx);
+    original.outcomes.resize(original.lines.size() + 2);
+    const Ran ran = Bench(original.subject).run(original.subject.ptx, 0, &original.outcomes);
+    EXPECT_EQ(ran.alarm, "") << "a false alarm: " << original.subject.name;
+    original.instructions = ran.instructions;
+    all.push_back(std::move(original));
+  }
+  return all;
+}
+
+// Whether no instruction had another outcome: a bound between two values that no thread has, an initial value that is
+// always overwritten. What orders threads, and what is stored where, outcomes do not show.
+bool is_without_effect(const Mutant& mutant, std::vector<uint64_t> found, std::vector<uint64_t> expected) {
+  if (mutant.mutation != Mutation::bound_off_by_one && mutant.mutation != Mutation::wrong_predicate &&
+      mutant.mutation != Mutation::initialisation_missing)
+    return false;
+  const auto line = static_cast<size_t>(mutant.line);
+  found[line] = expected[line] = 0;
+  return found == expected;
+}
+
+// What has no effect is not counted, and another takes its place.
+TEST(Mutants, AreCaughtAndOriginalsAreNot) {
+  if (std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
+  const std::vector<Original> all = originals();
+  const size_t wanted = full_counts() ? 200 : 40;
+  std::map<std::string, std::pair<int, int>> counts;  // caught, made
+  std::string survivors;
+  size_t made = 0, caught = 0, without_effect = 0;
+  const std::vector<Site> sites = mixed(all);
+  for (const Site& site : sites) {
+    if (made == wanted) break;
+    const Original& original = *site.original;
+    std::vector<uint64_t> outcomes(original.outcomes.size());
+    const Ran ran =
+        Bench(original.subject).run(mutated(original.lines, site.mutant), 4 * original.instructions + 10000, &outcomes);
+    const auto line = static_cast<size_t>(site.mutant.line);
+    if (ran.alarm.empty() && is_without_effect(site.mutant, outcomes, original.outcomes)) {
+      ++without_effect;
+      continue;
+    }
+    auto& [found, tried] = counts[name(site.mutant.mutation)];
+    ++made, ++tried;
+    if (!ran.alarm.empty()) {
+      ++found, ++caught;
+      continue;
+    }
+    survivors += original.subject.name + ", PTX line " + std::to_string(line) + ", " + name(site.mutant.mutation) +
+                 ": " + site.mutant.before + " -> " + site.mutant.after + "\n";
+  }
+  ASSERT_EQ(made, wanted);
+  for (const auto& [mutation, count] : counts)
+    std::printf("%s: %d of %d\n", mutation.c_str(), count.first, count.second);
+  std::printf("%zu of %zu caught, %zu more without effect, of %zu sites. Survivors:\n%s", caught, made, without_effect,
+              sites.size(), survivors.c_str());
+  EXPECT_GE(static_cast<double>(caught), 0.95 * static_cast<double>(made)) << survivors;
+}
+
+}  // namespace
+}  // namespace cuda_emulator
