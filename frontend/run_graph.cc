@@ -83,7 +83,7 @@ struct ForeignDevices {
 };
 
 // `owner` keeps what the context points to.
-GraphPlacement place_in(const Graph& graph, const PassContext& context, std::shared_ptr<const void> owner) {
+GraphPlacement place_in(const Graph& graph, const PassContext& context, const std::shared_ptr<const void>& owner) {
   capture::Planned planned;
   capture::Placed placed = capture::place_captured(graph, context, &planned);
   PassContext lenient = context;
