@@ -102,8 +102,8 @@ void LoadedGraph::run(std::span<const Tensor* const> arguments, std::span<const 
   // The ledger is a promise: here every step that any program runs is held to it. What the caller's own tensors took to
   // their device is not a step's.
   const int64_t counted = context_->transfers().bytes;
-  PW_CHECK(counted == planned_step_bytes_, fmt::format("the ledger of a step has {} bytes, the runtime counted {}",
-                                                       planned_step_bytes_, counted));
+  PW_CHECK(counted == planned_step_bytes_,
+           fmt::format("the ledger of a step has {} bytes, the runtime counted {}", planned_step_bytes_, counted));
   for (size_t i = 0; i < results.size(); ++i) results[i] = Tensor(next_result(i));
 }
 

@@ -224,10 +224,10 @@ GraphRun run_graph(const Graph& graph, const std::map<std::string, HostTensor>& 
   executable->run(*call, given.views);
   run.step_transfer_bytes = call->transfers().bytes;
   run.load_transfer_bytes = executable->load_transfers().bytes;
-  PW_CHECK(run.step_transfer_bytes == run.plan.bytes_per_step && run.load_transfer_bytes == run.plan.bytes_at_load,
-           fmt::format("the ledger has {} bytes in a step and {} at load, the runtime counted {} and {}",
-                       run.plan.bytes_per_step, run.plan.bytes_at_load, run.step_transfer_bytes,
-                       run.load_transfer_bytes));
+  PW_CHECK(
+      run.step_transfer_bytes == run.plan.bytes_per_step && run.load_transfer_bytes == run.plan.bytes_at_load,
+      fmt::format("the ledger has {} bytes in a step and {} at load, the runtime counted {} and {}",
+                  run.plan.bytes_per_step, run.plan.bytes_at_load, run.step_transfer_bytes, run.load_transfer_bytes));
   for (size_t i = 0; i < function.results.size(); ++i) run.results.push_back(call->read_result(static_cast<int>(i)));
   for (const Update& update : function.updates) {
     const std::string& name = input_name(function, update.state);
