@@ -106,6 +106,19 @@ const PlacementPlan& LoadedGraph::placement() const {
 
 std::vector<DeviceNeed> LoadedGraph::memory() const { return measure_need(placed(), pass_context()).devices; }
 
+void LoadedGraph::take_state(const std::shared_ptr<State>& state) {
+  const std::shared_ptr<StateStore>& store = session_->states();
+  try {
+    state->enter(store);
+  } catch (const OutOfDeviceMemory&) {
+    // What a step needs in all, and its largest holders with their lines, planning says, if that is too much.
+    place_captured(captured_, pass_context());
+    throw;
+  }
+  states_.push_back(state);
+  if (std::optional<Layout> layout = store->settled_layout(state->key())) state_layouts_[state->key()] = *layout;
+}
+
 std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, const std::shared_ptr<Session>& session,
                                                std::shared_ptr<const PlanFile> plan, int64_t max_bytes_per_step) {
   auto begin = std::chrono::steady_clock::now();
@@ -117,11 +130,7 @@ std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, const std::sha
   loaded->captured_ = std::move(captured.graph);
   for (const NodePtr& input : captured.inputs) {
     if (input->kind == Node::Kind::value) loaded->own_values_.emplace_back(input);
-    if (input->kind != Node::Kind::state) continue;
-    input->state->enter(session->states());
-    loaded->states_.push_back(input->state);
-    if (std::optional<Layout> layout = session->states()->settled_layout(input->state->key()))
-      loaded->state_layouts_[input->state->key()] = *layout;
+    if (input->kind == Node::Kind::state) loaded->take_state(input->state);
   }
 
   FoundProgram found = find_or_compile(loaded->captured_, loaded->pass_context(), *session);

@@ -92,6 +92,7 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
     NodePtr nodes[2];
     size_t next = 0;
   };
+  void take_state(const std::shared_ptr<State>& state);
   void prepare();
   BufferView view_of_argument(const Tensor& tensor, const Argument& argument);
   BufferView upload(const Tensor& tensor, const Argument& argument);

@@ -1,5 +1,7 @@
 #include "placewright/runtime/state_store.h"
 
+#include <algorithm>
+
 #include <fmt/core.h>
 
 #include "placewright/base/error.h"
@@ -59,10 +61,27 @@ void StateStore::add_locked(const std::string& name, DType dtype, const Sizes& s
   if (states_.count(name)) throw Error(fmt::format("there is a state called '{}' already", name));
   int64_t bytes = byte_size(dtype, element_count(sizes));
   // Made first: GCC destroys members twice when a later one of an aggregate throws (PR 66139).
-  DeviceMemory memory(host_, bytes, alignment, fmt::format("state '{}'", name));
+  DeviceMemory memory = allocate(host_, bytes, name);
   State state{{host_->id(), dtype, sizes, {}, bytes}, std::move(memory)};
   if (bytes > 0) fill(static_cast<uint8_t*>(state.memory.address()));
   states_.emplace(name, std::move(state));
+}
+
+DeviceMemory StateStore::allocate(const std::shared_ptr<Device>& device, int64_t bytes, const std::string& name) const {
+  try {
+    return DeviceMemory(device, bytes, alignment, fmt::format("state '{}'", name));
+  } catch (const OutOfDeviceMemory& error) {
+    constexpr size_t named = 5;
+    std::vector<std::pair<int64_t, std::string>> there;
+    for (const auto& [other, state] : states_)
+      if (state.memory.device() == device) there.emplace_back(-state.place.bytes, other);
+    std::sort(there.begin(), there.end());
+    std::string holders;
+    for (size_t i = 0; i < std::min(named, there.size()); ++i)
+      holders +=
+          fmt::format("{}state '{}' of {} bytes", i == 0 ? "; it holds " : ", ", there[i].second, -there[i].first);
+    throw OutOfDeviceMemory(error.what() + holders);
+  }
 }
 
 const StateStore::State& StateStore::find(const std::string& name) const {
@@ -145,7 +164,7 @@ std::string StateStore::put(const Lease& lease, const std::string& name, const s
   after.device = device->id();
   after.layout = layout;
   after.bytes = physical_bytes(after.dtype, after.sizes, layout);
-  DeviceMemory memory(device, after.bytes, alignment, fmt::format("state '{}'", name));
+  DeviceMemory memory = allocate(device, after.bytes, name);
   auto count_copy = [&](int64_t bytes) {
     count->bytes += bytes;
     ++count->copies;

@@ -137,6 +137,45 @@ TEST(MemoryLimits, TooLittleIsRefusedWithTheLargestHolders) {
   }
 }
 
+// The first parameter that finds no room says so before anything is planned; what the step needs in all is what helps.
+TEST(MemoryLimits, StatesThatAloneAreTooMuchAreRefusedWithTheLargestHoldersToo) {
+  for (int64_t bytes : {1000, 100000}) {
+    try {
+      train(mlp(), {{"cpu", bytes}});
+      ADD_FAILURE() << bytes;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(),
+                  HasSubstr(" bytes of memory on cpu:0, which has " + std::to_string(bytes) + "; it holds state "));
+      EXPECT_THAT(error.what(), HasSubstr(".weight of 65536 bytes"));
+      EXPECT_THAT(error.what(), HasSubstr("memory_test.cc:"));
+    }
+    configure({});
+  }
+}
+
+// Each step fits, both models' parameters do not: no plan is at fault, and what is there already is named.
+TEST(MemoryLimits, WhatOtherModelsHoldIsNamed) {
+  const Program program = mlp();
+  const int64_t need = train(program, {}).needs.at("cpu:0");
+  configure({.threads = 1, .memory = {{"cpu", need}}, .use_cache = false});
+  {
+    nn::Sequential first = program.model(), second = program.model();
+    optim::Adam of_first(first.named_parameters()), of_second(second.named_parameters());
+    TrainingStep step = compile_training_step(first, nn::CrossEntropyLoss(), of_first);
+    const Tensor x = testing::make_images(0, program.batch, DType::f32), y = testing::make_labels(0, program.batch[0]);
+    step(x, y);
+    try {
+      compile_training_step(second, nn::CrossEntropyLoss(), of_second)(x, y);
+      ADD_FAILURE() << "both found room in " << need;
+    } catch (const Error& error) {
+      EXPECT_THAT(error.what(), HasSubstr("cpu:0 is out of memory: state '"));
+      EXPECT_THAT(error.what(), HasSubstr("; it holds state '"));
+      EXPECT_THAT(error.what(), HasSubstr(".weight' of 65536 bytes, state '"));
+    }
+  }
+  configure({});
+}
+
 TEST(MemoryLimits, WrongOnesAreRefused) {
   auto error_with = [](const std::map<std::string, int64_t>& memory) -> std::string {
     try {

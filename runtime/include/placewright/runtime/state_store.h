@@ -81,6 +81,8 @@ class StateStore {
   const State& find(const std::string& name) const;
   HostTensor read_locked(const State& state) const;
   void write_locked(const State& state, const HostTensor& value) const;
+  // OutOfDeviceMemory names the largest states there.
+  DeviceMemory allocate(const std::shared_ptr<Device>& device, int64_t bytes, const std::string& name) const;
   void add_locked(const std::string& name, DType dtype, const Sizes& sizes, const std::function<void(uint8_t*)>& fill);
 
   std::shared_ptr<Device> host_;
