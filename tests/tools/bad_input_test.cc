@@ -144,5 +144,50 @@ function "main"(%0) {
   EXPECT_FALSE(std::filesystem::exists(folder_ / "out"));
 }
 
+TEST_F(BadInput, SymbolsThatTheGraphDoesNotHaveOrThatAreGivenTwice) {
+  expect_fault(run_tool({"place", "linear.pw", "--symbol", "B=4", "--symbol", "Q=3"}),
+               "--symbol Q=3: the graph has no such symbol, only B");
+  expect_fault(run_tool({"what-if", "linear.pw", "--machine", "h200", "--batch", "1:4", "--symbol", "Q=3"}),
+               "--symbol Q=3: the graph has no such symbol");
+  expect_fault(run_tool({"place", "linear.pw", "--symbol", "B=4", "--symbol", "B=5"}),
+               "--symbol 'B=5': B is given twice, expected once");
+  expect_fault(run_tool({"what-if", "linear.pw", "--machine", "h200", "--batch", "0:4"}),
+               "--batch: expected a range of numbers above 0, such as 1:4096");
+}
+
+// What a user, or a file, may name holds line breaks and what terminals obey.
+TEST_F(BadInput, NamesWithControlCharactersStayOnOneLine) {
+  expect_fault(run_tool({"why", "linear.pw", "two\nlines\x1b[2J", "--symbol", "B=4"}),
+               "no op is named 'two\\x0alines\\x1b[2J'");
+  ToolRun run = run_tool({"place", "--format", "two\nlines"});
+  EXPECT_EQ(run.exit_code, 2);
+  EXPECT_EQ(std::count(run.errors.begin(), run.errors.end(), '\n'), 1) << run.errors;
+}
+
+TEST_F(BadInput, AModelWithoutOpsHasNoneToAskFor) {
+  const std::string empty = write("empty.pw", "graph v1\nfunction \"main\"() {\n  return\n}\n");
+  expect_fault(run_tool({"why", empty, "tanh"}), "no op is named 'tanh': the model has none");
+  expect_fault(run_tool({"what-if", empty, "--machine", "h200", "--batch", "1:4"}), "--batch: no argument");
+  EXPECT_EQ(run_tool({"place", empty, "--machine", "h200", "-o", folder_ / "empty.lock"}).exit_code, 0);
+  EXPECT_EQ(run_tool({"place", empty, "--machine", "h200", "--check", folder_ / "empty.lock"}).exit_code, 0);
+  expect_fault(run_tool({"place", write("none.pw", "graph v1\n")}), "it has no function");
+}
+
+// Two models may well share a few names.
+TEST_F(BadInput, APlanOfAnotherModelThatSharesSomeNames) {
+  const std::string graphs = std::string(PLACEWRIGHT_TEST_DATA) + "/../../examples/graphs/";
+  const std::string lock = folder_ / "lenet.lock", out = folder_ / "out.lock";
+  ASSERT_EQ(run_tool({"place", graphs + "lenet.pw", "--machine", "h200", "-o", lock}).exit_code, 0);
+  const std::string before = read_text_file(lock);
+  for (const char* option : {"--plan", "--check"}) {
+    std::vector<std::string> arguments{"place", graphs + "mlp.pw", "--machine", "h200", option, lock};
+    if (option == std::string("--plan")) arguments.insert(arguments.end(), {"-o", out});
+    if (option == std::string("--check")) arguments.emplace_back("--accept");
+    expect_fault(run_tool(arguments), "the plan is another model's (lenet.pw): only ");
+  }
+  EXPECT_EQ(read_text_file(lock), before);
+  EXPECT_FALSE(std::filesystem::exists(out));
+}
+
 }  // namespace
 }  // namespace placewright::tools_test

@@ -75,7 +75,7 @@ TEST_F(PlaceCauses, Colocation) {
   write_file_atomically(folder_ / "together.rules", "together \"*t\"\n");
   const Json rejected = rejection("64", {"--rules", folder_ / "together.rules"});
   EXPECT_EQ(rejected.at("kind"), "colocated");
-  EXPECT_EQ(rejected.at("site"), "train.cc:32");
+  EXPECT_EQ(rejected.at("site"), "net.cc:11");
   EXPECT_THAT(rejected.at("cause").get<std::string>(), HasSubstr("tanh (net.cc:11)"));
 }
 

@@ -50,7 +50,7 @@ struct PlanActions {
 
 struct PlaceOptions {
   std::string file, devices = "cpu", machine, profile, rules;
-  std::vector<std::string> symbols;
+  std::vector<std::string> symbols, memory;
   std::string format, output;
   bool every_op = false, strict = false;
   PlanActions plans;
@@ -66,14 +66,14 @@ int fit(const FitOptions& options);
 
 struct WhyOptions {
   std::string file, op, devices = "cpu", machine, profile, rules;
-  std::vector<std::string> symbols;
+  std::vector<std::string> symbols, memory;
   std::string format;  // text or json; empty: text
 };
 int why(const WhyOptions& options);
 
 struct WhatIfOptions {
   std::string file, devices = "cpu", machine, profile, rules;
-  std::vector<std::string> symbols;
+  std::vector<std::string> symbols, memory;
   std::string format;  // as in WhyOptions
   std::string batch;   // "1:4096"
   std::vector<std::string> vary, links;
@@ -88,7 +88,7 @@ int diff(const DiffOptions& options);
 
 struct CompileOptions {
   std::string file, devices = "cpu", machine, profile, rules, output;
-  std::vector<std::string> symbols;
+  std::vector<std::string> symbols, memory;
   bool strict = false;
 };
 int compile(const CompileOptions& options);
@@ -102,7 +102,7 @@ int opt(const OptOptions& options);
 
 struct RunOptions {
   std::string file, devices = "cpu", output, plan;
-  std::vector<std::string> inputs;
+  std::vector<std::string> inputs, memory;
   int threads = 0;
   bool strict = false;
 };
@@ -138,8 +138,9 @@ struct BenchOptions {
 };
 int bench(const BenchOptions& options);
 
-// "B=32", ... as sizes by name.
+// "B=32", ... as sizes by name, "sim:0=1000000", ... as bytes by device. Error: something else, or a name twice.
 std::map<std::string, int64_t> parse_symbols(const std::vector<std::string>& texts);
+std::map<std::string, int64_t> parse_memory(const std::vector<std::string>& texts);
 
 // What --machine says: the name of a shipped machine, or a file. Error unless the machine is whole (verify_machine).
 Machine read_machine(const std::string& name);
@@ -147,6 +148,8 @@ std::vector<std::string> shipped_machines();  // names, in order
 // What --profile says; Error if it is another machine's.
 Profile read_profile(const std::string& file, const Machine& machine);
 
+// Without line breaks and what else terminals obey: names and paths in messages come from files.
+std::string one_line(std::string_view text);
 // Emphasis for a terminal; plain elsewhere and when NO_COLOR is set.
 std::string bold(std::string_view text);
 std::string dim(std::string_view text);

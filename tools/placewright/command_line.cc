@@ -39,6 +39,22 @@ CLI::Option* add_devices(CLI::App& command, std::string& devices) {
   return command.add_option("--devices", devices, "Kinds of devices, each with how many")->capture_default_str();
 }
 
+CLI::Option* add_memory(CLI::App& command, std::vector<std::string>& memory) {
+  return command
+      .add_option("--memory", memory,
+                  "The bytes that may be used of a device (sim:1), or of each of a kind (cpu); may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("DEVICE=BYTES");
+}
+
+// CLI11's own checks let NaN pass, clamp what is too large, and print the limits of double in full.
+CLI::Option* add_bytes(CLI::App& command, const char* name, int64_t& bytes, const char* what) {
+  return command.add_option(name, bytes, what)->type_name("BYTES")->check([](const std::string& text) {
+    const bool digits = !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+    return digits && text.size() <= 18 ? "" : fmt::format("found '{}', expected bytes: a whole number from 0", text);
+  });
+}
+
 // The machine that is planned for: what is here, or another one.
 template <typename Options>
 void add_planned_machine(CLI::App& command, Options& options) {
@@ -48,6 +64,7 @@ void add_planned_machine(CLI::App& command, Options& options) {
                                   "Plan for a machine that need not be here: a shipped one, or a machine file")
                       ->type_name("NAME|FILE")
                       ->excludes(devices);
+  add_memory(command, options.memory)->excludes(machine);
   command.add_option("--profile", options.profile, "What was measured on that machine, instead of estimates")
       ->type_name("FILE")
       ->needs(machine);
@@ -89,12 +106,8 @@ void add_drift_options(CLI::App& command, DriftOptions& options) {
 }
 
 void add_limit_options(CLI::App& command, DriftOptions& options) {
-  command.add_option("--max-bytes-per-step", options.max_bytes_per_step, "Fail if a step copies more between devices")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("BYTES");
-  command.add_option("--max-memory", options.max_memory, "Fail if a device's peak is more")
-      ->check(CLI::NonNegativeNumber)
-      ->type_name("BYTES");
+  add_bytes(command, "--max-bytes-per-step", options.max_bytes_per_step, "Fail if a step copies more between devices");
+  add_bytes(command, "--max-memory", options.max_memory, "Fail if a device's peak is more");
 }
 
 void add_plan_actions(CLI::App& command, PlanActions& actions) {
@@ -293,6 +306,7 @@ void add_run(CLI::App& app, Action& action) {
       ->type_name("DIR");
   add_devices(*command, options->devices);
   add_threads(*command, options->threads);
+  add_memory(*command, options->memory);
   command->add_option("--plan", options->plan, "Run each op where a plan file says")->type_name("FILE");
   command->add_flag("--strict", options->strict, "A transfer that nobody asked for is an error");
   command->footer(
@@ -402,7 +416,7 @@ int run_command_line(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help
-    fmt::print(stderr, "placewright: {} (placewright --help)\n", error.what());
+    fmt::print(stderr, "placewright: {} (placewright --help)\n", one_line(error.what()));
     return usage;
   }
   return action();

@@ -135,8 +135,9 @@ void print_summary(const std::string& folder, const AheadOfTime& made) {
 
 int compile(const CompileOptions& options) {
   const Graph graph = read_model({options.file, options.rules});
-  GraphPlacement placed = place_as_asked({options.devices, options.machine, options.profile, options.strict}, graph,
-                                         parse_symbols(options.symbols));
+  GraphPlacement placed =
+      place_as_asked({options.devices, options.machine, options.profile, options.strict, options.memory}, graph,
+                     parse_symbols(options.symbols));
   const AheadOfTime made = compile_ahead_of_time(placed);
   PlacementReport report = make_placement_report(std::move(placed), options.file, options.machine);
   report.kernels = kernel_reports(made);

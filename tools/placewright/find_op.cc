@@ -73,6 +73,7 @@ int32_t find_op(const GraphPlacement& placed, const std::string& text) {
   if (found.size() == 1) return found.front();
   if (!found.empty())
     throw Error(fmt::format("'{}' means {} ops; name one of them: {}", text, found.size(), listed(placed, found)));
+  if (placed.plan.ops.empty()) throw Error(fmt::format("no op is named '{}': the model has none", text));
   throw Error(fmt::format("no op is named '{}', by key, by name or by line; nearest are {}", text,
                           listed(placed, nearest(placed, text))));
 }

@@ -29,16 +29,16 @@ int main(int argc, char** argv) {
   try {
     return checked(run_command_line(argc, argv));
   } catch (const placewright::Error& error) {
-    fmt::print(stderr, "placewright: {}\n", error.what());
+    fmt::print(stderr, "placewright: {}\n", one_line(error.what()));
     return failure;
   } catch (const std::bad_alloc&) {
     fmt::print(stderr, "placewright: the machine is out of memory\n");
     return failure;
   } catch (const std::system_error& error) {
-    fmt::print(stderr, "placewright: {}\n", error.what());
+    fmt::print(stderr, "placewright: {}\n", one_line(error.what()));
     return failure;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "placewright: {}\n", error.what());
+    fmt::print(stderr, "placewright: {}\n", one_line(error.what()));
     return internal;
   }
 }

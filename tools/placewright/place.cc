@@ -71,10 +71,12 @@ int place(const PlaceOptions& options) {
   Graph graph = read_model({options.file, options.rules});
   std::map<std::string, int64_t> symbols = parse_symbols(options.symbols);
   std::optional<PlanFile> given = read_given_plan(options.plans), followed = plan_to_follow(options.plans, given);
-  GraphPlacement placed = place_as_asked({options.devices, options.machine, options.profile, options.strict}, graph,
-                                         symbols, followed ? &*followed : nullptr);
+  GraphPlacement placed =
+      place_as_asked({options.devices, options.machine, options.profile, options.strict, options.memory}, graph,
+                     symbols, followed ? &*followed : nullptr);
   PlanFile made = make_plan_file(placed, graph, symbols, followed ? &*followed : nullptr);
   made.header.model = std::filesystem::path(options.file).filename();
+  if (given) require_model_of(*given, made);
   if (!options.plans.check.empty()) return check_plan(options.plans, *given, made, placed, options.file);
   if (const std::vector<Drift> exceeded = find_exceeded(made, options.plans.drift); !exceeded.empty()) {
     fmt::print(stderr, "{}", limits_text(exceeded));

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "placewright/run_graph.h"
 
@@ -12,6 +13,7 @@ namespace placewright::tools {
 struct PlacingOptions {
   std::string devices = "cpu", machine, profile;  // `machine`: another one than this, or empty
   bool strict = false;
+  std::vector<std::string> memory = {};  // of this machine's devices: what --memory says
 };
 
 // The graph of a file, with the rules of another one if that is named.

@@ -33,6 +33,17 @@ std::optional<PlanFile> plan_to_follow(const PlanActions& actions, const std::op
   return given && !actions.check.empty() ? pins_of(*given) : given;
 }
 
+void require_model_of(const PlanFile& given, const PlanFile& made) {
+  const auto known = std::count_if(given.rows.begin(), given.rows.end(),
+                                   [&](const PlanFile::Row& row) { return made.find(row.key) != nullptr; });
+  const auto rows = static_cast<std::ptrdiff_t>(given.rows.size());
+  if (given.header.model == made.header.model || 2 * known >= rows) return;
+  throw Error(
+      fmt::format("{}: the plan is another model's ({}): only {} of its {} ops are in {}; expected its own "
+                  "plan, or a new one with -o",
+                  given.name, given.header.model, known, rows, made.header.model));
+}
+
 int check_plan(const PlanActions& actions, const PlanFile& given, const PlanFile& made, const GraphPlacement& placed,
                const std::string& model) {
   require_plan_of(given, op_keys(placed.planned));

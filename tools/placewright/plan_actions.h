@@ -14,6 +14,8 @@ std::optional<PlanFile> read_given_plan(const PlanActions& actions);
 // What placement has to follow of it.
 std::optional<PlanFile> plan_to_follow(const PlanActions& actions, const std::optional<PlanFile>& given);
 
+// Error if the file is another model's: of another name, and with few ops that `made` has, too.
+void require_model_of(const PlanFile& given, const PlanFile& made);
 // --check: prints the drift, accepts it if asked to, and gives the exit code.
 int check_plan(const PlanActions& actions, const PlanFile& given, const PlanFile& made, const GraphPlacement& placed,
                const std::string& model);

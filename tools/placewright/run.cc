@@ -42,7 +42,10 @@ std::map<std::string, HostTensor> read_inputs(const RunOptions& options) {
 
 int run(const RunOptions& options) {
   Graph graph = parse_graph(read_text_file(options.file), options.file);
-  configure(SessionOptions{.devices = options.devices, .threads = options.threads, .strict = options.strict});
+  configure(SessionOptions{.devices = options.devices,
+                           .threads = options.threads,
+                           .memory = parse_memory(options.memory),
+                           .strict = options.strict});
   std::optional<PlanFile> plan;
   if (!options.plan.empty()) plan = read_plan_file(options.plan);
   GraphRun done = run_graph(graph, read_inputs(options), plan ? &*plan : nullptr);

@@ -22,6 +22,15 @@ bool in_colour() {
   return isatty(STDOUT_FILENO) != 0 && (no_color == nullptr || *no_color == '\0');
 }
 
+std::string one_line(std::string_view text) {
+  std::string line;
+  for (char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    line += byte >= 0x20 && byte != 0x7f ? std::string(1, c) : fmt::format("\\x{:02x}", byte);
+  }
+  return line;
+}
+
 std::string marked(std::string_view text, int code) { return fmt::format("\x1b[{}m{}\x1b[0m", code, text); }
 
 std::string bold(std::string_view text) { return in_colour() ? marked(text, 1) : std::string(text); }

@@ -216,8 +216,8 @@ int what_if(const WhatIfOptions& options) {
   VariedGraph varied{graph, with_lowest(options, *graph), nullptr};
   if (!options.batch.empty()) batch_axis(options.batch, varied);  // what is wrong with a range is said before planning
   for (const std::string& vary : options.vary) size_axis("--vary", vary, varied);
-  varied.placed = std::make_shared<const GraphPlacement>(
-      place_as_asked({options.devices, options.machine, options.profile}, *graph, varied.symbols));
+  varied.placed = std::make_shared<const GraphPlacement>(place_as_asked(
+      {options.devices, options.machine, options.profile, false, options.memory}, *graph, varied.symbols));
   std::vector<Axis> axes;
   if (!options.batch.empty()) axes.push_back(batch_axis(options.batch, varied));
   for (const std::string& vary : options.vary) axes.push_back(size_axis("--vary", vary, varied));

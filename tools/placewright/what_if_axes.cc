@@ -100,7 +100,7 @@ PlanAt planned(const std::function<PlacementForecast()>& plan) {
 Axis size_axis(const std::string& option, const std::string& text, const VariedGraph& varied) {
   const std::string name = named(option, text, "NAME=LOW:HIGH, such as B=1:4096");
   const Dim symbol = find_symbol(*varied.graph, option, name);
-  auto [low, high] = range_of<int64_t>(option, std::string_view(text).substr(name.size() + 1), "B=1:4096");
+  auto [low, high] = range_of<int64_t>(option, std::string_view(text).substr(name.size() + 1), "1:4096");
   if (high > symbol.bound())
     throw Error(fmt::format("{}: {} is at most {} in this graph, not {}", option, name, symbol.bound(), high));
   Axis axis{"size", name, "", fmt::format("{}, at most {}", name, symbol.bound()), low, high, {}, {}};

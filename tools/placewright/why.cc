@@ -145,8 +145,8 @@ std::string why_json(const WhyReport& report) {
 
 int why(const WhyOptions& options) {
   Graph graph = read_model({options.file, options.rules});
-  GraphPlacement placed =
-      place_as_asked({options.devices, options.machine, options.profile}, graph, parse_symbols(options.symbols));
+  GraphPlacement placed = place_as_asked({options.devices, options.machine, options.profile, false, options.memory},
+                                         graph, parse_symbols(options.symbols));
   WhyReport report = explain(placed, find_op(placed, options.op));
   report.model = options.file;
   report.machine = options.machine;
