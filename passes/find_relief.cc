@@ -1,10 +1,13 @@
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include <fmt/core.h>
 
 #include "placewright/base/checked.h"
 #include "placewright/ir/machine.h"
+#include "placewright/ir/op_table.h"
+#include "placewright/passes/launch_order.h"
 #include "placewright/passes/placement_memory.h"
 #include "placewright/passes/relief.h"
 #include "relief_candidates.h"
@@ -13,8 +16,12 @@ namespace placewright {
 namespace {
 
 constexpr int most_rounds = 64;
-constexpr int most_plans = 160;      // memory plans, as the judge
+// Memory plans, as the judge, of one search: fewer of large graphs, ops counted that are planned.
+constexpr int64_t most_plans = 160, fewest_plans = 16, most_planned = 60000;
 constexpr size_t most_moments = 24;  // that one round looks at
+// A round frees at most such a part of what is in use at the fullest moment: then the next looks anew.
+constexpr int64_t coarse = 4, fine = 32;
+constexpr int most_floors = 4;
 
 class ReliefFinder {
  public:
@@ -23,13 +30,39 @@ class ReliefFinder {
   Relief run() {
     if (surely_fits() || !has_single_places()) return std::move(relief_);
     relief_.need = measure_need(relief_.graph, context_);
-    for (int round = 0; round < most_rounds && relief_.need.excess() > 0; ++round)
-      if (!try_round(round)) break;
-    relief_.fits = relief_.need.excess() == 0;
-    return std::move(relief_);
+    if (relief_.need.excess() == 0) return std::move(relief_);
+    try_order(false);
+    if (relief_.need.excess() == 0) return settle(std::move(relief_));
+    const Relief ordered = relief_;
+    search(false);
+    Relief best = std::exchange(relief_, ordered);
+    // In parts the launches free more, at a price.
+    const bool has_parts = try_order(true);
+    const Relief base = relief_;
+    if (best.need.excess() == 0 && (!has_parts || base.seconds >= best.seconds)) return settle(std::move(best));
+    if (has_parts) {
+      search(false);
+      take_better(best);
+    }
+    if (best.need.excess() > 0) {
+      relief_ = base;
+      search(true);
+      take_better(best);
+    }
+    return settle(std::move(best));
   }
 
  private:
+  static Relief settle(Relief relief) {
+    relief.fits = relief.need.excess() == 0;
+    return relief;
+  }
+
+  void take_better(Relief& best) {
+    const int64_t excess = relief_.need.excess(), least = best.need.excess();
+    if (excess < least || (excess == least && relief_.seconds < best.seconds)) best = std::move(relief_);
+  }
+
   // A device holds each value at most once, a few times what results do, and workspaces for parts of launches.
   bool surely_fits() const {
     int64_t room = unlimited_memory;
@@ -65,10 +98,63 @@ class ReliefFinder {
     return sum;
   }
 
-  bool try_round(int round) {
-    std::vector<ReliefStep> steps = choose();
+  const DeviceNeed& tightest() const {
+    return *std::max_element(relief_.need.devices.begin(), relief_.need.devices.end(),
+                             [](const DeviceNeed& a, const DeviceNeed& b) { return a.excess() < b.excess(); });
+  }
+
+  static int64_t count_launches(const Function& function) {
+    return std::count_if(function.ops.begin(), function.ops.end(),
+                         [](const Op& op) { return !op.is("input") && !op.is("constant") && !op.entry->traits.view; });
+  }
+
+  // Another order of the launches on the device that lacks most, if that helps; `in_parts`: of their parts.
+  bool try_order(bool in_parts) {
+    const DeviceNeed before = tightest();
+    ReliefStep step;
+    step.kind = ReliefKind::reordered;
+    step.device = before.device;
+    if (in_parts) {
+      cut_launches(relief_.graph, relief_.need.plan, step.device, step.cut);
+      if (step.cut == 0) return false;
+    }
+    Graph changed = apply_relief(relief_.graph, context_, {step});
+    MemoryNeed need = measure_need(changed, context_);
+    if (need.excess() >= relief_.need.excess()) return false;
+    const Function& old = relief_.graph.main();
+    step.what = fmt::format("{} launches", count_launches(old));
+    step.because = fmt::format("the step needed {} bytes as it stood", before.bytes);
+    for (const DeviceMemoryPlan& memory : relief_.need.plan.devices)
+      if (memory.device == step.device) {
+        const auto fullest = std::min<int32_t>(memory.peak_at, static_cast<int32_t>(old.ops.size()) - 1);
+        step.reader = value_name(relief_.graph, old, {fullest, 0});
+        step.site = site_near(relief_.graph, fullest);
+      }
+    for (const DeviceNeed& device : need.devices)
+      if (device.device == step.device) step.bytes = before.bytes - device.bytes;
+    if (step.cut > 0)
+      step.seconds = std::max(
+          0.0, launch_seconds(changed, context_, step.device) - launch_seconds(relief_.graph, context_, step.device));
+    relief_.graph = std::move(changed);
+    relief_.need = std::move(need);
+    relief_.seconds += step.seconds;
+    relief_.steps.push_back(std::move(step));
+    return true;
+  }
+
+  // Value by value, or stretches of launches first, as far as they help.
+  void search(bool by_stretches) {
+    plans_ = 0;
+    for (int round = 1; round < most_rounds && relief_.need.excess() > 0; ++round) {
+      const int64_t before = area(relief_.graph, relief_.need);
+      if (by_stretches && take(choose_stretches(), round, before)) continue;
+      if (!take(choose(coarse), round, before) && !take(choose(fine), round, before)) break;
+    }
+  }
+
+  bool take(std::vector<ReliefStep> steps, int round, int64_t area_before) {
     for (ReliefStep& step : steps) step.round = round;
-    return accept_any(steps, area(relief_.graph, relief_.need));
+    return accept_any(steps, area_before);
   }
 
   // Together, else the half that is dearer to keep, else the other: what frees nothing holds the rest up no longer.
@@ -81,8 +167,9 @@ class ReliefFinder {
   }
 
   bool accept(const std::vector<ReliefStep>& steps, int64_t area_before) {
-    if (++plans_ > most_plans) return false;
-    Graph changed = apply_relief(relief_.graph, steps);
+    const auto ops = static_cast<int64_t>(relief_.graph.main().ops.size());
+    if (++plans_ > std::clamp<int64_t>(most_planned / ops, fewest_plans, most_plans)) return false;
+    Graph changed = apply_relief(relief_.graph, context_, steps);
     MemoryNeed need = measure_need(changed, context_);
     int64_t excess = need.excess(), before = relief_.need.excess();
     if (excess > before || (excess == before && area(changed, need) >= area_before)) return false;
@@ -95,36 +182,85 @@ class ReliefFinder {
     return true;
   }
 
-  // Of the device that lacks most, moment by moment, fullest first, until by estimate all fits.
-  std::vector<ReliefStep> choose() {
-    const DeviceNeed& device =
-        *std::max_element(relief_.need.devices.begin(), relief_.need.devices.end(),
-                          [](const DeviceNeed& a, const DeviceNeed& b) { return a.excess() < b.excess(); });
-    ReliefCandidates candidates(relief_.graph, context_, relief_.need);
-    std::vector<int64_t> alive = candidates.alive_on(device.device);
-    int64_t room = room_of(device), fullest = *std::max_element(alive.begin(), alive.end());
-    if (fullest <= room) room = fullest - device.excess();  // gaps between what is alive are what is too much
-    std::vector<ReliefStep> steps;
+  // What is in use on the device that lacks most, as the steps of a round are taken one by one.
+  struct Usage {
+    DeviceId device;
+    std::vector<int64_t> alive;  // by op
+    int64_t room = 0;
     std::set<Value> gone, kept;
-    std::vector<bool> given_up(alive.size(), false);
+    std::vector<ReliefStep> steps;
+    double seconds = 0;
+
+    int64_t fullest() const { return *std::max_element(alive.begin(), alive.end()); }
+    int32_t fullest_moment() const {
+      return static_cast<int32_t>(std::max_element(alive.begin(), alive.end()) - alive.begin());
+    }
+    void take(ReliefCandidate& found, int32_t moment) {
+      if (!may_take(found, gone, kept) || alive[found.step.before] + found.transient >= alive[moment]) return;
+      for (Value value : found.step.values) gone.insert(value);
+      kept.insert(found.kept.begin(), found.kept.end());
+      for (int32_t i = found.step.after + 1; i < found.step.before; ++i) alive[i] -= found.step.bytes;
+      alive[found.step.before] += found.transient;
+      seconds += found.step.seconds;
+      steps.push_back(std::move(found.step));
+    }
+  };
+
+  Usage usage(const ReliefCandidates& candidates) const {
+    const DeviceNeed& device = tightest();
+    Usage usage{device.device, candidates.alive_on(device.device), room_of(device), {}, {}, {}, 0};
+    const int64_t fullest = usage.fullest();
+    if (fullest <= usage.room) usage.room = fullest - device.excess();  // gaps between what is alive are too much
+    return usage;
+  }
+
+  // Of the device that lacks most, moment by moment, fullest first, until by estimate all fits, or `part` of it less.
+  std::vector<ReliefStep> choose(int64_t part) {
+    ReliefCandidates candidates(relief_.graph, context_, relief_.need);
+    Usage usage = this->usage(candidates);
+    const int64_t fullest = usage.fullest();
+    usage.room = std::max(usage.room, fullest - fullest / part);
+    std::vector<bool> given_up(usage.alive.size(), false);
     for (size_t looked = 0; looked < most_moments; ++looked) {
       int32_t moment = -1;
-      for (size_t i = 0; i < alive.size(); ++i)
-        if (!given_up[i] && alive[i] > room && (moment < 0 || alive[i] > alive[moment]))
+      for (size_t i = 0; i < usage.alive.size(); ++i)
+        if (!given_up[i] && usage.alive[i] > usage.room && (moment < 0 || usage.alive[i] > usage.alive[moment]))
           moment = static_cast<int32_t>(i);
       if (moment < 0) break;
       given_up[moment] = true;
-      for (ReliefCandidate& found : candidates.at(device.device, moment, gone)) {
-        if (alive[moment] <= room) break;
-        if (!may_take(found, gone, kept) || alive[found.step.before] + found.transient >= alive[moment]) continue;
-        for (Value value : found.step.values) gone.insert(value);
-        kept.insert(found.kept.begin(), found.kept.end());
-        for (int32_t i = found.step.after + 1; i < found.step.before; ++i) alive[i] -= found.step.bytes;
-        alive[found.step.before] += found.transient;
-        steps.push_back(std::move(found.step));
+      for (ReliefCandidate& found : candidates.at(usage.device, moment, usage.gone)) {
+        if (usage.alive[moment] <= usage.room) break;
+        usage.take(found, moment);
       }
     }
-    return steps;
+    return std::move(usage.steps);
+  }
+
+  // Short stretches hand on more, long ones need more while they run again: of several lengths the cheapest with which
+  // all fits by estimate, or the one that comes nearest.
+  std::vector<ReliefStep> choose_stretches() {
+    ReliefCandidates candidates(relief_.graph, context_, relief_.need);
+    const Usage before = usage(candidates);
+    const int32_t moment = before.fullest_moment();
+    if (moment >= static_cast<int32_t>(relief_.graph.main().ops.size())) return {};
+    const int64_t waiting = candidates.waiting_bytes(before.device, moment);
+    Usage best = before;
+    int64_t best_fullest = before.fullest();
+    for (int64_t count : {2, 3, 4, 6, 8, 12, 16, 24, 32, 48}) {
+      Usage trial = before;
+      std::vector<ReliefCandidate> found = candidates.stretches(before.device, moment, waiting / count);
+      sort_by_worth(found);
+      for (ReliefCandidate& stretch : found) {
+        if (trial.fullest() <= trial.room) break;
+        trial.take(stretch, moment);
+      }
+      const int64_t fullest = trial.fullest();
+      const bool fits = fullest <= before.room, has_fit = best_fullest <= before.room;
+      if (fits && has_fit ? trial.seconds >= best.seconds : fullest >= best_fullest) continue;
+      best = std::move(trial);
+      best_fullest = fullest;
+    }
+    return std::move(best.steps);
   }
 
   static bool may_take(const ReliefCandidate& found, const std::set<Value>& gone, const std::set<Value>& kept) {
@@ -138,32 +274,59 @@ class ReliefFinder {
   int plans_ = 0;
 };
 
-std::string seconds_text(double seconds) {
-  return seconds >= 1e-3 ? fmt::format("{:.3g} ms", seconds * 1e3) : fmt::format("{:.3g} us", seconds * 1e6);
+// As little as a step can do with on the device that lacks most: what the capacity is does not matter to it, so that
+// a step runs with the least memory that any refusal names.
+Relief find_floor(const Graph& compiled, const PassContext& context, const DeviceId& device) {
+  Machine machine = *context.machine;
+  PassContext limited = context;
+  limited.machine = &machine;
+  Relief lowest;
+  int64_t goal = 1;
+  for (int i = 0; i < most_floors; ++i) {
+    for (DeviceSpec& spec : machine.devices)
+      if (spec.id == device) spec.memory_bytes = goal;
+    Relief found = ReliefFinder(compiled, limited).run();
+    found.need = measure_need(found.graph, context);
+    int64_t needed = 0;
+    for (const DeviceNeed& need : found.need.devices)
+      if (need.device == device) needed = need.bytes;
+    if (i > 0 && needed > goal) break;
+    lowest = std::move(found);
+    goal = needed - 1;
+  }
+  lowest.fits = lowest.need.excess() == 0;
+  return lowest;
 }
 
 }  // namespace
 
 Relief find_relief(Graph compiled, const PassContext& context) {
-  return ReliefFinder(std::move(compiled), context).run();
+  Relief relief = ReliefFinder(compiled, context).run();
+  if (relief.fits) return relief;
+  const DeviceNeed* worst = nullptr;
+  for (const DeviceNeed& need : relief.need.devices)
+    if (!worst || need.excess() > worst->excess()) worst = &need;
+  return find_floor(compiled, context, worst->device);
+}
+
+std::string seconds_text(double seconds) {
+  return seconds >= 1e-3 ? fmt::format("{:.3g} ms", seconds * 1e3) : fmt::format("{:.3g} us", seconds * 1e6);
 }
 
 std::string describe(const ReliefStep& step) {
-  std::string site = step.site.file.empty() ? "" : " (" + step.site.to_string() + ")";
-  std::string how;
-  switch (step.kind) {
-    case ReliefKind::recomputed:
-      how = step.launches.size() > 1 ? fmt::format("recomputed by {} launches", step.launches.size()) : "recomputed";
-      break;
-    case ReliefKind::copied_again:
-      how = "copied again";
-      break;
-    case ReliefKind::offloaded:
-      how = "waits on " + step.waits_on.to_string();
-      break;
-  }
-  return fmt::format("{}{} {} before {}: frees {} bytes of {} for {}", step.what, site, how, step.reader, step.bytes,
-                     step.device.to_string(), seconds_text(step.seconds));
+  const std::string site = step.site.file.empty() ? "" : " (" + step.site.to_string() + ")";
+  const std::string price =
+      fmt::format("frees {} bytes of {} for {}{}", step.bytes, step.device.to_string(), seconds_text(step.seconds),
+                  step.because.empty() ? "" : ", because " + step.because);
+  if (step.kind == ReliefKind::reordered)
+    return fmt::format("{} in another order{}, fullest at {}{}: {}", step.what,
+                       step.cut > 0 ? fmt::format(", {} of them in parts", step.cut) : "", step.reader, site, price);
+  const std::string more = step.values.size() > 1 ? fmt::format(" and {} more", step.values.size() - 1) : "";
+  std::string how(name(step.kind));
+  if (step.kind == ReliefKind::recomputed && step.launches.size() > 1)
+    how = fmt::format("recomputed by {} launches", step.launches.size());
+  if (step.kind == ReliefKind::offloaded) how = "waits on " + step.waits_on.to_string();
+  return fmt::format("{}{}{} {} before {}: {}", step.what, site, more, how, step.reader, price);
 }
 
 }  // namespace placewright

@@ -7,6 +7,7 @@
 #include <optional>
 #include <queue>
 #include <set>
+#include <utility>
 
 #include <fmt/core.h>
 
@@ -303,9 +304,33 @@ class GroupWriter {
   int fused_count_ = 0;
 };
 
+// What repeats one element, such as a learning rate, costs the launch that reads it nothing, but as a result of another
+// launch as much memory as any value: each of its readers makes its own. Of constants, groups make their own anyway.
+void repeat_splats(Graph& graph) {
+  Rewriter rewriter(graph, 0);
+  const Function& old = rewriter.old();
+  std::vector<int32_t> readers(old.ops.size(), 0), reader(old.ops.size(), -1);  // how many, the last
+  for (const Op& op : old.ops)
+    for (Value operand : op.operands) ++readers[operand.op];
+  for (Value result : old.results) readers[result.op] = 0;
+  for (const Update& update : old.updates) readers[update.value.op] = 0;
+  std::vector<bool> is_shared(old.ops.size(), false);
+  for (size_t i = 0; i < old.ops.size(); ++i)
+    is_shared[i] = readers[i] > 1 && old.ops[i].is("broadcast") && !old.op(old.ops[i].operands[0]).is("constant") &&
+                   old.tensor(old.ops[i].operands[0]).elements() == 1;
+  for (int32_t i = 0; i < static_cast<int32_t>(old.ops.size()); ++i) {
+    if (is_shared[i]) continue;
+    for (Value operand : old.ops[i].operands)
+      if (is_shared[operand.op] && std::exchange(reader[operand.op], i) != i) rewriter.copy(operand.op);
+    rewriter.take(i);
+  }
+  rewriter.finish();
+}
+
 }  // namespace
 
 Graph fuse(Graph graph, const PassContext& context) {
+  repeat_splats(graph);
   Grouping grouping(graph, context);
   grouping.run();  // from here on it tells its groups, and looks at the graph no more
   GroupWriter(graph, grouping).run();

@@ -134,7 +134,8 @@ void set_ledger(PlacementPlan& plan, std::vector<PlannedTransfer> transfers, con
     if (!transfer.at_load) plan.seconds += transfer.seconds;
   }
   for (const ReliefStep& step : plan.relief)
-    if (step.kind == ReliefKind::recomputed) plan.seconds += step.seconds;  // the others are copies
+    if (step.kind == ReliefKind::recomputed || step.kind == ReliefKind::reordered)
+      plan.seconds += step.seconds;  // the others are copies
   plan.hints = make_hints(plan, graph, host_device(context));
 }
 

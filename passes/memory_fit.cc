@@ -113,8 +113,8 @@ class MemoryFit {
       if (excess(other, fitted.caps) > 0) continue;
       if (!best || energy(problem_, other.labels) < energy(problem_, best->labels)) best = std::move(other);
     }
-    consider_relief(fitted, nearest, best);
-    if (!best) refuse(nearest, fitted.caps);
+    const Need lowest = consider_relief(fitted, nearest, best);
+    if (!best) refuse(lowest, fitted.caps);
     fitted.is_limited = true;
     fitted.energy = energy(problem_, best->labels);
     fitted.labels = std::move(best->labels);
@@ -128,8 +128,9 @@ class MemoryFit {
   }
 
   // What does not fit may do so once values are recomputed or offloaded: the best placement without limits, which may
-  // still be the best then, and where nothing fits, any that was tried.
-  void consider_relief(const FittedPlacement& fitted, const Need& nearest, std::optional<Need>& best) const {
+  // still be the best then, and where nothing fits, any that was tried. Returns what comes nearest to fitting.
+  Need consider_relief(const FittedPlacement& fitted, const Need& nearest, std::optional<Need>& best) const {
+    Need lowest = nearest;
     std::vector<Labels> candidates{fitted.labels};
     if (!best) {
       candidates.push_back(nearest.labels);
@@ -140,10 +141,13 @@ class MemoryFit {
       if (best && cost >= energy(problem_, best->labels) + best->relief) continue;
       Relief relief = find_relief(compiled(labels), context_);
       auto nanoseconds = static_cast<int64_t>(relief.seconds * 1e9);
+      if (!relief.fits && relief.need.excess() < excess(lowest, fitted.caps))
+        lowest = need_of(labels, relief.graph, relief.need);
       if (!relief.fits || (best && cost + nanoseconds >= energy(problem_, best->labels) + best->relief)) continue;
       best = need_of(labels, relief.graph, measure_need(relief.graph, context_));
       best->relief = nanoseconds;
     }
+    return lowest;
   }
 
   Labels all_on(int label, Labels labels) const {

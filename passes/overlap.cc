@@ -148,13 +148,6 @@ class StepOrder {
   std::vector<int32_t> order_;
 };
 
-Graph in_order(Graph graph, const std::vector<int32_t>& order) {
-  Rewriter rewriter(graph, 0);
-  for (int32_t op : order) rewriter.take(op);
-  rewriter.finish();
-  return graph;
-}
-
 // Whether some device may need more than it has. All that the graph ever has there, with room for what a step needs
 // besides, is a bound that needs no plan.
 bool may_be_full(const Graph& graph, const Machine& machine) {

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "placewright/ir/op_table.h"
+#include "placewright/passes/launch_order.h"
 #include "placewright/passes/relief.h"
 #include "relaunch.h"
 #include "rewrite.h"
@@ -109,10 +110,23 @@ class RoundWriter {
   std::map<Value, Value> waiting_;  // old values to their copies elsewhere
 };
 
+Graph reorder(Graph graph, const PassContext& context, const ReliefStep& step) {
+  MemoryPlan plan = measure_need(graph, context).plan;
+  int cut = 0;
+  if (step.cut > 0) {
+    graph = cut_launches(std::move(graph), plan, step.device, cut);
+    plan = measure_need(graph, context).plan;
+  }
+  PW_CHECK(cut == step.cut, "another graph's step");
+  return order_for_memory(std::move(graph), plan, step.device);
+}
+
 }  // namespace
 
 std::string_view name(ReliefKind kind) {
   switch (kind) {
+    case ReliefKind::reordered:
+      return "reordered";
     case ReliefKind::recomputed:
       return "recomputed";
     case ReliefKind::copied_again:
@@ -123,8 +137,12 @@ std::string_view name(ReliefKind kind) {
   return "";
 }
 
-Graph apply_relief(Graph compiled, const std::vector<ReliefStep>& steps) {
+Graph apply_relief(Graph compiled, const PassContext& context, const std::vector<ReliefStep>& steps) {
   for (size_t begin = 0; begin < steps.size();) {
+    if (steps[begin].kind == ReliefKind::reordered) {
+      compiled = reorder(std::move(compiled), context, steps[begin++]);
+      continue;
+    }
     std::vector<const ReliefStep*> round;
     size_t end = begin;
     for (; end < steps.size() && steps[end].round == steps[begin].round; ++end) round.push_back(&steps[end]);

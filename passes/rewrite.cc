@@ -42,6 +42,13 @@ void Rewriter::finish() {
   for (const Update& update : old_.updates) made.updates.push_back({(*this)(update.state), (*this)(update.value)});
 }
 
+Graph in_order(Graph graph, const std::vector<int32_t>& order) {
+  Rewriter rewriter(graph, 0);
+  for (int32_t op : order) rewriter.take(op);
+  rewriter.finish();
+  return graph;
+}
+
 void for_each_function(Graph& graph, const std::function<void(FunctionId)>& rewrite) {
   for (FunctionId id = static_cast<FunctionId>(graph.functions.size()); id-- > 0;) rewrite(id);
 }

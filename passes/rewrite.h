@@ -39,6 +39,9 @@ class Rewriter {
   std::vector<std::vector<Value>> map_;
 };
 
+// The entry function's ops in another order, by their numbers; each stands behind what it reads.
+Graph in_order(Graph graph, const std::vector<int32_t>& order);
+
 // Runs `rewrite` on each function, callees first.
 void for_each_function(Graph& graph, const std::function<void(FunctionId)>& rewrite);
 

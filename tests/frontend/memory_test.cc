@@ -82,7 +82,7 @@ int64_t count(const Outcome& outcome, ReliefKind kind) {
 }
 
 // Devices give out no more than the limit, so that whatever runs has kept within it.
-void expect_runs_within(const Program& program, const std::string& device, int64_t part = 8) {
+void expect_runs_within(const Program& program, const std::string& device, double part = 0.6) {
   Outcome free = train(program, {});
   EXPECT_TRUE(free.plan.relief.empty());
   int64_t need = free.needs.at(device);
@@ -94,28 +94,30 @@ void expect_runs_within(const Program& program, const std::string& device, int64
   EXPECT_LT(barely.needs.at(device), need);
   expect_same_bits(barely, free);
   expect_ledger_holds(barely);
-  Outcome less = train(program, {{device, need - need / part}});
+  const auto limit = static_cast<int64_t>(static_cast<double>(need) * part);
+  Outcome less = train(program, {{device, limit}});
   EXPECT_FALSE(less.plan.relief.empty());
-  EXPECT_LE(less.needs.at(device), need - need / part);
-  EXPECT_GT(less.plan.seconds, 0);
+  EXPECT_LE(less.needs.at(device), limit);
   expect_same_bits(less, free);
   expect_ledger_holds(less);
   for (const ReliefStep& step : less.plan.relief) {
     EXPECT_EQ(step.device.to_string(), device);
     EXPECT_GT(step.bytes, 0);
-    EXPECT_GT(step.seconds, 0);
+    EXPECT_GE(step.seconds, 0);
+    EXPECT_TRUE(step.seconds > 0 || step.kind == ReliefKind::reordered);
+    EXPECT_FALSE(step.because.empty());
     EXPECT_FALSE(step.site.file.empty());
   }
 }
 
 TEST(MemoryLimits, MlpOnTheCpuRunsWithWhatItNeedsAndWithLess) { expect_runs_within(mlp(), "cpu:0"); }
-TEST(MemoryLimits, ConvNetOnTheCpuRunsWithWhatItNeedsAndWithLess) { expect_runs_within(conv_net(), "cpu:0", 16); }
-TEST(MemoryLimits, MlpOnASimRunsWithWhatItNeedsAndWithLess) { expect_runs_within(on_sim(mlp()), "sim:0"); }
+TEST(MemoryLimits, ConvNetOnTheCpuRunsWithWhatItNeedsAndWithLess) { expect_runs_within(conv_net(), "cpu:0", 0.94); }
+TEST(MemoryLimits, MlpOnASimRunsWithWhatItNeedsAndWithLess) { expect_runs_within(on_sim(mlp()), "sim:0", 0.75); }
 
 TEST(MemoryLimits, TheCpuComputesAgainAsItHasNowhereElse) {
   Program program = mlp();
   Outcome free = train(program, {});
-  Outcome less = train(program, {{"cpu", free.needs.at("cpu:0") * 3 / 4}});
+  Outcome less = train(program, {{"cpu", free.needs.at("cpu:0") * 11 / 20}});
   EXPECT_GT(count(less, ReliefKind::recomputed), 0);
   EXPECT_EQ(count(less, ReliefKind::offloaded), 0);
   expect_same_bits(less, free);

@@ -58,6 +58,11 @@ class ChangeFinder {
       kinds.emplace_back(kind);
       parts.push_back(fmt::format("{} {}, which frees {}", plural(count, "value"), name(relief), bytes_text(bytes)));
     };
+    for (const ReliefStep& step : row_.plan.relief)
+      if (step.kind == ReliefKind::reordered) {
+        if (kinds.empty()) kinds.emplace_back("reorder");
+        parts.push_back(fmt::format("launches in another order, which frees {}", bytes_text(step.bytes)));
+      }
     note(ReliefKind::recomputed, "recompute");
     note(ReliefKind::copied_again, "copy again");
     note(ReliefKind::offloaded, "offload");

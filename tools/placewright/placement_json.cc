@@ -78,6 +78,7 @@ Json relief_json(const ReliefStep& step) {
           {"launches", step.launches.size()},
           {"bytes", step.bytes},
           {"seconds", step.seconds},
+          {"because", step.because},
           {"site", to_json(step.site)}};
 }
 

@@ -15,6 +15,7 @@
 namespace placewright {
 
 enum class ReliefKind : uint8_t {
+  reordered,     // nothing leaves: the launches run in another order, some of them in parts
   recomputed,    // its launch runs again, if need be behind those that it reads
   copied_again,  // from the device where it still stands
   offloaded,     // it waits in the host's memory
@@ -36,12 +37,14 @@ struct ReliefStep {
   int32_t after = -1;         // the last op that reads them early
   int32_t before = -1;        // the op that reads them late, in front of which they come back
   std::vector<Relaunch> launches;
+  int cut = 0;  // launches that run in parts, if they are reordered
 
   DeviceId device, waits_on;  // whose memory it leaves; where it is meanwhile, if it is offloaded
   std::string what, reader;   // for people: what makes the value, and what reads it late
   SourceSite site;            // of what makes it
   int64_t bytes = 0;          // freed at the fullest moment
   double seconds = 0;         // that a step takes longer
+  std::string because;        // why this way: "offloading it would take 23 us"
 };
 
 struct Relief {
@@ -53,13 +56,16 @@ struct Relief {
 };
 
 // `compiled`: behind all other passes. Greedy by bytes freed for each second added, in rounds, each judged by a memory
-// plan; bounded by counts. Values that are results, new values of states, or made by what may not run twice stay.
+// plan; bounded by counts. First the launches change their order, which costs least. Values that are results, new
+// values of states, or made by what may not run twice stay.
 Relief find_relief(Graph compiled, const PassContext& context);
-Graph apply_relief(Graph compiled, const std::vector<ReliefStep>& steps);
+Graph apply_relief(Graph compiled, const PassContext& context, const std::vector<ReliefStep>& steps);
 // Both, as the pass of that name does. Error if the step does not fit even so: needed, available, largest holders.
 Graph relieve_memory(Graph compiled, const PassContext& context, std::vector<ReliefStep>& steps);
 
-// "exp (train.cc:12) recomputed before mul: frees 4096 bytes of cpu:0 for 1.2 us"
+// "exp (train.cc:12) recomputed before mul: frees 4096 bytes of cpu:0 for 1.2 us, because there is nowhere to offload
+// it"
 std::string describe(const ReliefStep& step);
+std::string seconds_text(double seconds);  // "1.2 us"
 
 }  // namespace placewright
