@@ -15,8 +15,16 @@ import zlib
 
 UNRUNNABLE = 1 << 50
 BYTES = "surrogateescape"  # names may hold any bytes
-TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|[^\s"]+')
-NUMBER = re.compile(r"-?[0-9]{1,19}")
+TEXT, N = r'"(?:[^"\\]|\\.)*"', r"-?[0-9]{1,19}"
+LINES = {
+    "op": rf"op {TEXT} {TEXT} on (\S+) .*",
+    "device": r"device (\S+) .*",
+    "relief": rf"relief \S+ {TEXT} on \S+ {N} bytes ({N}) ns.*",
+    "proof": rf"proof devices (\S+) around ({N}) bound ({N}) energy ({N})(?: relief ({N}))? (optimal|bounded)",
+    "group": rf"group ({N}) costs((?: {N})+) (host|ops(?: {N})*)",
+    "value": rf"value ({N}) moves((?: {N})+) to((?: {N}:{N})+)",
+    "sum": r'sum "([0-9a-f]{8})"',
+}
 
 
 class Wrong(Exception):
@@ -28,101 +36,74 @@ def need(condition, message):
         raise Wrong(message)
 
 
-def numbers(words):
-    for word in words:
-        need(NUMBER.fullmatch(word), f"'{word}' is no whole number")
+def ints(words):
     return [int(word) for word in words]
 
 
-def split(words, *marks):
-    """The words between the marks, which all must stand there, in this order."""
-    parts, begin = [], 0
-    for mark in marks:
-        need(mark in words[begin:], f"'{mark}' is missing in '{' '.join(words[:8])} ...'")
-        end = words.index(mark, begin)
-        parts.append(words[begin:end])
-        begin = end + 1
-    return parts + [words[begin:]]
-
-
-def prove(text):
+def read(text):
+    """The fields of each kind of line, whole and in its place."""
     lines = text.split("\n")
     need(lines[0] == "placewright plan 1", "not a plan of version 1")
     need(lines[-2:] == ["end", ""], "the plan has no end")
-    ops, devices, groups, values, known, relief = [], None, [], [], [], []
-    for number, line in enumerate(lines, 1):
-        words = TOKEN.findall(line)
-        if line.startswith("op "):
-            need(devices is None and len(words) > 4 and words[3] == "on", f"line {number}: a damaged op")
-            ops.append(words[4])
-        elif line.startswith("relief "):
-            need(devices is None and len(words) > 8 and words[8] == "ns", f"line {number}: a damaged relief")
-            relief.append(numbers(words[7:8])[0])
-        elif line.startswith("device "):
-            known.append(words[1])
-        elif line.startswith("proof "):
-            need(devices is None, "two proofs")
-            _, names, around, bound, claimed = split(words[1:-1], "devices", "around", "bound", "energy")
-            need(words[-1] in ("optimal", "bounded"), f"line {number}: neither optimal nor bounded")
-            optimal = words[-1] == "optimal"
-            devices = "".join(names).split(",")
-            need(len(claimed) == 1 or (len(claimed) == 3 and claimed[1] == "relief"), f"line {number}: a damaged energy")
-            freeing = sum(relief)
-            around, bound, claimed, said = numbers(around + bound + claimed[:1] + (claimed[2:] or ["0"]))
-            need(said == freeing, f"to free memory takes {freeing}, the proof says {said}")
-            need(len(devices) >= 2 and len(set(devices)) == len(devices), "the proof's devices")
-            need(set(devices) <= set(known), "a device of the proof is not the machine's")
-            need(0 <= around < len(devices), "the proof's source is no device")
-        elif line.startswith("group "):
-            need(devices is not None, f"line {number}: a group before the proof")
-            label, costs = split(words[1:], "costs")
-            members = costs[len(devices):]
-            need(members == ["host"] or members[:1] == ["ops"], f"line {number}: a damaged group")
-            groups.append((numbers(label)[0], numbers(costs[: len(devices)]), numbers(members[1:]) if members != ["host"] else None))
-        elif line.startswith("value "):
-            producer, moves, readers = split(words[1:], "moves", "to")
-            values.append((numbers(producer)[0], numbers(moves), [numbers(r.split(":")) for r in readers]))
-        elif line.startswith("sum "):
-            body = "\n".join(lines[: number - 1]) + "\n"
-            need(words[1:] == [f'"{zlib.crc32(body.encode(errors=BYTES)):08x}"'], "the plan was changed after its proof was made: its check sum differs")
-            need(lines[number:] == ["", "end", ""], "something stands behind the check sum")
-            break
-    else:
-        need(devices is None, "the proof has no check sum")
-    if devices is None:
+    found = {kind: [] for kind in LINES}
+    for number, line in enumerate(lines):
+        kind = line.split(" ")[0]
+        if kind not in LINES:
+            continue
+        fields = re.fullmatch(LINES[kind], line)
+        need(fields, f"line {number + 1}: a damaged {kind}")
+        is_proof = kind not in ("op", "device", "relief")
+        need(bool(found["proof"]) == (is_proof and kind != "proof"), f"line {number + 1}: a {kind} out of its place")
+        found[kind].append(fields.groups())
+        if kind == "sum":
+            same = f"{zlib.crc32(text[: text.rindex(line)].encode(errors=BYTES)):08x}" == fields[1]
+            need(same, "the plan was changed after its proof was made: its check sum differs")
+            need(lines[number + 1 :] == ["", "end", ""], "something stands behind the check sum")
+    need(len(found["sum"]) == len(found["proof"]), "the proof has no check sum")
+    return found
+
+
+def prove(text):
+    found = read(text)
+    ops, known = ([fields[0] for fields in found[kind]] for kind in ("op", "device"))
+    if not found["proof"]:
         need(len(known) == 1 and set(ops) <= set(known), "the plan carries no proof")
         return f"{len(ops)} ops on one device: nothing to prove"
-    k = len(devices)
+    names, *claims, said, verdict = found["proof"][0]
+    devices, (around, bound, claimed), k = names.split(","), ints(claims), names.count(",") + 1
+    freeing = sum(int(fields[0]) for fields in found["relief"])
+    need(int(said or 0) == freeing, f"to free memory takes {freeing}, the proof says {said or 0}")
+    need(k >= 2 and len(set(devices)) == k and set(devices) <= set(known), "the proof's devices are not the machine's")
+    need(0 <= around < k, "the proof's source is no device")
     others = [d for d in range(k) if d != around]
 
-    # The placement that the file names: every op of a group on the group's device, every op in one group.
-    need(groups and groups[-1][2] is None and all(m is not None for _, _, m in groups[:-1]), "the host is the last group")
-    group_of = {}
-    for g, (label, costs, members) in enumerate(groups):
-        need(0 <= label < k and len(costs) == k and all(0 <= c <= UNRUNNABLE for c in costs), f"group {g} is damaged")
+    # The placement that the file names: every op of a group on the group's device, every op in one group; its energy.
+    groups = [(int(label), ints(costs.split()), members.split()) for label, costs, members in found["group"]]
+    need([g for g, group in enumerate(groups) if group[2] == ["host"]] == [len(groups) - 1], "the host is the last group")
+    members = [(op, g) for g, group in enumerate(groups[:-1]) for op in ints(group[2][1:])]
+    need(sorted(op for op, _ in members) == list(range(len(ops))), "an op is in no group, or in two")
+    for g, (label, costs, _) in enumerate(groups):
+        need(0 <= label < k == len(costs) and all(0 <= c <= UNRUNNABLE for c in costs), f"group {g} is damaged")
         need(costs[label] < UNRUNNABLE, f"group {g} is on {devices[label]}, which cannot run it")
-        for op in members or []:
-            need(0 <= op < len(ops) and op not in group_of, f"op {op} of group {g}")
-            group_of[op] = g
-            need(ops[op] == devices[label], f"op {op} is on {ops[op]}, its group on {devices[label]}")
-    need(len(group_of) == len(ops), "an op is in no group")
-
-    # Its energy, the capacities of values, and what each group's copies take out of it.
+    for op, g in members:
+        need(ops[op] == devices[groups[g][0]], f"op {op} is on {ops[op]}, its group is not")
     energy = sum(costs[label] for label, costs, _ in groups)
+
+    # What the copies of values cost in it, what they may carry, and what flows out of each group with them.
     net = [0] * len(groups)
-    for v, (producer, moves, readers) in enumerate(values):
-        need(0 <= producer < len(groups) and len(moves) == k * k and all(m >= 0 for m in moves), f"value {v} is damaged")
+    for v, (producer, moves, readers) in enumerate(found["value"]):
+        producer, moves, readers = int(producer), ints(moves.split()), [ints(r.split(":")) for r in readers.split()]
+        ends = [producer] + [reader for reader, _ in readers]
+        need(len(moves) == k * k and all(m >= 0 for m in moves), f"value {v} is damaged")
         need(all(moves[d * k + d] == 0 for d in range(k)), f"value {v}: a copy to its own device costs")
-        need(readers and all(len(r) == 2 and 0 <= r[0] < len(groups) for r in readers), f"value {v}: its readers")
-        need(len({r for r, _ in readers} | {producer}) == len(readers) + 1, f"value {v}: a reader twice")
+        need(len(set(ends)) == len(ends) and all(0 <= g < len(groups) for g in ends), f"value {v}: its readers")
         home = groups[producer][0]
-        energy += sum(moves[home * k + d] for d in {groups[r][0] for r, _ in readers} - {home})
-        out = sum(flow for _, flow in readers if flow > 0)
-        back = -sum(flow for _, flow in readers if flow < 0)
+        energy += sum(moves[home * k + d] for d in {groups[g][0] for g in ends} - {home})
+        out, back = (sum(max(0, way * flow) for _, flow in readers) for way in (1, -1))
         need(out <= min(moves[around * k + d] for d in others), f"value {v}: more flows out than one copy costs")
         need(back <= min(moves[d * k + around] for d in others), f"value {v}: more flows back than one copy costs")
+        net[producer] += out - back
         for reader, flow in readers:
-            net[producer] += flow
             net[reader] -= flow
 
     # Conservation: what a group sends on comes from the source, what it keeps goes to the sink; the source's sum.
@@ -132,21 +113,13 @@ def prove(text):
         need(-sink <= net[g] <= source, f"group {g}: {net[g]} flows out, allowed are {-sink} to {source}")
         flow += min(source, sink + net[g])
     need(energy == claimed, f"the placement costs {energy}, the proof says {claimed}")
-    need(flow == bound, f"{flow} flows, the proof says {bound}")
-    need(flow <= energy, "more flows than the placement costs")
+    need(flow == bound <= energy, f"{flow} flows, the proof says {bound} of {energy}")
     energy += freeing  # no flow knows of it
-    need(optimal == (flow == energy), f"{'not' if optimal else 'but'} optimal: {flow} flows, the placement costs {energy}")
-    if optimal:
-        return f"optimal: {energy} ns, {len(groups)} groups, {len(values)} values"
+    need((flow == energy) == (verdict == "optimal"), f"not {verdict}: {flow} flows, the placement costs {energy}")
+    if flow == energy:
+        return f"optimal: {energy} ns, {len(groups)} groups, {len(found['value'])} values"
     above = f"{(energy / flow - 1) * 100:.2f}% above" if flow else "above"
     return f"bounded: {energy} ns, no placement on these {k} devices below {flow} ns in the sum of all times ({above})"
-
-
-def check(text):
-    try:
-        return prove(text)
-    except (IndexError, ValueError) as error:
-        raise Wrong(f"a damaged line: {error}") from None
 
 
 def main():
@@ -155,10 +128,9 @@ def main():
     sys.stdout.reconfigure(errors=BYTES)
     try:
         with open(sys.argv[1], encoding="utf-8", errors=BYTES, newline="\n") as file:
-            print(f"{sys.argv[1]}: {check(file.read())}")
+            print(f"{sys.argv[1]}: {prove(file.read())}")
     except (Wrong, OSError) as error:
-        print(f"{sys.argv[1]}: {error}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(f"{sys.argv[1]}: {error}")
 
 
 if __name__ == "__main__":
