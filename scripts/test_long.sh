@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The long tier: all of scripts/test.sh, then what takes too long for every change: clang-19 without warnings, formatting,
-# clang-tidy, ThreadSanitizer, full test counts, and five epochs of Fashion-MNIST that must reach 90%.
+# clang-tidy, ThreadSanitizer, full test counts, plans judged from outside, and five epochs of Fashion-MNIST that must reach 90%.
 set -euo pipefail
 steps=8
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
@@ -41,6 +41,9 @@ run_whole build-tsan test_base test_runtime test_frontend
 
 step "Time of all passes up to 50,000 ops"
 check pass_bench build/bin/pass_bench
+
+step "Plans judged on simulated machines, 20 seeds"
+check "judge_bench" build/bin/judge_bench 20
 
 step "Fashion-MNIST, five epochs, on one and on two threads"
 accuracy_reached() {
