@@ -58,19 +58,23 @@ class FusedPlacer {
   FusedPlacement run() {
     if (has_choice()) price_devices();
     best_ = take(solve());
+    std::vector<TriedPlacement> tried;
     if (!known_[best_].fitted.is_limited) {  // else what fits counts, and what bounds it
       refine();
-      try_known();
+      for (const Known& known : known_) tried.push_back({known.fitted.labels, known.prices.done});
+      search();
+      take_cheapest();
       prove();
     }
-    std::vector<TriedPlacement> tried;
-    for (const Known& known : known_) tried.push_back({known.fitted.labels, known.prices.done});
     Known& best = known_[best_];
-    return {std::move(problem_), std::move(best.fitted), std::move(best.prices), std::move(tried)};
+    const auto priced = static_cast<int>(known_.size());
+    return {std::move(problem_), std::move(best.fitted), std::move(best.prices), std::move(tried), priced};
   }
 
  private:
   static constexpr int rounds = 2;
+  static constexpr size_t most_op_prices = 4000;  // of all placements that `search` looks at
+  static constexpr size_t least_searched = 8;
 
   struct Known {
     FittedPlacement fitted;  // nothing but its labels until it was found or tried as an answer
@@ -85,11 +89,8 @@ class FusedPlacer {
   }
 
   bool has_choice() const {
-    for (int g = 0; g < problem_.groups(); ++g) {
-      int places = 0;
-      for (int label = 0; label < problem_.labels; ++label) places += may_stand(g, label) ? 1 : 0;
-      if (places > 1) return true;
-    }
+    for (int g = 0; g < problem_.groups(); ++g)
+      if (count_places(g) > 1) return true;
     return false;
   }
 
@@ -188,30 +189,160 @@ class FusedPlacer {
     }
   }
 
-  // What the first prices were made from are placements, too.
-  void try_known() {
-    for (size_t i = 0; i < known_.size(); ++i) {
-      if (i == best_ || known_[i].step >= total(known_[best_])) continue;
-      FittedPlacement tried{known_[i].fitted.labels, 0, 0, false, known_[best_].fitted.caps, {}};
-      if (!known_[best_].fitted.peaks.empty()) {
-        tried.peaks = memory_peaks(graph_, context_, problem_, choice_.group_of, choice_.devices, tried.labels);
-        if (!std::equal(tried.peaks.begin(), tried.peaks.end(), tried.caps.begin(), std::less_equal<>())) continue;
+  // What the first prices were made from are placements, too. Memories decide only here, so that with more of them the
+  // same placements are known.
+  void take_cheapest() {
+    std::vector<std::pair<int64_t, size_t>> cheaper;
+    for (size_t i = 0; i < known_.size(); ++i)
+      if (i != best_ && known_[i].step < total(known_[best_])) cheaper.emplace_back(known_[i].step, i);
+    std::sort(cheaper.begin(), cheaper.end());
+    for (auto [step, i] : cheaper)
+      if (take_if_fits(i)) return;
+  }
+
+  bool take_if_fits(size_t i) {
+    FittedPlacement tried{known_[i].fitted.labels, 0, 0, false, known_[best_].fitted.caps, {}};
+    if (!known_[best_].fitted.peaks.empty()) {
+      tried.peaks = memory_peaks(graph_, context_, problem_, choice_.group_of, choice_.devices, tried.labels);
+      if (!std::equal(tried.peaks.begin(), tried.peaks.end(), tried.caps.begin(), std::less_equal<>())) return false;
+    }
+    known_[i].fitted = std::move(tried);
+    best_ = i;
+    return true;
+  }
+
+  // An op that leaves its launch splits it, and may join another: only a price as compiled says what that takes.
+  // Small problems: all placements. Others: those near the cheapest, the nearest to a gain first, while one is cheaper.
+  void search() {
+    size_t left = most_searched();
+    if (left == 0) return;
+    std::vector<int> free;
+    size_t placements = 1;
+    for (int g = 0; g < problem_.groups(); ++g) {
+      auto places = static_cast<size_t>(count_places(g));
+      if (places < 2) continue;
+      free.push_back(g);
+      placements = std::min(left + 1, placements * places);
+    }
+    if (placements <= left) {
+      const Labels first = known_[best_].fitted.labels;
+      for (Labels labels = first; advance(labels, first, free);) know(labels);
+      return;
+    }
+    size_t top = 0;
+    for (size_t i = 1; i < known_.size(); ++i) top = known_[i].step < known_[top].step ? i : top;
+    for (bool has_gained = true; has_gained;) {
+      has_gained = false;
+      enter(known_[top].prices, choice_, known_[top].fitted.labels, {}, problem_);
+      for (const Labels& near : neighbours(known_[top].fitted.labels, free)) {
+        if (left == 0) return;
+        const size_t at = know(near);
+        if (!is_news_) continue;
+        --left;
+        has_gained = known_[at].step < known_[top].step;
+        if (!has_gained) continue;
+        top = at;
+        break;
       }
-      known_[i].fitted = std::move(tried);
-      best_ = i;
     }
   }
 
-  // The prices of what was chosen are its own; what no placement undercuts by them. Known placements that take less
-  // do not fit, or fit with relief.
+  int count_places(int group) const {
+    int places = 0;
+    for (int label = 0; label < problem_.labels; ++label) places += may_stand(group, label) ? 1 : 0;
+    return places;
+  }
+
+  // The next of all placements, which are counted from `first`; false if they have all been.
+  bool advance(Labels& labels, const Labels& first, const std::vector<int>& free) const {
+    for (int g : free) {
+      do labels[g] = (labels[g] + 1) % problem_.labels;
+      while (!may_stand(g, labels[g]));
+      if (labels[g] != first[g]) return true;
+    }
+    return false;
+  }
+
+  // One group elsewhere; two that a value connects; in small problems one elsewhere and all others as they then stand
+  // best by what is known. Sorted by what is known.
+  std::vector<Labels> neighbours(const Labels& now, const std::vector<int>& free) const {
+    std::vector<std::pair<int64_t, Labels>> found;
+    auto add = [&](Labels labels) {
+      if (labels != now) found.emplace_back(energy(problem_, labels), std::move(labels));
+    };
+    const bool is_small = free.size() * free.size() * static_cast<size_t>(problem_.labels) <= most_op_prices;
+    add(solve_placement(problem_).labels);
+    for (int g : free)
+      for (int label = 0; label < problem_.labels; ++label) {
+        if (label == now[g] || !may_stand(g, label)) continue;
+        Labels moved = now;
+        moved[g] = label;
+        add(std::move(moved));
+        if (!is_small) continue;
+        PlacementProblem held = problem_;
+        held.costs[g].assign(held.costs[g].size(), PlacementProblem::unrunnable);
+        held.costs[g][label] = problem_.costs[g][label];
+        add(solve_placement(held).labels);
+      }
+    for (const PlacementProblem::Value& value : problem_.values)
+      for (int consumer : value.consumers)
+        for (int label = 0; label < problem_.labels; ++label) {
+          const int producer = value.producer;
+          if (!may_stand(producer, label) || !may_stand(consumer, label)) continue;
+          Labels moved = now;
+          moved[producer] = moved[consumer] = label;
+          if (now[producer] != label && now[consumer] != label) add(std::move(moved));
+        }
+    std::sort(found.begin(), found.end());
+    std::vector<Labels> near;
+    for (auto& [price, labels] : found)
+      if (near.empty() || near.back() != labels) near.push_back(std::move(labels));
+    return near;
+  }
+
+  // The prices of what was chosen are its own; what no placement undercuts by them. What seems to is priced as
+  // compiled: by as much as it then takes more, its groups cost more where they stand there. Known placements that take
+  // less do not fit, or fit with relief.
   void prove() {
-    FittedPlacement& best = known_[best_].fitted;
-    enter(known_[best_].prices, choice_, best.labels, {}, problem_);
+    enter(known_[best_].prices, choice_, known_[best_].fitted.labels, {}, problem_);
     Solution least = solve_placement(problem_);
+    for (size_t left = most_searched(); left > 0; --left) {
+      if (least.energy >= energy(problem_, known_[best_].fitted.labels)) break;
+      const size_t rival = know(least.labels);
+      if (known_[rival].step >= known_[best_].step)
+        raise_prices(known_[rival]);
+      else if (take_if_fits(rival))
+        enter(known_[best_].prices, choice_, known_[best_].fitted.labels, {}, problem_);
+      else
+        break;
+      least = solve_placement(problem_);
+    }
+    FittedPlacement& best = known_[best_].fitted;
     best.bound = least.is_optimal ? least.energy : certify(problem_).bound;
     best.energy = energy(problem_, best.labels);
     best.is_limited = std::any_of(known_.begin(), known_.end(),
                                   [&](const Known& known) { return known.step < total(known_[best_]); });
+  }
+
+  void raise_prices(const Known& rival) {
+    const Labels &chosen = known_[best_].fitted.labels, &other = rival.fitted.labels;
+    const int64_t truth = energy(problem_, chosen) + rival.step - known_[best_].step;
+    std::vector<int> moved;
+    for (int g = 0; g < problem_.groups(); ++g)
+      if (chosen[g] != other[g]) moved.push_back(g);
+    int64_t missing = truth - energy(problem_, other);
+    PW_CHECK(!moved.empty() && missing > 0, "a rival that is no cheaper");
+    for (size_t i = 0; i < moved.size(); ++i) {
+      const int64_t part = missing / static_cast<int64_t>(moved.size() - i);
+      problem_.costs[moved[i]][other[moved[i]]] += part;
+      missing -= part;
+    }
+  }
+
+  // Placements that may be priced besides: none where a compile takes long.
+  size_t most_searched() const {
+    const size_t most = most_op_prices / std::max<size_t>(1, graph_.main().ops.size());
+    return most < least_searched ? 0 : most;
   }
 
   const Graph& graph_;

@@ -60,7 +60,7 @@ void PlacementSolver::choose_by_cost() {
   solved_ = std::make_shared<SolvedPlacement>(
       SolvedPlacement{std::move(placed.problem), devices_, choice.group_of, choice.sources,
                       std::move(placed.fitted.labels), placed.fitted.energy, placed.fitted.bound,
-                      placed.fitted.is_limited, at_once ? at_once->makespan : 0, at_once ? at_once->bound : 0});
+                      placed.fitted.is_limited, at_once ? at_once->makespan : 0, at_once ? at_once->bound : 0, placed.priced});
 }
 
 // Decides the groups that are not, each with what keeps it off the other devices.
@@ -137,7 +137,8 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
   // With one accelerator the least sum is exact, which is worth more than a search. It counts copies that the runtime
   // hides, though: others that were priced on the way may be done earlier. Where memory decides, what fits counts.
   for (const TriedPlacement& tried : placed.tried)
-    if (!placed.fitted.is_limited && is_worth(tried.done, placed.prices.done) && fits(choice, placed, tried.labels))
+    if (!placed.fitted.is_limited && is_worth(tried.done, placed.prices.done) &&
+        (!best || tried.done < best->prices.done) && fits(choice, placed, tried.labels))
       offer(tried.labels, "tried for its prices");
   if (!best) return {};
   found.makespan = simulate(best->problem, found.labels, options.order, host_label).makespan;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The long tier: all of scripts/test.sh, then what takes too long for every change: clang-19 without warnings, formatting,
-# clang-tidy, ThreadSanitizer, full test counts, and five epochs of Fashion-MNIST that must reach 90%.
+# clang-tidy, ThreadSanitizer, full test counts, plans judged from outside, and five epochs of Fashion-MNIST that must reach 90%.
 set -euo pipefail
 steps=8
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"

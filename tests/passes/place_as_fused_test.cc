@@ -1,5 +1,6 @@
 // Ops are priced as they will be compiled: a launch's overhead is paid once, what only its ops read is not written.
 #include <cmath>
+#include <cstdlib>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -140,6 +141,65 @@ TEST(PlaceAsFused, IsNeverDearerAsFusedThanAllOnOneDevice) {
   }
   EXPECT_GT(split, 5);
   EXPECT_GT(by_sum, 80);
+}
+
+// With its results read on the host.
+double whole_step(const PlacementPlan& plan) {
+  const PlacementProblem& problem = plan.solved->problem;
+  const Labels& labels = plan.solved->labels;
+  double seconds = plan.seconds;
+  for (const PlacementProblem::Value& value : problem.values) {
+    bool is_result = false, is_there = labels[value.producer] == 0;
+    for (int consumer : value.consumers) {
+      is_result = is_result || consumer == problem.groups() - 1;
+      is_there = is_there || (consumer != problem.groups() - 1 && labels[consumer] == 0);
+    }
+    if (is_result && !is_there) seconds += static_cast<double>(value.moves[labels[value.producer] * 2]) * 1e-9;
+  }
+  return seconds;
+}
+
+// A rule holds one op elsewhere, and all others stand as is best then. In small problems no such plan is better, in
+// others hardly one.
+TEST(PlaceAsFused, NoSingleRuleBettersAPlan) {
+  int held = 0, held_in_small = 0, bettered = 0, optimal = 0, plans = 0;
+  const uint64_t seeds = std::getenv("PLACEWRIGHT_FULL_COUNTS") ? 400 : 50;
+  for (uint64_t seed = 0; seed < seeds; ++seed) {
+    TestMachine machine(seed % 2 == 1);
+    TestTarget slow(1e-6, 1e8, seed % 2 == 1), fast(1.2e-6, 1e10, seed % 2 == 1);
+    machine.context.targets = {{host, &slow}, {accelerator, &fast}};
+    for (Link& link : machine.machine.links) link.latency_seconds = 1e-7;
+    testing::RandomGraphOptions options;
+    options.ops = 2 + static_cast<int>(seed % 5);
+    Graph graph = run_passes(testing::make_random_graph(seed, options).graph, machine.context, {}, {}, "shard");
+    const PlacementPlan plan = plan_placement(graph, machine.context);
+    if (!plan.solved || plan.solved->makespan > 0) continue;
+    ++plans;
+    optimal += plan.solved->bound == plan.solved->energy ? 1 : 0;
+    const PlacementProblem& problem = plan.solved->problem;
+    int free = 0;
+    for (const std::vector<int64_t>& costs : problem.costs)
+      free += std::max(costs[0], costs[1]) < PlacementProblem::unrunnable ? 1 : 0;
+    const bool is_small = free <= 6;
+    for (const OpPlacement& op : plan.ops) {
+      if (op.cause != PlacementCause::cheapest) continue;
+      const DeviceId elsewhere = op.where.devices[0] == host ? accelerator : host;
+      Graph ruled = graph;
+      ruled.rules.push_back({PlacementRule::Kind::allow, op.key, {elsewhere}, {"test.rules", 1}});
+      const PlacementPlan other = plan_placement(ruled, machine.context);
+      if (other.ops[op.op].where.devices[0] != elsewhere) continue;  // several ops have its name
+      if (other.solved->makespan > 0) continue;
+      const bool is_better = whole_step(other) < whole_step(plan) - 1e-9 * static_cast<double>(plan.ops.size());
+      ++(is_small ? held_in_small : held);
+      bettered += !is_small && is_better ? 1 : 0;
+      EXPECT_FALSE(is_small && is_better)
+          << "seed " << seed << ", " << op.what << ": " << whole_step(other) << " s, " << whole_step(plan) << " s";
+    }
+  }
+  EXPECT_GT(held_in_small, 20);
+  EXPECT_GT(held, 100);
+  EXPECT_LE(bettered * 50, held) << bettered << " of " << held;
+  EXPECT_GE(optimal * 20, plans * 19) << optimal << " of " << plans;
 }
 
 // With all the memory there is, what memory is said not to limit is planned no better.

@@ -71,12 +71,12 @@ unsigned number_of(const PlacementPlan& plan, const Graph& graph) {
 }
 
 // A range's placement costs no more than the plan at any number of it, and more just behind it; and plans are the best
-// of all placements, each priced as it would be fused, at nearly every number.
+// of all placements, each priced as it would be fused, at every number.
 TEST(WhatIf, BordersOfTheBatchAreWhereTryingEveryPlacementAtEveryBatchPutsThem) {
   constexpr double nanoseconds = 2e-9;  // prices are rounded
   const Graph graph = two();
-  size_t borders = 0, batches = 0, best_plans = 0;
-  for (double bandwidth : {5e9, 1e9, 2e8}) {
+  size_t borders = 0, batches = 0;
+  for (double bandwidth : {5e9, 1e9, 5e8, 2e8}) {
     Machine machine = two_machine();
     for (Link& link : machine.links) link.bytes_per_second = bandwidth;
     TemporaryFolder folder;
@@ -98,8 +98,7 @@ TEST(WhatIf, BordersOfTheBatchAreWhereTryingEveryPlacementAtEveryBatchPutsThem) 
         for (unsigned number = 0; number < 8; ++number) best = std::min(best, step_of(graph, machine, batch, number));
         const double planned = step_of(graph, machine, batch, placed_at(batch));
         EXPECT_LE(step_of(graph, machine, batch, standing), planned + nanoseconds) << batch;
-        EXPECT_LE(planned, 1.10 * best) << batch;
-        best_plans += planned <= best + nanoseconds;
+        EXPECT_LE(planned, best + nanoseconds) << batch;
       }
       if (next > 100) continue;
       EXPECT_GT(step_of(graph, machine, next, standing), step_of(graph, machine, next, placed_at(next))) << next;
@@ -107,8 +106,7 @@ TEST(WhatIf, BordersOfTheBatchAreWhereTryingEveryPlacementAtEveryBatchPutsThem) 
     EXPECT_EQ(next, 101);
   }
   EXPECT_GE(borders, 3u);
-  EXPECT_EQ(batches, 300u);
-  EXPECT_GE(best_plans, 297u);
+  EXPECT_EQ(batches, 400u);
 }
 
 // In a graph whose batch is a number, the same as in the one whose batch has a name.
@@ -228,8 +226,9 @@ TEST(WhatIf, NoErrorInsideTheReportedRadiusBeatsThePlanAndTheRivalWinsOutside) {
     const Json reported = Json::parse(run.output).at("radius");
     const PlacementPlan plan = plan_graph(two(), two_machine(), {{"B", batch}});
     const SolvedPlacement& solved = *plan.solved;
-    const Radius radius = *error_radius(solved.problem, solved.labels);
-    ASSERT_TRUE(radius.is_proven);
+    const std::optional<Radius> found = error_radius(solved.problem, solved.labels);
+    ASSERT_TRUE(found && found->is_proven);
+    const Radius& radius = *found;
     EXPECT_EQ(reported.at("relative").get<double>(), radius.relative());
     for (int i = 0; i < 1250; ++i, ++done) {
       const PlacementProblem other = perturbed(random, solved.problem, radius, i % 2 == 0);

@@ -120,7 +120,11 @@ Json proof_json(const std::optional<PlacementProof>& proof) {
           {"is_optimal", proof->is_optimal},
           {"chosen_seconds", proof->chosen_seconds},
           {"bound_seconds", proof->bound_seconds},
-          {"gap", proof->gap()}};
+          {"gap", proof->gap()},
+          {"relief_seconds", proof->relief_seconds},
+          {"sum_seconds", proof->sum_seconds},
+          {"sum_bound_seconds", proof->sum_bound_seconds},
+          {"placements_priced", proof->priced}};
 }
 
 Json radius_json(const std::optional<PlacementRadius>& radius) {

@@ -88,14 +88,15 @@ SourceSite site_near(const Graph& graph, Value value) {
 std::optional<PlacementProof> find_proof(const PlacementPlan& plan) {
   if (!plan.solved) return {};
   const SolvedPlacement& solved = *plan.solved;
+  int64_t relief = 0;  // whatever fits without it, or with another, is above the bound, too
+  for (const ReliefStep& step : plan.relief) relief += nanoseconds(step.seconds);
+  const bool is_simulated = solved.makespan > 0;
+  const int64_t chosen = (is_simulated ? solved.makespan : solved.energy) + relief,
+                bound = is_simulated ? solved.makespan_bound : solved.bound;
   auto seconds = [](int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; };
-  if (solved.makespan > 0)
-    return PlacementProof{true, seconds(solved.makespan), seconds(solved.makespan_bound),
-                          solved.makespan == solved.makespan_bound};
-  // To free memory takes time that no price of the problem knows.
-  int64_t chosen = solved.energy;
-  for (const ReliefStep& step : plan.relief) chosen += nanoseconds(step.seconds);
-  return PlacementProof{false, seconds(chosen), seconds(solved.bound), solved.bound == chosen};
+  return PlacementProof{is_simulated,          seconds(chosen), seconds(bound),
+                        chosen == bound,       seconds(relief), seconds(solved.energy + relief),
+                        seconds(solved.bound), solved.priced};
 }
 
 }  // namespace

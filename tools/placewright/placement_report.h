@@ -65,10 +65,14 @@ struct Timeline {
 // placement can undercut.
 struct PlacementProof {
   bool is_simulated = false;  // what counts is when the last device is done; else the sum of all times
-  double chosen_seconds = 0;
+  double chosen_seconds = 0;  // relief included
   double bound_seconds = 0;
   bool is_optimal = false;
+  double relief_seconds = 0;                      // that what leaves a memory and comes back adds
+  double sum_seconds = 0, sum_bound_seconds = 0;  // the sum of all times, whichever counts
+  int priced = 0;                                 // placements whose launches were priced as compiled
   double gap() const { return bound_seconds > 0 ? chosen_seconds / bound_seconds - 1 : 0; }
+  double sum_gap() const { return sum_bound_seconds > 0 ? sum_seconds / sum_bound_seconds - 1 : 0; }
 };
 
 // How far every cost may err, all at once, before another placement is better; and whose costs decide that.

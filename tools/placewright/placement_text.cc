@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 
 #include "command.h"
+#include "flip_search.h"
 #include "placement_report.h"
 
 namespace placewright::tools {
@@ -105,7 +106,7 @@ class TextReport {
       line(fmt::format("All op times and transfers of a step add up to {}; its devices work at once.",
                        duration_text(plan_.seconds)));
     else if (plan_.seconds > 0)
-      line(fmt::format("A step takes {} ({}).", duration_text(plan_.seconds), plan_.objective));
+      line(fmt::format("A step takes {}{} ({}).", duration_text(plan_.seconds), read_text(), plan_.objective));
     else
       line(fmt::format("Objective: {}.", plan_.objective));
     if (report_.proof && report_.proof->chosen_seconds > 0) line(proof_text(*report_.proof));
@@ -116,23 +117,34 @@ class TextReport {
                      bytes_text(plan_.bytes_at_load)));
   }
 
-  static std::string proof_text(const PlacementProof& proof) {
-    const std::string chosen = duration_text(proof.chosen_seconds);
+  std::string read_text() const {
+    const double more = read_back_seconds(plan_);
+    return more > 0 ? fmt::format(", {} with its results read on the host", duration_text(plan_.seconds + more)) : "";
+  }
+
+  std::string proof_text(const PlacementProof& proof) const {
+    const std::string chosen = duration_text(proof.chosen_seconds), bound = duration_text(proof.bound_seconds);
+    const std::string relief =
+        proof.relief_seconds > 0
+            ? fmt::format(", {} of it for what leaves memory and comes back", duration_text(proof.relief_seconds))
+            : "";
     if (proof.is_simulated)
       return fmt::format(
           "Within {:.3g}% of what no placement undercuts: the last device is done, and its results are on the host, "
-          "after "
-          "{}, not before {}.",
-          proof.gap() * 100, chosen, duration_text(proof.bound_seconds));
-    if (proof.is_optimal)
-      return fmt::format(
-          "Optimal by these prices: the flow of a minimum cut proves that no placement takes less than {}, with "
-          "its results read on the host.",
-          chosen);
-    return fmt::format(
-        "Within {:.3g}% of optimal by these prices: with its results read on the host it takes {}, and no "
-        "placement less than {}.",
-        proof.gap() * 100, chosen, duration_text(proof.bound_seconds));
+          "after {}{}, not before {}. In the sum of all times, {}, it is within {:.3g}% of the least.",
+          proof.gap() * 100, chosen, relief, bound, duration_text(proof.sum_seconds), proof.sum_gap() * 100);
+    std::string text =
+        proof.is_optimal ? fmt::format(
+                               "Optimal by these prices: the flow of a minimum cut proves that no placement takes "
+                               "less than {}, with its results read on the host.",
+                               chosen)
+                         : fmt::format(
+                               "Within {:.3g}% of optimal by these prices: with its results read on the host it takes "
+                               "{}{}, and no placement less than {}.",
+                               proof.gap() * 100, chosen, relief, bound);
+    if (proof.priced > 1 && !plan_.solved->is_limited)
+      text += fmt::format(" Of {} placements priced as compiled none takes less.", proof.priced);
+    return text;
   }
 
   std::string radius_text(const PlacementRadius& radius) const {

@@ -122,7 +122,8 @@ function node_name(node) {
 function proof_text() {
   const proof = report.proof;
   if (!proof || !proof.chosen_seconds) return '';
-  const chosen = duration_text(proof.chosen_seconds);
+  const chosen = duration_text(proof.chosen_seconds)
+    + (proof.relief_seconds > 0 ? ` (${duration_text(proof.relief_seconds)} of it for what leaves memory and comes back)` : '');
   if (proof.of === 'simulated time') return `The last device is done, its results on the host, after ${chosen}, by simulation; no placement is before ${duration_text(proof.bound_seconds)}.`;
   return proof.is_optimal ? `By these prices, with results read on the host, the flow of a minimum cut proves that no placement takes less than ${chosen}.`
     : `By these prices, with results read on the host, it takes ${chosen} and no placement less than ${duration_text(proof.bound_seconds)}.`;
