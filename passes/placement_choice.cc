@@ -57,10 +57,10 @@ void PlacementSolver::choose_by_cost() {
   std::optional<MakespanSolution> at_once = choose_by_makespan(choice, placed);
   explain(choice, placed, at_once ? &*at_once : nullptr, roots);
   prices_ = std::move(placed.prices);
-  solved_ = std::make_shared<SolvedPlacement>(
-      SolvedPlacement{std::move(placed.problem), devices_, choice.group_of, choice.sources,
-                      std::move(placed.fitted.labels), placed.fitted.energy, placed.fitted.bound,
-                      placed.fitted.is_limited, at_once ? at_once->makespan : 0, at_once ? at_once->bound : 0, placed.priced});
+  solved_ = std::make_shared<SolvedPlacement>(SolvedPlacement{
+      std::move(placed.problem), devices_, choice.group_of, choice.sources, std::move(placed.fitted.labels),
+      placed.fitted.energy, placed.fitted.bound, placed.fitted.is_limited, at_once ? at_once->makespan : 0,
+      at_once ? at_once->bound : 0, placed.priced});
 }
 
 // Decides the groups that are not, each with what keeps it off the other devices.

@@ -1,6 +1,8 @@
 // Plan files on the command line: place -o, --plan, --check, --accept, --export-problem, --import-plan, and diff.
+#include <filesystem>
 #include <fstream>
 #include <random>
+#include <sched.h>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -79,6 +81,30 @@ TEST_F(Plan, IsTheSameEachTimeAndHolds) {
   ToolRun diff = run_tool({"diff", lock_, folder_ / "again.lock"});
   EXPECT_EQ(diff.exit_code, 0);
   EXPECT_EQ(diff.output, (folder_ / "again.lock") + " against " + lock_ + ": no drift\n");
+}
+
+// On one processor and on all of them, in two folders.
+TEST_F(Plan, ForAMachineThatIsNotHereIsTheSameEverywhere) {
+  cpu_set_t all, one;
+  ASSERT_EQ(sched_getaffinity(0, sizeof all, &all), 0);
+  CPU_ZERO(&one);
+  for (int cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(&one) == 0; ++cpu)
+    if (CPU_ISSET(cpu, &all)) CPU_SET(cpu, &one);
+  for (const char* graph : {"lenet.pw", "mixture.pw", "transformer.pw"})
+    for (const char* ending : {"lock", "json", "html", "txt"}) {
+      std::vector<std::string> files;
+      for (const cpu_set_t* cpus : {&one, &all}) {
+        TemporaryFolder folder;
+        std::filesystem::copy(std::string(PLACEWRIGHT_TEST_DATA) + "/../../examples/graphs/" + graph, folder / graph);
+        sched_setaffinity(0, sizeof *cpus, cpus);
+        ToolRun run =
+            run_tool({"place", graph, "--machine", "h200", "-o", std::string("plan.") + ending}, "", folder.path());
+        sched_setaffinity(0, sizeof all, &all);
+        ASSERT_EQ(run.exit_code, 0) << run.errors;
+        files.push_back(read_text_file(folder / (std::string("plan.") + ending)));
+      }
+      EXPECT_EQ(files[0], files[1]) << graph << " as " << ending;
+    }
 }
 
 TEST_F(Plan, AnEditedPinIsFollowedAndSaid) {
