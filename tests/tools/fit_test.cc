@@ -151,7 +151,7 @@ TEST_F(Fit, TheLargestBatchFitsAndOneMoreDoesNot) {
 
 // A training step as it is captured: its batch is a number. `place` reads the step of the other batch from a file.
 TEST_F(Fit, TheBatchOfACapturedGraphIsAskedToo) {
-  const std::string machine = file("capped.machine", host_alone(45'000'000));
+  const std::string machine = file("capped.machine", host_alone(33'000'000));
   const Json row = ask({lenet, "--machines", machine});
   EXPECT_EQ(row.at("verdict"), "does not fit");
   const Json* change = find_change(row, "batch");
