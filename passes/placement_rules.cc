@@ -76,11 +76,11 @@ std::string PlacementSolver::bond(int32_t op, int32_t other) const {
 }
 
 // The line of an op's pin, of the op that it must stay with, and of what keeps them together.
-std::string PlacementSolver::conflict_of_pins(int32_t op, const DeviceId& device, const std::string& site,
-                                              int32_t decider) const {
+std::string PlacementSolver::conflict_of_pins(int32_t op, const DeviceId& device, const std::string& site) {
+  const int32_t group = root(op), decider = decided_op_[group];
   return fmt::format(
       "{}: {} is placed on {}, but must stay with {}, which {} places on {} ({}); take one of the pins away", site,
-      describe(op), device.to_string(), describe(decider), pin_site(decider), decisions_[decider]->device.to_string(),
+      describe(op), device.to_string(), describe(decider), pin_site(decider), decisions_[group]->device.to_string(),
       bond(op, decider));
 }
 

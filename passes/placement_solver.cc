@@ -153,8 +153,7 @@ void PlacementSolver::fix_pins() {
         throw Error(fmt::format("{}: {} is placed on {}, which cannot run it: {}", site, describe(number),
                                 device->to_string(), cause));
       const std::optional<Decision>& before = decisions_[root(number)];
-      if (before && before->firm && before->device != *device)
-        throw Error(conflict_of_pins(number, *device, site, decided_op_[root(number)]));
+      if (before && before->firm && before->device != *device) throw Error(conflict_of_pins(number, *device, site));
       // An argument that simply lies in host memory is no wish of the user's, nor is what `shard` did.
       bool is_moved =
           op.is("transfer") || (op.is("input") && (*device != host_ || !is_input_of_kind(op, InputKind::argument)));

@@ -60,7 +60,7 @@ class PlacementSolver {
   void require_device_of_row(const PlanFile::Row& row) const;
   SourceSite site_in_plan(int line) const;
   std::string pin_site(int32_t op) const;
-  std::string conflict_of_pins(int32_t op, const DeviceId& device, const std::string& site, int32_t decider) const;
+  std::string conflict_of_pins(int32_t op, const DeviceId& device, const std::string& site);
   std::string bond(int32_t op, int32_t other) const;
   void fix_only_devices();
   bool spread_forward();
