@@ -59,7 +59,9 @@ class FusedPlacer {
     if (has_choice()) price_devices();
     best_ = take(solve());
     std::vector<TriedPlacement> tried;
-    if (!known_[best_].fitted.is_limited) {  // else what fits counts, and what bounds it
+    if (known_[best_].fitted.is_limited) {
+      settle();
+    } else {
       refine();
       for (const Known& known : known_) tried.push_back({known.fitted.labels, known.prices.done});
       search();
@@ -317,11 +319,24 @@ class FusedPlacer {
         break;
       least = solve_placement(problem_);
     }
+    bound_by(least);
+    known_[best_].fitted.is_limited = std::any_of(
+        known_.begin(), known_.end(), [&](const Known& known) { return known.step < total(known_[best_]); });
+  }
+
+  // Where memories decide, what was found fits, and only all on one device is held against it. The prices of what is
+  // chosen are its own here, too; the bound by them leaves memories out.
+  void settle() {
+    take_cheapest();
+    enter(known_[best_].prices, choice_, known_[best_].fitted.labels, {}, problem_);
+    bound_by(solve_placement(problem_));
+    known_[best_].fitted.is_limited = true;
+  }
+
+  void bound_by(const Solution& least) {
     FittedPlacement& best = known_[best_].fitted;
     best.bound = least.is_optimal ? least.energy : certify(problem_).bound;
     best.energy = energy(problem_, best.labels);
-    best.is_limited = std::any_of(known_.begin(), known_.end(),
-                                  [&](const Known& known) { return known.step < total(known_[best_]); });
   }
 
   void raise_prices(const Known& rival) {

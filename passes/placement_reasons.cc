@@ -32,12 +32,19 @@ RejectedDevice PlacementSolver::later(const PlacementProblem& problem, const Mak
   constexpr int few_groups = 256;  // more are not simulated one by one
   const std::string why = "the devices work at once";
   if (problem.groups() > few_groups)
-    return {devices_[label], RejectionKind::dearer, why + ", and a step ends earlier with this on the other", site, 0};
+    return {devices_[label], RejectionKind::dearer,
+            why + ": of the placements that were tried none ends earlier; it was not tried alone there", site, 0};
   Labels labels = chosen.labels;
   labels[group] = label;
   int64_t growth = simulate(problem, labels, order, host_label).makespan - chosen.makespan;
   double seconds = static_cast<double>(growth) * 1e-9;
-  if (growth <= 0) return {devices_[label], RejectionKind::same_cost, why + ": a step would end no earlier", site, 0};
+  if (growth < 0)
+    return {devices_[label], RejectionKind::dearer,
+            fmt::format("{}: by its price a step would end {} earlier if it alone ran there, but no placement with it "
+                        "there was found that ends earlier as fused",
+                        why, duration_text(-seconds)),
+            site, 0};
+  if (growth == 0) return {devices_[label], RejectionKind::same_cost, why + ": a step would end no earlier", site, 0};
   return {devices_[label], RejectionKind::dearer,
           fmt::format("{}: a step would end {} later if it alone ran there", why, duration_text(seconds)), site,
           seconds};
