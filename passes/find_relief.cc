@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include "placewright/base/checked.h"
+#include "placewright/base/duration.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/op_table.h"
 #include "placewright/passes/launch_order.h"
@@ -309,14 +310,10 @@ Relief find_relief(Graph compiled, const PassContext& context) {
   return find_floor(compiled, context, worst->device);
 }
 
-std::string seconds_text(double seconds) {
-  return seconds >= 1e-3 ? fmt::format("{:.3g} ms", seconds * 1e3) : fmt::format("{:.3g} us", seconds * 1e6);
-}
-
 std::string describe(const ReliefStep& step) {
   const std::string site = step.site.file.empty() ? "" : " (" + step.site.to_string() + ")";
   const std::string price =
-      fmt::format("frees {} bytes of {} for {}{}", step.bytes, step.device.to_string(), seconds_text(step.seconds),
+      fmt::format("frees {} bytes of {} for {}{}", step.bytes, step.device.to_string(), duration_text(step.seconds),
                   step.because.empty() ? "" : ", because " + step.because);
   if (step.kind == ReliefKind::reordered)
     return fmt::format("{} in another order{}, fullest at {}{}: {}", step.what,

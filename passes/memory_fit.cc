@@ -9,6 +9,7 @@
 
 #include "movement.h"
 #include "placewright/base/checked.h"
+#include "placewright/base/duration.h"
 #include "placewright/base/join.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/op_table.h"
@@ -140,12 +141,12 @@ class MemoryFit {
       int64_t cost = energy(problem_, labels);
       if (best && cost >= energy(problem_, best->labels) + best->relief) continue;
       Relief relief = find_relief(compiled(labels), context_);
-      auto nanoseconds = static_cast<int64_t>(relief.seconds * 1e9);
+      const int64_t price = nanoseconds(relief.seconds);
       if (!relief.fits && relief.need.excess() < excess(lowest, fitted.caps))
         lowest = need_of(labels, relief.graph, relief.need);
-      if (!relief.fits || (best && cost + nanoseconds >= energy(problem_, best->labels) + best->relief)) continue;
+      if (!relief.fits || (best && cost + price >= energy(problem_, best->labels) + best->relief)) continue;
       best = need_of(labels, relief.graph, measure_need(relief.graph, context_));
-      best->relief = nanoseconds;
+      best->relief = price;
     }
     return lowest;
   }

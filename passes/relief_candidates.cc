@@ -4,6 +4,7 @@
 
 #include "movement.h"
 #include "placewright/base/checked.h"
+#include "placewright/base/duration.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/op_table.h"
 #include "placewright/passes/placement.h"
@@ -186,7 +187,7 @@ void ReliefCandidates::add(std::vector<Value> values, Moment moment, std::vector
       offload += transfer_seconds(context_, moment.device, host_, storage(value).bytes) +
                  transfer_seconds(context_, host_, moment.device, storage(value).bytes);
     if (!is_possible || offload < step.seconds) {
-      step.because = is_possible ? "to make it again would take " + seconds_text(step.seconds)
+      step.because = is_possible ? "to make it again would take " + duration_text(step.seconds)
                                  : "what it is made of is not at hand";
       step.kind = ReliefKind::offloaded;
       step.seconds = offload;
@@ -195,7 +196,7 @@ void ReliefCandidates::add(std::vector<Value> values, Moment moment, std::vector
       chain = {};
       is_possible = true;
     } else {
-      step.because = "offloading it would take " + seconds_text(offload);
+      step.because = "offloading it would take " + duration_text(offload);
     }
   }
   if (!is_possible) return;

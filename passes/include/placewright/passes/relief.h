@@ -66,6 +66,5 @@ Graph relieve_memory(Graph compiled, const PassContext& context, std::vector<Rel
 // "exp (train.cc:12) recomputed before mul: frees 4096 bytes of cpu:0 for 1.2 us, because there is nowhere to offload
 // it"
 std::string describe(const ReliefStep& step);
-std::string seconds_text(double seconds);  // "1.2 us"
 
 }  // namespace placewright
