@@ -324,13 +324,11 @@ class FusedPlacer {
         known_.begin(), known_.end(), [&](const Known& known) { return known.step < total(known_[best_]); });
   }
 
-  // Where memories decide, what was found fits, and only all on one device is held against it. The prices of what is
-  // chosen are its own here, too; the bound by them leaves memories out.
+  // Where memories decide, what was found fits, and nothing else is looked for. Its prices are its own here, too; the
+  // bound by them leaves memories out.
   void settle() {
-    take_cheapest();
     enter(known_[best_].prices, choice_, known_[best_].fitted.labels, {}, problem_);
     bound_by(solve_placement(problem_));
-    known_[best_].fitted.is_limited = true;
   }
 
   void bound_by(const Solution& least) {
