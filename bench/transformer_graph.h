@@ -1,4 +1,4 @@
-// A training step of a transformer of any depth, as the frontend captures it.
+// A transformer of any depth, and its training step as the frontend captures it.
 #pragma once
 
 #include <cmath>

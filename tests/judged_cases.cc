@@ -1,70 +1,16 @@
 // What plans are judged on: programs and machines.
-#include <cmath>
-
 #include "judged_plans.h"
 #include "placewright/base/file.h"
 #include "placewright/placewright.h"
+#include "transformer_graph.h"
 
 namespace placewright::testing {
 namespace {
 
 using namespace nn;
 
-class Block : public Module {
- public:
-  Block(int64_t width, int64_t heads)
-      : heads_(heads),
-        norms_{&add<LayerNorm>("norm0", width), &add<LayerNorm>("norm1", width)},
-        query_(add<Linear>("query", width, width)),
-        key_(add<Linear>("key", width, width)),
-        value_(add<Linear>("value", width, width)),
-        out_(add<Linear>("out", width, width)),
-        up_(add<Linear>("up", width, 4 * width)),
-        down_(add<Linear>("down", 4 * width, width)) {}
-
-  Tensor forward(const Tensor& x) override {
-    const Sizes sizes = x.sizes();  // (batch, sequence, width)
-    const int64_t width = sizes[2] / heads_;
-    auto split = [&](const Tensor& all) {
-      return all.reshape({sizes[0], sizes[1], heads_, width}).permute({0, 2, 1, 3});
-    };
-    Tensor normed = (*norms_[0])(x);
-    Tensor query = split(query_(normed)), key = split(key_(normed)), value = split(value_(normed));
-    Tensor weights = softmax(matmul(query, key.t()) * (1 / std::sqrt(static_cast<double>(width))));
-    Tensor attended = x + out_(matmul(weights, value).permute({0, 2, 1, 3}).reshape(sizes));
-    return attended + down_(gelu(up_((*norms_[1])(attended))));
-  }
-  std::string description() const override { return "Block"; }
-
- private:
-  int64_t heads_;
-  LayerNorm* norms_[2];
-  Linear &query_, &key_, &value_, &out_, &up_, &down_;
-};
-
-class Transformer : public Module {
- public:
-  Transformer(int64_t words, int64_t width, int64_t heads, int blocks)
-      : embedding_(add<Embedding>("embedding", words, width)) {
-    for (int i = 0; i < blocks; ++i) blocks_.push_back(&add<Block>("block" + std::to_string(i), width, heads));
-    head_ = &add<Linear>("head", width, words);
-  }
-  Tensor forward(const Tensor& ids) override {
-    Tensor x = embedding_(ids);
-    for (Block* block : blocks_) x = (*block)(x);
-    Tensor scores = (*head_)(x);
-    return scores.reshape({-1, scores.sizes().back()});
-  }
-  std::string description() const override { return "Transformer"; }
-
- private:
-  Embedding& embedding_;
-  std::vector<Block*> blocks_;
-  Linear* head_;
-};
-
 Graph transformer_of_twelve_blocks() {
-  Transformer model(1000, 256, 4, 12);
+  synthetic::Transformer model(1000, 256, 4, 12);
   optim::Adam optimizer(model.named_parameters());
   TrainingStep step = compile_training_step(model, CrossEntropyLoss(), optimizer);
   return step.capture(randint(0, 1000, {8, 64}), randint(0, 1000, {512}));

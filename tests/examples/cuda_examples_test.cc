@@ -7,9 +7,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "cuda_cases.h"
 #include "examples/run_example.h"
-#include "placewright/base/join.h"
-#include "placewright/codegen/cuda/nvrtc.h"
 
 namespace placewright::testing {
 namespace {
@@ -24,8 +23,7 @@ const std::string emulated = "PLACEWRIGHT_LIBCUDA=" PLACEWRIGHT_CUDA_EMULATOR;
 class CudaExamples : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::vector<std::string> reasons;
-    if (!Nvrtc::try_open(&reasons)) GTEST_SKIP() << "no NVRTC: " << join(reasons, "; ");
+    if (const std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
   }
   static std::string on_gpu(const std::string& program, int devices = 1) {
     return ok(program + " --devices cpu,cuda:" + std::to_string(devices), emulated);

@@ -1,15 +1,13 @@
 // The gradient of every op on an emulated NVIDIA GPU, registered from the op table: expanded, placed, compiled by
 // NVRTC, run as PTX, against the evaluator.
-#include <cstdlib>
 #include <map>
 #include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "frontend/emulated_gpu.h"
 #include "gradient_graph.h"
-#include "placewright/base/join.h"
-#include "placewright/codegen/cuda/nvrtc.h"
 #include "placewright/ir/evaluate.h"
 #include "placewright/passes/pass.h"
 #include "placewright/placewright.h"
@@ -31,7 +29,7 @@ std::vector<DerivedCase> gradient_cases(const OpEntry& entry) {
   std::vector<DerivedCase> all;
   for (DerivedCase& each : derived_cases(entry))
     if (each.differentiable) all.push_back(std::move(each));
-  if (std::getenv("PLACEWRIGHT_FULL_COUNTS") != nullptr || all.size() < 2) return all;
+  if (full_counts() || all.size() < 2) return all;
   const DerivedCase* smallest = nullptr;
   for (const DerivedCase& each : all)
     if (elements(each) > 1 && (!smallest || elements(each) < elements(*smallest))) smallest = &each;
@@ -61,21 +59,11 @@ void expect_gradients(const DerivedCase& each) {
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_EQ(mismatch(run.results[i], expected[i], allowed), "") << i;
 }
 
-class CudaGradients : public ::testing::Test {
+class CudaGradients : public EmulatedGpu {
  public:
   explicit CudaGradients(const OpEntry& entry) : entry_(entry) {}
 
  protected:
-  void SetUp() override {
-    std::vector<std::string> reasons;
-    if (!Nvrtc::try_open(&reasons)) GTEST_SKIP() << "no NVRTC: " << join(reasons, "; ");
-    ::setenv("PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR, 1);
-    configure({.devices = "cpu,cuda:1", .use_cache = false, .check_memory = true, .notice = [](std::string_view) {}});
-  }
-  void TearDown() override {
-    configure({});
-    ::unsetenv("PLACEWRIGHT_LIBCUDA");
-  }
   void TestBody() override {
     for (const DerivedCase& each : gradient_cases(entry_)) expect_gradients(each);
   }

@@ -1,6 +1,5 @@
 // Training on an emulated NVIDIA GPU: captured, placed, compiled by NVRTC, run as PTX, held against the CPU.
 #include <cmath>
-#include <cstdlib>
 #include <filesystem>
 #include <set>
 #include <unistd.h>
@@ -8,10 +7,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "frontend/emulated_gpu.h"
 #include "frontend/reference_programs.h"
 #include "placewright/base/file.h"
-#include "placewright/base/join.h"
-#include "placewright/codegen/cuda/nvrtc.h"
 #include "placewright/passes/placement.h"
 #include "placewright/placewright.h"
 
@@ -20,19 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-class CudaTraining : public ::testing::Test {
- protected:
-  void SetUp() override {
-    std::vector<std::string> reasons;
-    if (!Nvrtc::try_open(&reasons)) GTEST_SKIP() << "no NVRTC: " << join(reasons, "; ");
-    ::setenv("PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR, 1);
-    configure({.devices = "cpu,cuda:1", .use_cache = false, .check_memory = true, .notice = [](std::string_view) {}});
-  }
-  void TearDown() override {
-    configure({});
-    ::unsetenv("PLACEWRIGHT_LIBCUDA");
-  }
-};
+using CudaTraining = testing::EmulatedGpu;
 
 struct Trained {
   std::vector<double> losses;
@@ -150,7 +136,7 @@ void expect_agree(const std::string& program, const Sizes& batch, int steps) {
     EXPECT_LE(norm(gpu.parameters[i], &cpu.parameters[i]), 1e-4 * norm(cpu.parameters[i])) << "parameter " << i;
 }
 
-bool full_counts() { return std::getenv("PLACEWRIGHT_FULL_COUNTS") != nullptr; }
+using testing::full_counts;
 
 TEST_F(CudaTraining, TheSmallCnnAgreesWithTheCpu) { expect_agree("c", {16, 3, 14, 14}, full_counts() ? 100 : 10); }
 

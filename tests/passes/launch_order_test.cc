@@ -42,8 +42,9 @@ void expect_same(const Graph& before, const Graph& after) {
     EXPECT_TRUE(found.results[i].same_bytes(expected.results[i])) << "result " << i;
 }
 
-TEST(LaunchOrder, WhatFreesMemoryRunsAtOnce) {
-  const Graph graph = parse_graph(R"(graph v1
+// Two values that one reduction each reads: the second is made before the first is read.
+Graph both_made_first() {
+  return parse_graph(R"(graph v1
 function "main"(%0) {
   %0 = input() {kind="argument", name="x"} : f32[64,64]@[sim:0]
   %1 = exp(%0) : f32[64,64]@[sim:0]
@@ -53,7 +54,11 @@ function "main"(%0) {
   return %3, %4
 }
 )",
-                                  "test");
+                     "test");
+}
+
+TEST(LaunchOrder, WhatFreesMemoryRunsAtOnce) {
+  const Graph graph = both_made_first();
   const Graph ordered = order_for_memory(graph, plan_memory(graph, 0), sim);
   EXPECT_THAT(launches(ordered), ElementsAre("exp", "reduce_sum", "tanh", "reduce_max"));
   EXPECT_EQ(arena(graph), 2 * bytes);
@@ -111,17 +116,7 @@ function "main"(%0, %1) {
 
 // The pass takes the order alone where that is enough, and says so.
 TEST(LaunchOrder, ReliefBeginsWithTheOrder) {
-  const Graph graph = parse_graph(R"(graph v1
-function "main"(%0) {
-  %0 = input() {kind="argument", name="x"} : f32[64,64]@[sim:0]
-  %1 = exp(%0) : f32[64,64]@[sim:0]
-  %2 = tanh(%0) : f32[64,64]@[sim:0]
-  %3 = reduce_sum(%1) {dims=[0]} : f32[64]@[sim:0]
-  %4 = reduce_max(%2) {dims=[0]} : f32[64]@[sim:0]
-  return %3, %4
-}
-)",
-                                  "test");
+  const Graph graph = both_made_first();
   TestMachine test;
   const int64_t needed = measure_need(graph, test.context).devices.front().bytes;
   for (DeviceSpec& spec : test.machine.devices)

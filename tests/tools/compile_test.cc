@@ -8,9 +8,8 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "cuda_cases.h"
 #include "placewright/base/file.h"
-#include "placewright/base/join.h"
-#include "placewright/codegen/cuda/nvrtc.h"
 #include "placewright/ir/program.h"
 #include "tools/run_tool.h"
 
@@ -44,8 +43,7 @@ function "main"(%0, %1) {
 class Compile : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::vector<std::string> reasons;
-    if (!Nvrtc::try_open(&reasons)) GTEST_SKIP() << "no NVRTC: " << join(reasons, "; ");
+    if (const std::string absence = testing::nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
     write_file_atomically(folder_ / "model.pw", model);
     run_ = run_tool({"compile", folder_ / "model.pw", "--machine", "h200", "-o", folder_ / "built"});
     ASSERT_EQ(run_.exit_code, 0) << run_.errors;

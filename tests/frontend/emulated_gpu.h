@@ -1,0 +1,30 @@
+// A session with the processor and one NVIDIA GPU, which the PTX emulator stands in for; skipped where NVRTC is not
+// there.
+#pragma once
+
+#include <cstdlib>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "cuda_cases.h"
+#include "placewright/session.h"
+
+namespace placewright::testing {
+
+class EmulatedGpu : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (const std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
+    ::setenv("PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR, 1);
+    configure({.devices = "cpu,cuda:1", .use_cache = false, .check_memory = true, .notice = [](std::string_view) {}});
+  }
+  void TearDown() override {
+    configure({});
+    ::unsetenv("PLACEWRIGHT_LIBCUDA");
+  }
+};
+
+}  // namespace placewright::testing
