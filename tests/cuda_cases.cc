@@ -9,20 +9,6 @@
 namespace placewright::testing {
 namespace {
 
-DerivedCase large_case(std::string_view op, std::vector<Type> operands, Attributes attributes) {
-  DerivedCase made;
-  made.entry = &find_op(op);
-  made.operands = std::move(operands);
-  made.attributes = complete_attributes(*made.entry, std::move(attributes));
-  made.results = infer_types({*made.entry, made.operands, {}, made.attributes});
-  made.name = std::string(op);
-  for (const Type& operand : made.operands) {
-    made.name += " " + operand.to_string();
-    made.ranges.emplace_back(-1, 1);
-  }
-  return made;
-}
-
 std::vector<StructuredKernel> kernels_of(const std::vector<DerivedCase>& cases) {
   std::vector<StructuredKernel> kernels;
   for (size_t i = 0; i < cases.size(); ++i) {
@@ -33,6 +19,20 @@ std::vector<StructuredKernel> kernels_of(const std::vector<DerivedCase>& cases) 
 }
 
 }  // namespace
+
+DerivedCase large_case(std::string_view op, std::vector<Type> operands, Attributes attributes) {
+  DerivedCase made;
+  made.entry = &find_op(op);
+  made.operands = std::move(operands);
+  made.attributes = complete_attributes(*made.entry, std::move(attributes));
+  made.results = infer_types({*made.entry, made.operands, {}, made.attributes});
+  made.name = std::string(op);
+  for (const Type& operand : made.operands) {
+    made.name += " " + operand.to_string();
+    made.ranges.emplace_back(is_floating(operand.tensor().dtype) ? std::pair(-1.0, 1.0) : std::pair(0.0, 100.0));
+  }
+  return made;
+}
 
 bool full_counts() { return std::getenv("PLACEWRIGHT_FULL_COUNTS") != nullptr; }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "derived_cases.h"
@@ -13,6 +14,8 @@ namespace placewright::testing {
 // Whether all cases are wanted ($PLACEWRIGHT_FULL_COUNTS), or a few of each op.
 bool full_counts();
 std::vector<DerivedCase> cuda_cases(const OpEntry& entry);
+// Numbers between -1 and 1, integers from 0 to 100.
+DerivedCase large_case(std::string_view op, std::vector<Type> operands, Attributes attributes);
 // Of sizes that tiles, rows, vectors and tails of them come up in.
 std::vector<DerivedCase> large_cuda_cases();
 // Kernels k0, k1 ... of the cases, each with its schedule.

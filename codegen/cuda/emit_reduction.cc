@@ -123,8 +123,8 @@ std::vector<std::string> StageEmitter::combine(const std::vector<std::string>& l
     case Reduction::Kind::custom:
       break;
   }
-  if (!joined.empty())
-    return {fmt::format("pw::{}<{}>({}, {})", joined, cuda_type(reduction.dtypes[0]), left[0], right[0])};
+  // Overloads tell min and max of floats, which see NaN and the sign of zero.
+  if (!joined.empty()) return {fmt::format("pw::{}({}, {})", joined, left[0], right[0])};
   parameters_ = left;
   parameters_.insert(parameters_.end(), right.begin(), right.end());
   memo_.emplace_back();

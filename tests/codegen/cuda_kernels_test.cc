@@ -1,7 +1,9 @@
 // Every op x dtype of the table as CUDA C++: compiled by NVRTC for several architectures, and run on a CUDA device,
 // which the PTX emulator stands in for, against `evaluate`; registered from the table. Skipped where NVRTC is not
 // installed.
+#include <cmath>
 #include <cstdlib>
+#include <limits>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -105,14 +107,41 @@ Status run_entry(const LoadedImage& image, int entry, std::vector<HostTensor>& b
   return static_cast<Status>(status);
 }
 
-void expect_results(const std::vector<DerivedCase>& cases) {
+// Each row from a few numbers of its own: NaN among others, zeros of both signs, infinities.
+std::vector<HostTensor> special_rows(const DerivedCase& each) {
+  const double infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  const std::vector<std::vector<double>> rows{{1, infinity, nan}, {-0.0, 0.0},      {-0.0}, {-infinity},
+                                              {-infinity, nan},   {infinity, -0.0}, {2, 1}, {-1, -0.0, 0.0}};
+  const TensorType& type = each.operands[0].tensor();
+  HostTensor tensor(type.dtype, type.sizes());
+  const int64_t row = type.sizes().back();
+  for (int64_t i = 0; i < tensor.elements(); ++i) {
+    const std::vector<double>& numbers = rows[static_cast<size_t>(i / row) % rows.size()];
+    const auto mixed = static_cast<uint64_t>(i) * 0x9e3779b97f4a7c15ull >> 40;
+    tensor.set_number(i, numbers[mixed % numbers.size()]);
+  }
+  std::vector<HostTensor> operands;
+  operands.push_back(std::move(tensor));
+  return operands;
+}
+
+void expect_signs(const HostTensor& found, const HostTensor& expected, const std::string& name) {
+  for (int64_t i = 0; is_floating(expected.dtype()) && i < expected.elements(); ++i) {
+    if (expected.number(i) != 0) continue;
+    EXPECT_EQ(std::signbit(found.number(i)), std::signbit(expected.number(i))) << name << " element " << i;
+  }
+}
+
+using MakeOperands = std::vector<HostTensor>(const DerivedCase&);
+
+void expect_results(const std::vector<DerivedCase>& cases, MakeOperands* make = make_operands) {
   if (std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
   if (!devices().cuda) GTEST_SKIP() << devices().absence;
   if (cases.empty()) return;
   CudaImage made = compile_cuda_text(cuda_text(cases), devices().cuda->spec().target);
   std::shared_ptr<const LoadedImage> image = devices().cuda->load(made.image);
   for (size_t i = 0; i < cases.size(); ++i) {
-    std::vector<HostTensor> operands = make_operands(cases[i]), expected = evaluate_case(cases[i], operands);
+    std::vector<HostTensor> operands = make(cases[i]), expected = evaluate_case(cases[i], operands);
     std::vector<HostTensor> buffers;
     for (const HostTensor& operand : operands) buffers.push_back(operand.clone());
     for (const HostTensor& result : expected) buffers.emplace_back(result.dtype(), result.sizes());
@@ -121,6 +150,7 @@ void expect_results(const std::vector<DerivedCase>& cases) {
       EXPECT_EQ(mismatch(buffers[operands.size() + r], expected[r], tolerance(*cases[i].entry, expected[r].dtype())),
                 "")
           << cases[i].name << " result " << r;
+    if (make == special_rows) expect_signs(buffers.back(), expected.back(), cases[i].name);
   }
 }
 
@@ -156,6 +186,20 @@ TEST(CudaStrategies, LargeKernelsCompileWithoutSpills) {
 }
 
 TEST(CudaStrategies, LargeKernelsRun) { expect_results(large_cuda_cases()); }
+
+// NaN wins wherever it stands, and -0 is below +0: by one thread, by lanes, by a group, and along columns.
+TEST(CudaStrategies, ReductionsOfSpecialValuesRun) {
+  std::vector<DerivedCase> cases;
+  for (const char* op : {"reduce_max", "reduce_min", "argmax", "reduce_sum"})
+    for (DType dtype : {DType::f32, DType::f64})
+      for (const Shape& shape : {Shape{16, 10}, Shape{16, 40}, Shape{9, 1300}, Shape{9, 65}})
+        for (int64_t dim : {0, 1}) {
+          const bool is_arg = std::string_view(op) == "argmax";
+          cases.push_back(large_case(op, {Type(dtype, shape)},
+                                     {{is_arg ? "dim" : "dims", is_arg ? Attribute(dim) : Attribute(Sizes{dim})}}));
+        }
+  expect_results(cases, special_rows);
+}
 
 TEST(CudaStrategies, SchedulesFitAndRoundTrip) {
   for (const Schedule& schedule : cuda_schedules(large_cuda_cases()))
