@@ -16,7 +16,7 @@ constexpr int64_t largest_splat_bytes = int64_t{1} << 32;
 
 class Parser {
  public:
-  Parser(std::string_view text, std::string_view name) : lexer_(text, std::string(name)) {}
+  Parser(std::string_view text, std::string_view name) : name_(name), lexer_(text, name_) {}
 
   Graph run() {
     lexer_.expect("graph");
@@ -24,7 +24,11 @@ class Parser {
     if (lexer_.accept("origins")) parse_origins();
     while (lexer_.accept("rule")) graph_.rules.push_back(parse_placement_rule(lexer_));
     while (!lexer_.at_end()) parse_function();
-    verify_graph(graph_);
+    try {
+      verify_graph(graph_);
+    } catch (const Error& error) {
+      throw Error(fmt::format("{}: {}", name_, error.what()));
+    }
     return std::move(graph_);
   }
 
@@ -266,6 +270,7 @@ class Parser {
     graph_.functions.push_back(std::move(function));
   }
 
+  const std::string name_;
   Lexer lexer_;
   Graph graph_;
   std::vector<OriginId> origins_{0};

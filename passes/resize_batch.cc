@@ -48,7 +48,7 @@ void set_entry(Attribute& attribute, size_t index, int64_t value) {
 // start to grow, so that this ends.
 class BatchResizer::Growth {
  public:
-  Growth(const Graph& graph, Value argument) : graph_(graph), grown_(graph) {
+  Growth(const Graph& graph, Value argument) : graph_(graph), grown_(graph), factor_(find_factor(graph)) {
     const TensorType& type = graph.main().tensor(argument);
     if (type.shape.empty() || !type.shape[0].is_number() || type.shape[0].number() <= 0)
       throw Error(fmt::format("the batch of input '{}', {}, is no number above 0", input_name(graph.main(), argument),
@@ -93,7 +93,26 @@ class BatchResizer::Growth {
   }
 
  private:
-  static constexpr int64_t factor = 1009;  // no size of a model is a multiple of another by it
+  // A prime that no size above 0 is a multiple of, so that what grew by it is told from what did not.
+  static int64_t find_factor(const Graph& graph) {
+    std::vector<int64_t> sizes;
+    for (const Function& function : graph.functions)
+      for (const Op& op : function.ops) {
+        for (const Type& type : op.results)
+          for (const Dim& dim : type.tensor().shape)
+            if (dim.is_number()) sizes.push_back(dim.number());
+        for (const auto& [name, attribute] : op.attributes)
+          for (size_t e = 0; e < entries_of(attribute); ++e) sizes.push_back(entry_of(attribute, e).value_or(0));
+      }
+    std::sort(sizes.begin(), sizes.end());
+    sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
+    for (int64_t factor = 1009;; factor += 2) {
+      bool is_prime = true;
+      for (int64_t d = 3; d * d <= factor; d += 2) is_prime = is_prime && factor % d != 0;
+      if (is_prime && std::none_of(sizes.begin(), sizes.end(), [&](int64_t s) { return s != 0 && s % factor == 0; }))
+        return factor;
+    }
+  }
 
   bool may_grow(const Dim& dim) const { return dim.is_number() && dim.number() > 0 && dim.number() % batch_ == 0; }
   const Dim& before(FunctionId f, Value value, size_t dim) const {
@@ -120,7 +139,7 @@ class BatchResizer::Growth {
   void grow(FunctionId f, Value value, size_t dim) {
     if (has_grown(f, value, dim)) return;
     Op& op = grown_.functions[f].ops[value.op];
-    op.results[value.result].tensor().shape[dim] = before(f, value, dim).number() * factor;
+    op.results[value.result].tensor().shape[dim] = checked_mul(before(f, value, dim).number(), factor_);
     open_.insert({f, value.op});
     for (int32_t reader : readers_[f][value.op]) open_.insert({f, reader});
     for (const OpKey& caller : callers_[f]) open_.insert(caller);
@@ -148,10 +167,10 @@ class BatchResizer::Growth {
     for (const Place& place : further) {
       if (place.operand >= 0) {
         operands[place.operand].tensor().shape[place.index] =
-            before(f, op.operands[place.operand], place.index).number() * factor;
+            checked_mul(before(f, op.operands[place.operand], place.index).number(), factor_);
       } else {
         Attribute changed = *attributes.try_get(place.attribute);
-        set_entry(changed, place.index, *entry_of(changed, place.index) * factor);
+        set_entry(changed, place.index, checked_mul(*entry_of(changed, place.index), factor_));
         attributes.set(place.attribute, std::move(changed));
       }
     }
@@ -170,7 +189,7 @@ class BatchResizer::Growth {
       const Shape& shape = types[r].tensor().shape;
       for (size_t d = 0; d < shape.size(); ++d) {
         const Dim& old = before(f, value, d);
-        const bool grew = may_grow(old) && shape[d] == Dim(old.number() * factor);
+        const bool grew = may_grow(old) && shape[d] == Dim(checked_mul(old.number(), factor_));
         if (!grew && (shape[d] != old || has_grown(f, value, d))) return false;
       }
     }
@@ -249,7 +268,7 @@ class BatchResizer::Growth {
         continue;
       }
       Attribute changed = *grown_.functions[f].ops[number].attributes.try_get(place.attribute);
-      set_entry(changed, place.index, *entry_of(changed, place.index) * factor);
+      set_entry(changed, place.index, checked_mul(*entry_of(changed, place.index), factor_));
       grown_.functions[f].ops[number].attributes.set(place.attribute, std::move(changed));
     }
     for (size_t r = 0; r < types->size(); ++r)
@@ -297,6 +316,7 @@ class BatchResizer::Growth {
 
   const Graph graph_;
   Graph grown_;
+  const int64_t factor_;
   int64_t batch_ = 0;
   std::vector<std::vector<std::vector<int32_t>>> readers_;  // [function][op]
   std::vector<std::vector<OpKey>> callers_;                 // [function]

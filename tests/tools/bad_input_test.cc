@@ -170,7 +170,8 @@ TEST_F(BadInput, AModelWithoutOpsHasNoneToAskFor) {
   expect_fault(run_tool({"what-if", empty, "--machine", "h200", "--batch", "1:4"}), "--batch: no argument");
   EXPECT_EQ(run_tool({"place", empty, "--machine", "h200", "-o", folder_ / "empty.lock"}).exit_code, 0);
   EXPECT_EQ(run_tool({"place", empty, "--machine", "h200", "--check", folder_ / "empty.lock"}).exit_code, 0);
-  expect_fault(run_tool({"place", write("none.pw", "graph v1\n")}), "it has no function");
+  const std::string none = write("none.pw", "graph v1\n");
+  expect_fault(run_tool({"place", none}), none + ": invalid graph: it has no function");
 }
 
 // Two models may well share a few names.
