@@ -8,6 +8,7 @@
 
 #include "placewright/base/checked.h"
 #include "placewright/ir/op_table.h"
+#include "placewright/passes/step_time.h"
 #include "rewrite.h"
 
 namespace placewright {
@@ -254,16 +255,11 @@ Graph order_for_memory(Graph compiled, const MemoryPlan& plan, const DeviceId& d
 }
 
 double launch_seconds(const Graph& compiled, const PassContext& context, const DeviceId& device) {
-  auto model = context.targets.find(device);
-  if (model == context.targets.end()) return 0;
   double seconds = 0;
-  const Function& function = compiled.main();
-  for (int32_t i = 0; i < static_cast<int32_t>(function.ops.size()); ++i) {
-    const Op& op = function.ops[i];
-    if (op.results.empty() || op.entry->traits.view || (op.entry->is_structural() && !op.is("fused"))) continue;
-    const Where& where = op.results[0].tensor().where;
-    if (where.is_single() && where.devices[0] == device) seconds += model->second->cost(compiled, function, {i});
-  }
+  const std::vector<Op>& ops = compiled.main().ops;
+  for (int32_t i = 0; i < static_cast<int32_t>(ops.size()); ++i)
+    if (!ops[i].results.empty() && ops[i].results[0].tensor().where == Where{{device}, {}, {}})
+      seconds += price_launch(compiled, i, context).value_or(0);
   return seconds;
 }
 

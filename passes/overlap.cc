@@ -10,9 +10,9 @@
 #include "movement.h"
 #include "placewright/base/checked.h"
 #include "placewright/ir/machine.h"
-#include "placewright/ir/op_table.h"
 #include "placewright/passes/memory_need.h"
 #include "placewright/passes/placement.h"
+#include "placewright/passes/step_time.h"
 #include "rewrite.h"
 
 namespace placewright {
@@ -41,8 +41,6 @@ class StepOrder {
     Queue launches, copies_in, copies_out;
     int issued = 0;                         // launches
     std::vector<double> seconds_before{0};  // of each launch, and of all: sums, so that they never fall
-    double backlog = 0;                     // seconds of the last copies in, which no launch stands between
-    int backlog_behind = -1;                // launches before them
   };
 
   const DeviceId& device(const Op& op) const { return op.results[0].tensor().where.devices.at(0); }
@@ -51,13 +49,6 @@ class StepOrder {
     for (const Op& op : function_.ops)
       if (!op.results.empty() && !op.results[0].tensor().where.devices.empty() && device(op) != host_) return true;
     return false;
-  }
-
-  double launch_seconds(int32_t number) const {
-    const Op& op = function_.ops[number];
-    auto model = context_.targets.find(device(op));
-    if (op.entry->is_structural() || op.entry->traits.view || model == context_.targets.end()) return 0;
-    return model->second->cost(graph_, function_, {number});
   }
 
   double copy_seconds(const Op& op) const {
@@ -81,9 +72,10 @@ class StepOrder {
       } else {
         DeviceQueues& queues = queues_[device(op)];
         queues.launches.push_back(i);
-        queues.seconds_before.push_back(queues.seconds_before.back() + launch_seconds(i));
+        queues.seconds_before.push_back(queues.seconds_before.back() + price_launch(graph_, i, context_).value_or(0));
       }
     }
+    for (auto& [id, queues] : queues_) anchor_copies(queues);
   }
 
   // From the host a copy waits for its time, to the host it begins as soon as there is something to copy.
@@ -94,14 +86,20 @@ class StepOrder {
       return;
     }
     DeviceQueues& queues = queues_[device(op)];
-    const auto behind = static_cast<int>(queues.launches.size());
-    if (behind != std::exchange(queues.backlog_behind, behind)) queues.backlog = 0;
-    queues.backlog += copy_seconds(op);
-    // The last launch from which on there is enough to hide them.
-    const std::vector<double>& before = queues.seconds_before;
-    auto late = std::upper_bound(before.begin(), before.end(), before.back() - queues.backlog);
-    anchor_[i] = std::max(static_cast<int>(late - before.begin()) - 1, 0);
+    anchor_[i] = static_cast<int>(queues.launches.size());
     queues.copies_in.push_back(i);
+  }
+
+  // Each begins at the last launch from which on there is enough to hide it and those that follow it: they take turns.
+  void anchor_copies(const DeviceQueues& queues) {
+    const std::vector<double>& before = queues.seconds_before;
+    double begin = before.back();
+    for (size_t c = queues.copies_in.size(); c-- > 0;) {
+      int& anchor = anchor_[queues.copies_in[c]];
+      begin = std::min(begin, before[anchor]) - copy_seconds(function_.ops[queues.copies_in[c]]);
+      auto late = std::upper_bound(before.begin(), before.begin() + anchor + 1, begin);
+      anchor = std::max(static_cast<int>(late - before.begin()) - 1, 0);
+    }
   }
 
   bool is_ready(int32_t i) const {

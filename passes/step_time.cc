@@ -5,19 +5,22 @@
 
 namespace placewright {
 
+std::optional<double> price_launch(const Graph& compiled, int32_t number, const PassContext& context) {
+  const Op& op = compiled.main().ops[number];
+  const bool runs = op.is("fused") || op.is("relayout") || (can_lower(*op.entry) && !op.entry->traits.view);
+  if (!runs || op.results.empty()) return {};
+  auto model = context.targets.find(op.results[0].tensor().where.devices.at(0));
+  if (model == context.targets.end()) return {};
+  return model->second->cost(compiled, compiled.main(), {number});
+}
+
 std::vector<LaunchTime> price_launches(const Graph& compiled, const PassContext& context) {
   std::vector<LaunchTime> launches;
   const Function& function = compiled.main();
-  for (int32_t number = 0; number < static_cast<int32_t>(function.ops.size()); ++number) {
-    const Op& op = function.ops[number];
-    bool runs = op.is("fused") || op.is("relayout") || (can_lower(*op.entry) && !op.entry->traits.view);
-    if (!runs || op.results.empty()) continue;
-    const DeviceId& device = op.results[0].tensor().where.devices.at(0);
-    auto model = context.targets.find(device);
-    if (model == context.targets.end()) continue;
-    launches.push_back({number, value_name(compiled, function, {number, 0}), device,
-                        model->second->cost(compiled, function, {number})});
-  }
+  for (int32_t number = 0; number < static_cast<int32_t>(function.ops.size()); ++number)
+    if (std::optional<double> seconds = price_launch(compiled, number, context))
+      launches.push_back({number, value_name(compiled, function, {number, 0}),
+                          function.ops[number].results[0].tensor().where.devices[0], *seconds});
   return launches;
 }
 

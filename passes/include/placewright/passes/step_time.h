@@ -1,6 +1,7 @@
 // What a step is predicted to take, launch by launch: after all passes, where one op is one launch.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,9 @@ struct StepTime {
   double call_seconds = 0;           // of the call itself, if it was measured
   double seconds() const { return launch_seconds + transfer_seconds + call_seconds; }
 };
+
+// Seconds of an op of the entry function; nothing if it is no launch, or one of a device without a target model.
+std::optional<double> price_launch(const Graph& compiled, int32_t op, const PassContext& context);
 
 // Each launch of a compiled graph, in their order.
 std::vector<LaunchTime> price_launches(const Graph& compiled, const PassContext& context);
