@@ -60,7 +60,7 @@ void PlacementSolver::choose_by_cost() {
   solved_ = std::make_shared<SolvedPlacement>(SolvedPlacement{
       std::move(placed.problem), devices_, choice.group_of, choice.sources, std::move(placed.fitted.labels),
       placed.fitted.energy, placed.fitted.bound, placed.fitted.is_limited, at_once ? at_once->makespan : 0,
-      at_once ? at_once->bound : 0, placed.priced});
+      at_once ? at_once->bound : 0, prices_.done, placed.priced});
 }
 
 // Decides the groups that are not, each with what keeps it off the other devices.

@@ -36,10 +36,13 @@ double read_back_seconds(const PlacementPlan& plan) {
   return static_cast<double>(nanoseconds) * 1e-9;
 }
 
-double step_seconds(const PlacementPlan& plan) {
-  const bool is_simulated = plan.solved && plan.solved->makespan > 0;
-  if (is_simulated) return static_cast<double>(plan.solved->makespan) * 1e-9;
-  return plan.seconds + read_back_seconds(plan);
+bool is_simulated(const PlacementPlan& plan) { return plan.solved && plan.solved->makespan > 0; }
+
+double step_seconds(const PlacementPlan& plan, bool by_simulation) {
+  if (!by_simulation || !plan.solved) return plan.seconds + read_back_seconds(plan);
+  double seconds = static_cast<double>(plan.solved->done) * 1e-9;
+  for (const ReliefStep& step : plan.relief) seconds += step.seconds;
+  return seconds;
 }
 
 FlipSearch::FlipSearch(const GraphPlacement& placed, int32_t op)
@@ -124,7 +127,7 @@ std::string FlipSearch::how() const {
       "not; "
       "it was looked for outwards in steps of a half, in which an op that flips and flips back is missed.",
       plural(static_cast<size_t>(solved_again_), "plan"));
-  if (solved() && solved()->makespan > 0)
+  if (is_simulated(now_))
     text += " Devices work at once here: plans are the best that simulation found, which nothing proves best.";
   else if (solved() && solved()->is_limited)
     text += " Memory limits the plan: others within it are found as it was, which is not always the best.";

@@ -17,8 +17,11 @@ using Alike = std::vector<DeviceId>;
 // Of results that no op on the host reads anyway: the host does, which the ledger of a step leaves out and placement
 // weighs.
 double read_back_seconds(const PlacementPlan& plan);
-// What a step takes by the plan's objective, its results read.
-double step_seconds(const PlacementPlan& plan);
+// That a plan was chosen by when its last device is done, and not by the sum of all times.
+bool is_simulated(const PlacementPlan& plan);
+// What a step takes, its results read: by simulation when its last device is done, else the sum of all times. Only what
+// is counted the same way compares.
+double step_seconds(const PlacementPlan& plan, bool by_simulation);
 
 class FlipSearch {
  public:

@@ -96,7 +96,7 @@ class HintMaker {
     --left_;
     try {
       PlacementPlan plan = placed_.replan(changed);
-      return is_simulated() ? simulated_seconds(report_, changed, std::move(plan)) : step_seconds(plan);
+      return is_simulated() ? simulated_seconds(report_, changed, std::move(plan)) : step_seconds(plan, false);
     } catch (const Error&) {
       return {};
     }

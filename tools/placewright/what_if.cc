@@ -142,9 +142,9 @@ class Text {
   }
 
   std::string how() const {
-    const bool is_simulated = answer_.objective.find("by simulation") != std::string::npos;
     return fmt::format("A step: {}, its results read. {} {}.",
-                       is_simulated ? "time until the last device is done, by simulation" : answer_.objective,
+                       answer_.is_simulated ? "time until the last device is done, by simulation"
+                                            : "sum of launch times, as fused, and of transfers",
                        answer_.is_exhaustive
                            ? "Every number in the range was planned."
                            : "Borders were found by doubling and halving: a placement that is best only between two "
@@ -170,7 +170,7 @@ Json to_json(const WhatIf& answer) {
                 {"low", number(axis.low)},
                 {"high", number(axis.high)},
                 {"exhaustive", answer.is_exhaustive},
-                {"objective", answer.objective},
+                {"objective", answer.is_simulated ? "simulated time" : "sum of times"},
                 {"ranges", Json::array()},
                 {"borders", Json::array()}};
   for (const PlacementRange& range : answer.ranges) {

@@ -60,7 +60,7 @@ struct WhatIf {
   std::vector<Border> borders;  // between each two ranges
   bool is_exhaustive = false;   // every number was planned
   int plans = 0;
-  std::string objective;
+  bool is_simulated = false;  // steps are when the last device is done, since a plan was chosen by that; else sums
 };
 
 // Ranges end where the placement at their beginning is no longer optimal; where sums are not what counts, where the

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 
 #include "flip_search.h"
 #include "what_if.h"
@@ -17,6 +18,11 @@ struct Standing {
   std::shared_ptr<const SolvedPlacement> solved;
 };
 
+// What a step takes at the ends of a range, by sums and by simulation.
+struct Ends {
+  std::array<double, 2> from{}, to{};
+};
+
 class RangeFinder {
  public:
   explicit RangeFinder(const Axis& axis) : axis_(axis) {}
@@ -27,11 +33,9 @@ class RangeFinder {
     const PlanAt first = plan_at(axis_.low);
     const int64_t ops = first.forecast ? static_cast<int64_t>(first.forecast->planned.main().ops.size()) : 1000;
     answer.is_exhaustive = (axis_.high - axis_.low + 1) * ops <= most_planned_ops;
-    if (first.forecast) answer.objective = first.forecast->plan.objective;
     PlanAt before;
     for (int64_t from = axis_.low; from <= axis_.high; from = answer.ranges.back().to + 1) {
       PlanAt now = plan_at(from);
-      if (answer.objective.empty() && now.forecast) answer.objective = now.forecast->plan.objective;
       if (from > axis_.low) answer.borders.push_back(border(from, before, now));
       const Standing standing = stand(now);
       const int64_t to = answer.is_exhaustive ? walk(from, standing) : gallop(from, standing);
@@ -39,6 +43,11 @@ class RangeFinder {
       before = std::move(now);
     }
     answer.plans = plans_;
+    answer.is_simulated = is_simulated_;
+    for (size_t r = 0; r < ends_.size(); ++r) {
+      answer.ranges[r].seconds_from = ends_[r].from[is_simulated_ ? 1 : 0];
+      answer.ranges[r].seconds_to = ends_[r].to[is_simulated_ ? 1 : 0];
+    }
     return answer;
   }
 
@@ -78,7 +87,7 @@ class RangeFinder {
     for (size_t op = 0; op < devices.size(); ++op)
       is_same = is_same && devices[op] == plan.ops[op].where.devices.front();
     if (is_same) return true;
-    if (!plan.solved || plan.solved->is_limited || plan.solved->makespan > 0) return false;
+    if (!plan.solved || plan.solved->is_limited || is_simulated(plan)) return false;
     // Another placement that costs the same is no reason for a border.
     const SolvedPlacement& solved = *plan.solved;
     Labels labels = solved.labels;
@@ -113,15 +122,23 @@ class RangeFinder {
 
   PlacementRange range(int64_t from, int64_t to, const PlanAt& begin) {
     PlacementRange range{from, to, begin.fault, 0, 0, {}};
+    Ends& ends = ends_.emplace_back();
     if (!begin.forecast) return range;
     for (const OpPlacement& op : begin.forecast->plan.ops) {
       RangeOps& counted = range.devices[op.where.devices.front()];
       ++(op.seconds > 0 ? counted.ops : counted.others);
     }
-    range.seconds_from = range.seconds_to = step_seconds(begin.forecast->plan);
+    ends.from = ends.to = step_of(begin);
     if (to > from)
-      if (const PlanAt end = plan_at(to); end.forecast) range.seconds_to = step_seconds(end.forecast->plan);
+      if (const PlanAt end = plan_at(to); end.forecast) ends.to = step_of(end);
     return range;
+  }
+
+  // If one plan was chosen by simulation, all are compared by it.
+  std::array<double, 2> step_of(const PlanAt& at) {
+    const PlacementPlan& plan = at.forecast->plan;
+    is_simulated_ = is_simulated_ || is_simulated(plan);
+    return {step_seconds(plan, false), step_seconds(plan, true)};
   }
 
   static Border border(int64_t at, const PlanAt& before, const PlanAt& now) {
@@ -152,6 +169,8 @@ class RangeFinder {
 
   const Axis& axis_;
   int plans_ = 0;
+  std::vector<Ends> ends_;  // of each range
+  bool is_simulated_ = false;
 };
 
 }  // namespace

@@ -26,7 +26,7 @@ class Explainer {
     report.placed = &placed_;
     report.op = op_;
     if (placed_.plan.seconds <= 0) return report;  // one device: nothing was weighed
-    report.step_seconds = step_seconds(search_.now());
+    report.step_seconds = seconds(search_.now());
     if (solved_) find_island(report);
     find_pins();
     find_casts();
@@ -80,11 +80,14 @@ class Explainer {
     pinned.main().ops[op_].pin = Pin{devices.front(), search_.now().ops[op_].site};
     if (std::optional<PlacementPlan> plan = search_.resolve(pinned, {placed_.machine, {}});
         FlipSearch::is_on(plan, op_, devices))
-      report.pinned_seconds = step_seconds(*plan) - step_seconds(search_.now());
+      report.pinned_seconds = seconds(*plan) - seconds(search_.now());
     if (!island.empty()) report.island_seconds = island_seconds(devices.front());
     report.changes = {cast(devices), link(devices), speed(devices), memory(devices), pin(devices)};
     return report;
   }
+
+  // What plans are compared by is what the plan as it is was chosen by.
+  double seconds(const PlacementPlan& plan) const { return step_seconds(plan, is_simulated(search_.now())); }
 
   int label(const DeviceId& device) const {
     return static_cast<int>(std::find(solved_->devices.begin(), solved_->devices.end(), device) -
@@ -120,13 +123,8 @@ class Explainer {
 
   FlipChange found(std::string kind, std::string text, double now, double needed, std::string object,
                    const PlacementPlan& plan) const {
-    return {std::move(kind),
-            true,
-            std::move(text),
-            now,
-            needed,
-            std::move(object),
-            step_seconds(plan) - step_seconds(search_.now())};
+    return {
+        std::move(kind), true, std::move(text), now, needed, std::move(object), seconds(plan) - seconds(search_.now())};
   }
 
   std::vector<Link*> links_between(Machine& machine, const Alike& devices) const {
@@ -296,10 +294,10 @@ class Explainer {
     if (words_ == 0) return refused("pin", "the program has no pin");
     for (const WordDropped& dropped : dropped_) {
       if (!FlipSearch::is_on(dropped.plan, op_, devices)) continue;
-      const double seconds = step_seconds(*dropped.plan) - step_seconds(search_.now());
+      const double more = seconds(*dropped.plan) - seconds(search_.now());
       std::string price = "it is free";
-      if (seconds < 0) price = fmt::format("its price is {} a step", duration_text(-seconds));
-      if (seconds > 0) price = fmt::format("a step takes {} longer without it", duration_text(seconds));
+      if (more < 0) price = fmt::format("its price is {} a step", duration_text(-more));
+      if (more > 0) price = fmt::format("a step takes {} longer without it", duration_text(more));
       return found("pin", fmt::format("without {}; {}", dropped.what, price), 0, 0, dropped.site.to_string(),
                    *dropped.plan);
     }
@@ -373,7 +371,7 @@ class Explainer {
   // --- the island
 
   void find_island(WhyReport& report) {
-    if (solved_->makespan > 0) return;  // islands are priced by sums
+    if (is_simulated(search_.now())) return;  // islands are priced by sums
     for (const Island& island : find_islands(solved_->problem, solved_->labels)) {
       if (!std::binary_search(island.groups.begin(), island.groups.end(), solved_->group_of[op_])) continue;
       groups_ = island.groups;

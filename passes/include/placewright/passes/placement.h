@@ -99,6 +99,7 @@ struct SolvedPlacement {
   // Where devices that work at once make a step shorter, in nanoseconds: when the last one is done, by simulation, and
   // what no placement undercuts. Then `energy` is not the least. 0: the sum of all times was minimised.
   int64_t makespan = 0, makespan_bound = 0;
+  int64_t done = 0;  // as compiled, launch by launch: when the last device is done and the host has the results
   int priced = 0;  // placements whose launches were priced as they would be compiled
 };
 
