@@ -78,6 +78,8 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   int64_t step_transfer_bytes() const override { return context_->transfers().bytes + argument_bytes_; }
   int64_t load_transfer_bytes() const override { return executable_->load_transfers().bytes; }
   int64_t read_back_bytes() const override { return context_->read_back().bytes; }
+  int64_t steps_at_once() const override { return context_->steps().at_once; }
+  const std::string& why_piecewise() const override { return context_->steps().why_piecewise; }
 
  private:
   LoadedGraph() = default;

@@ -43,6 +43,7 @@ struct Executable::Body {
   std::vector<void*> constant_addresses;  // of each buffer
   TransferCount load_transfers;
   std::vector<std::string> notes;
+  std::string why_piecewise;  // why steps cannot be given to a device as a whole; empty: they can
 
   const Program& program() const { return compiled.program; }
 
@@ -50,6 +51,7 @@ struct Executable::Body {
   void bind_blocks(const DeviceSet& devices);
   void load_constants();
   void require_on_host(int condition) const;
+  std::string find_why_piecewise() const;
   // Puts every state where the program wants it; the lines are for people.
   void put_states(const StateStore::Lease& lease, TransferCount* count, std::vector<std::string>* notes) const;
   bool states_in_place(const StateStore::Lease& lease) const;
@@ -95,6 +97,17 @@ struct ResultMemory::Body {
   std::shared_ptr<ReadBack> read_back;
 };
 
+// A step as the items of one device, in the order of its block.
+struct StepItems {
+  Device* device = nullptr;
+  int stream = 0;  // of the program: one of the device's
+  std::vector<WorkItem> items;
+  std::vector<DeviceCopy> copies;
+  std::vector<const Copy*> copied;  // of each: its instruction
+  TransferCount transfers;
+  std::unique_ptr<PreparedWork> prepared;
+};
+
 struct Context::Body {
   std::shared_ptr<const Executable> executable;
   const Executable::Body* bound = nullptr;
@@ -122,6 +135,8 @@ struct Context::Body {
   };
   std::vector<Profiler::Record> records;
   std::vector<Pending> pending;
+  StepCount steps;
+  std::unique_ptr<StepItems> whole_step;  // of a context that gives its steps as a whole
 
   explicit Body(const Executable::Body& bound);
   ~Body();
@@ -151,6 +166,8 @@ struct Context::Body {
   void run_guarded(int block);
   template <bool profiled>
   void run_whole(int block);
+  bool run_at_once();
+  std::unique_ptr<StepItems> make_step_items();
   template <bool profiled>
   void run_block(int block);
   template <bool profiled>

@@ -32,6 +32,7 @@ Context::Body::Body(const Executable::Body& executable_body) : bound(&executable
   results.resize(program.results.size());
   make_results();
   open_streams();
+  steps.why_piecewise = bound->why_piecewise;
 }
 
 Context::Body::~Body() { close_streams(); }
@@ -229,6 +230,8 @@ int64_t Context::arena_bytes(const DeviceId& device) const {
     if (body_->bound->arena_devices[i]->id() == device) bytes += body_->arenas[i].bytes();
   return bytes;
 }
+
+const Context::StepCount& Context::steps() const { return body_->steps; }
 
 void Context::set_profiler(Profiler* profiler) { body_->profiler = profiler; }
 

@@ -29,6 +29,13 @@ DeviceMemory::~DeviceMemory() {
   if (device_) device_->free(view_.address);
 }
 
+std::unique_ptr<PreparedWork> Device::prepare(std::span<const WorkItem>, std::string* reason) {
+  *reason = fmt::format("{} takes launches and copies one by one", id().to_string());
+  return nullptr;
+}
+
+void Device::run(int, PreparedWork&) { PW_CHECK(false, id().to_string()); }
+
 int LoadedImage::entry_index(const std::string& name) const {
   for (size_t i = 0; i < entries_.size(); ++i)
     if (entries_[i].name == name) return static_cast<int>(i);

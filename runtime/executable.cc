@@ -165,6 +165,7 @@ std::shared_ptr<const Executable> Executable::bind(CompiledProgram compiled, con
   body->options = options;
   body->find_devices(devices);
   body->bind_blocks(devices);
+  body->why_piecewise = body->find_why_piecewise();
   body->load_constants();
   std::shared_ptr<Executable> executable(new Executable(std::move(body)));
   Body& bound = *executable->body_;

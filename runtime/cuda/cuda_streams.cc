@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "cuda_graph.h"
 #include "placewright/base/checked.h"
 #include "placewright/runtime/cuda/cuda_device.h"
 
@@ -161,6 +162,7 @@ void CudaDevice::deliver(Stream& stream, uint64_t number) {
       std::memcpy(delivery.to, staging.memory, static_cast<size_t>(delivery.bytes));
       staging.held = false;
     }
+    if (delivery.graph) delivery.graph->deliver(delivery.to, delivery.from, delivery.bytes);
     if (delivery.slot >= 0) {
       if (delivery.status) *delivery.status |= slots_[delivery.slot];
       slots_[delivery.slot] = 0;
@@ -291,7 +293,7 @@ void CudaDevice::copy_to_host(Stream& stream, uint8_t* to, cuda::Address from, i
     check(driver_->copy_out(staging.memory, source, static_cast<size_t>(part), stream.handle), "copying to the host");
     check(driver_->event_record(staging.last_use, stream.handle), "recording an event");
     staging.held = true;
-    stream.deliveries.push_back({stream.recorded + 1, to + done, part, index, nullptr, -1});
+    stream.deliveries.push_back({stream.recorded + 1, to + done, part, index});
   }
 }
 

@@ -67,6 +67,41 @@ TEST_F(CudaTraining, AModelThatIsSplitBetweenCpuAndGpuTrainsAsWell) {
   expect_near(split, cpu);
 }
 
+TEST_F(CudaTraining, AStepOfTwoDevicesSaysWhyItIsNoGraph) {
+  nn::Sequential model(nn::Linear(5, 9), nn::ReLU(), nn::Linear(9, 3));
+  model.children()[0].module->to("cpu");
+  model.children()[2].module->to("cuda:0");
+  optim::SGD optimizer(model.named_parameters(), {.lr = 0.05});
+  TrainingStep step = compile_training_step(model, nn::MSELoss(), optimizer);
+  Tensor x = randn({21, 5}), y = randn({21, 3});
+  for (int i = 0; i < 2; ++i) step(x, y).item();
+  EXPECT_EQ(step.last().steps_at_once(), 0);
+  EXPECT_THAT(step.last().why_piecewise(), ::testing::StartsWith("it works on c"));
+}
+
+// The first step goes kernel by kernel, each later one is one graph; with the loss, whose memory alternates, the state
+// updated in place, and the transfers of the ledger (which every step is held to).
+TEST_F(CudaTraining, StepsAreOneGraphLaunchEach) {
+  manual_seed(7);
+  nn::Sequential model(nn::Linear(5, 9), nn::ReLU(), nn::Linear(9, 3));
+  Tensor x = randn({21, 5}), y = randn({21, 3});
+  x.value(), y.value();
+  model.to("cuda:0");
+  optim::Adam optimizer(model.named_parameters());
+  TrainingStep step = compile_training_step(model, nn::MSELoss(), optimizer);
+  double last = step(x, y).item();
+  for (int i = 1; i < 8; ++i) {
+    const int64_t before = graph_launches();
+    Tensor loss = step(x, y);
+    EXPECT_EQ(graph_launches(), before + 1);
+    EXPECT_LT(loss.item(), last);
+    last = loss.item();
+  }
+  EXPECT_EQ(step.last().steps_at_once(), 7);
+  EXPECT_EQ(step.last().why_piecewise(), "");
+  EXPECT_GT(step.last().step_transfer_bytes(), 0);
+}
+
 // A repetition gives the same bits: the order of sums depends on shapes alone.
 TEST_F(CudaTraining, AgainGivesTheSameBits) {
   Trained first = train({"cuda:0", "cuda:0"}), second = train({"cuda:0", "cuda:0"});

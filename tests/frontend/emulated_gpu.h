@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "cuda_cases.h"
+#include "placewright/base/shared_library.h"
 #include "placewright/session.h"
 
 namespace placewright::testing {
@@ -20,6 +21,11 @@ class EmulatedGpu : public ::testing::Test {
     if (const std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
     ::setenv("PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR, 1);
     configure({.devices = "cpu,cuda:1", .use_cache = false, .check_memory = true, .notice = [](std::string_view) {}});
+  }
+  // How many launches of graphs the emulator was asked for since it was initialised.
+  static int64_t graph_launches() {
+    return SharedLibrary::open({{PLACEWRIGHT_CUDA_EMULATOR}, {}, "", true, false})
+        .function<int64_t()>("placewright_emulator_graph_launches")();
   }
   void TearDown() override {
     configure({});

@@ -36,6 +36,9 @@ class Specialisation {
   virtual int64_t step_transfer_bytes() const = 0;  // between devices in the last step, as the runtime counted
   virtual int64_t load_transfer_bytes() const = 0;
   virtual int64_t read_back_bytes() const = 0;  // of results, so far
+  // Steps so far that their device took as a whole; and why it does not ("": nothing speaks against it).
+  virtual int64_t steps_at_once() const = 0;
+  virtual const std::string& why_piecewise() const = 0;
 };
 
 // Text of devices, reasons and transfers of a specialisation: the placement report.

@@ -1,7 +1,8 @@
 // The exports of libcuda, on the emulator. Work given to a stream runs as late as somebody waits for it, so that
 // whoever reads early reads what was there before. The environment variable PLACEWRIGHT_EMULATOR makes it fail on
 // purpose:
-// "init=803,count=2,memory=1000000,load=209,version=12020,capability=90,get=101,stream=2,event=2,allocate=3,lose=2".
+// "init=803,count=2,memory=1000000,load=209,version=12020,capability=90,get=101,stream=2,event=2,allocate=3,lose=2,
+// pinned=3,instantiate=2".
 #include "driver.h"
 
 #include <cstdlib>
@@ -38,7 +39,7 @@ void read_options() {
     if (equals < end) options.values[all.substr(begin, equals - begin)] = std::atoll(all.c_str() + equals + 1);
     begin = end + 1;
   }
-  process().allocations = process().launches = 0;
+  process().allocations = process().launches = process().graph_launches = process().host_allocations = 0;
 }
 
 int attribute_of(int attribute, int* value) {
@@ -94,6 +95,10 @@ using namespace cuda_emulator;
 
 // What the device table of Placewright looks for: kernels must come as PTX.
 EXPORT int placewright_takes_ptx_alone() { return 1; }
+
+// For tests: how often it was asked since it was initialised.
+EXPORT int64_t placewright_emulator_launches() { return process().launches; }
+EXPORT int64_t placewright_emulator_graph_launches() { return process().graph_launches; }
 
 EXPORT int cuInit(unsigned) {
   std::lock_guard lock(process().mutex);

@@ -45,6 +45,45 @@ struct Function {
   int most_shared = 48 << 10;
 };
 
+// As the driver's CUDA_KERNEL_NODE_PARAMS_v2 and CUDA_MEMCPY3D_v2.
+struct KernelNodeParameters {
+  Function* function;
+  unsigned gx, gy, gz, tx, ty, tz, shared_bytes;
+  void **parameters, **extra;
+  void* kernel;
+  Context* context;
+};
+struct CopyEnd {
+  size_t x_bytes, y, z, level;
+  int memory;  // 1: the host's, 2: the device's
+  void* host;
+  uint64_t device;
+  void *array, *reserved;
+  size_t pitch, height;
+};
+struct CopyNodeParameters {
+  CopyEnd from, to;
+  size_t bytes, height, depth;
+};
+
+struct Graph;
+struct GraphNode {
+  Graph* graph = nullptr;
+  std::vector<size_t> after;  // places in its graph
+  bool is_kernel = false;
+  LaunchFacts launch;
+  CopyNodeParameters copy{};
+};
+struct Graph {
+  Context* context = nullptr;
+  std::vector<std::unique_ptr<GraphNode>> nodes;
+};
+struct GraphExec {
+  Context* context = nullptr;
+  std::vector<const GraphNode*> originals;
+  std::vector<GraphNode> nodes;  // copies: what is done to the graph later does not reach them
+};
+
 struct Context {
   int device = 0;
   int uses = 0;
@@ -53,6 +92,8 @@ struct Context {
   std::vector<std::unique_ptr<Stream>> streams;
   std::vector<std::unique_ptr<LoadedModule>> modules;
   std::vector<std::unique_ptr<Function>> functions;
+  std::vector<std::unique_ptr<Graph>> graphs;
+  std::vector<std::unique_ptr<GraphExec>> execs;
 };
 
 struct Options {
@@ -70,7 +111,7 @@ struct Process {
   std::map<int, Context> contexts;
   std::map<void*, std::vector<uint8_t>> host_memory;
   std::map<int, std::string> reports;  // the latest, by error
-  int64_t allocations = 0, launches = 0;
+  int64_t allocations = 0, launches = 0, graph_launches = 0, host_allocations = 0;
 };
 
 Process& process();
@@ -91,6 +132,10 @@ int guarded(Context* context, Call call) {
     return fault.result;
   }
 }
+
+// What cuLaunchKernel and a graph's node ask for; 0 if it may be.
+int check_launch(const KernelNodeParameters& wanted, LaunchFacts* facts);
+uint8_t* find(Context& context, uint64_t address, uint64_t bytes, const char* what);
 
 void run_all(Stream& stream);
 void run_everything(Context& context);

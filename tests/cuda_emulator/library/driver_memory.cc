@@ -2,7 +2,6 @@
 #include "driver.h"
 
 namespace cuda_emulator {
-namespace {
 
 // Where bytes of a device are, for a copy.
 uint8_t* find(Context& context, uint64_t address, uint64_t bytes, const char* what) {
@@ -11,6 +10,8 @@ uint8_t* find(Context& context, uint64_t address, uint64_t bytes, const char* wh
   if (!found) throw Fault(700, std::string(what) + " of " + std::to_string(bytes) + " bytes: " + wrong);
   return found;
 }
+
+namespace {
 
 void copy(Stream* stream, std::function<void()> work) { stream->commands.push_back(std::move(work)); }
 
@@ -46,6 +47,7 @@ EXPORT int cuMemFree_v2(uint64_t address) {
 // Seen by all devices, at the host's address.
 EXPORT int cuMemHostAlloc(void** address, size_t bytes, unsigned) {
   return guarded(current, [&] {
+    if (++process().host_allocations == process().options.get("pinned", 0)) return out_of_memory;
     std::vector<uint8_t> memory(bytes, 0xff);
     *address = memory.data();
     for (auto& [device, context] : process().contexts) context.memory.add_host(*address, bytes);

@@ -1,6 +1,28 @@
 // Modules, functions and launches.
 #include "driver.h"
 
+namespace cuda_emulator {
+
+int check_launch(const KernelNodeParameters& wanted, LaunchFacts* facts) {
+  const auto& [function, gx, gy, gz, tx, ty, tz, shared_bytes, parameters, extra, library_kernel, context] = wanted;
+  uint64_t threads = uint64_t{tx} * ty * tz;
+  if (!function || !parameters || extra || library_kernel) return invalid_value;
+  const Kernel& kernel = *function->kernel;
+  if (gx == 0 || gy == 0 || gz == 0 || gy > 65535 || gz > 65535 || threads == 0 || threads > 1024 || tz > 64)
+    return invalid_value;
+  int64_t all_shared = kernel.shared_bytes + shared_bytes;
+  for (const auto& [begin, bytes] : kernel.shared_gaps) all_shared -= bytes;
+  if (all_shared > function->most_shared) return invalid_value;
+  *facts = {&function->module->module, &kernel, {gx, gy, gz}, {tx, ty, tz}, shared_bytes, {}};
+  facts->parameters.resize(static_cast<size_t>(kernel.parameter_bytes));
+  for (size_t i = 0; i < kernel.parameters.size(); ++i)
+    std::memcpy(facts->parameters.data() + kernel.parameters[i].offset, parameters[i],
+                static_cast<size_t>(kernel.parameters[i].bytes));
+  return 0;
+}
+
+}  // namespace cuda_emulator
+
 using namespace cuda_emulator;
 
 EXPORT int cuModuleLoadDataEx(LoadedModule** module, const void* image, unsigned count, int* options, void** values) {
@@ -65,24 +87,16 @@ EXPORT int cuFuncSetAttribute(Function* function, int attribute, int value) {
 }
 
 EXPORT int cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsigned gz, unsigned tx, unsigned ty,
-                          unsigned tz, unsigned shared_bytes, Stream* stream, void** parameters, void**) {
+                          unsigned tz, unsigned shared_bytes, Stream* stream, void** parameters, void** extra) {
   return guarded(current, [&] {
     if (++process().launches == process().options.get("lose", 0)) {
       current->failed = 719;
       return 0;  // as real ones: said later
     }
-    uint64_t threads = uint64_t{tx} * ty * tz;
-    const Kernel& kernel = *function->kernel;
-    if (gx == 0 || gy == 0 || gz == 0 || gy > 65535 || gz > 65535 || threads == 0 || threads > 1024 || tz > 64)
-      return invalid_value;
-    int64_t all_shared = kernel.shared_bytes + shared_bytes;
-    for (const auto& [begin, bytes] : kernel.shared_gaps) all_shared -= bytes;
-    if (all_shared > function->most_shared) return invalid_value;
-    LaunchFacts facts{&function->module->module, &kernel, {gx, gy, gz}, {tx, ty, tz}, shared_bytes, {}};
-    facts.parameters.resize(static_cast<size_t>(kernel.parameter_bytes));
-    for (size_t i = 0; i < kernel.parameters.size(); ++i)
-      std::memcpy(facts.parameters.data() + kernel.parameters[i].offset, parameters[i],
-                  static_cast<size_t>(kernel.parameters[i].bytes));
+    LaunchFacts facts;
+    int result =
+        check_launch({function, gx, gy, gz, tx, ty, tz, shared_bytes, parameters, extra, nullptr, nullptr}, &facts);
+    if (result != 0) return result;
     Memory* memory = &current->memory;
     stream->commands.push_back([memory, facts = std::move(facts)] { run_kernel(*memory, facts); });
     return 0;

@@ -96,6 +96,27 @@ struct Event {
   double seconds = 0;   // of a complete one
 };
 
+// One copy between the device, itself and the host's memory.
+struct DeviceCopy {
+  BufferView destination, source;
+  int64_t bytes = 0;
+  const char* name = "";
+};
+
+// A launch or a copy of work that is given as a whole. What it points to lives as long as what is prepared of it;
+// addresses may change between runs, sizes may not.
+struct WorkItem {
+  const KernelLaunch* launch = nullptr;
+  const DeviceCopy* copy = nullptr;  // if there is no launch
+  std::vector<int> after;            // earlier items that it waits for
+};
+
+// Work that a device runs as a whole, again and again. Not to outlive its device.
+class PreparedWork {
+ public:
+  virtual ~PreparedWork() = default;
+};
+
 // A device whose memory is the host's does its work before launch, copy and accumulate return; what others are given
 // waits in streams until an event behind it is finished. Safe to use from several threads, each with streams of its
 // own.
@@ -127,6 +148,12 @@ class Device {
   // Blocks until the event is complete; throws what went wrong before it on its stream. Returns the event's time in
   // seconds on the device's clock.
   virtual double finish(const Event& event) = 0;
+
+  // Makes work ready to be run as a whole. Null if the device has nothing of the kind, or cannot for now: `reason` says
+  // why, and the items are to be given one by one.
+  virtual std::unique_ptr<PreparedWork> prepare(std::span<const WorkItem> items, std::string* reason);
+  // Runs it with the addresses and scalars that its items have now. Later work of the stream is behind all of it.
+  virtual void run(int stream, PreparedWork& work);
 };
 
 // Copies now, between any two devices of which one is the host's or both are of a kind, and waits for it.

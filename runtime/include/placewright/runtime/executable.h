@@ -55,6 +55,13 @@ class Context {
   TransferCount read_back() const;
   int64_t arena_bytes(const DeviceId& device) const;
 
+  // How its steps were given to the device: as a whole from the second on, where device and program allow it.
+  struct StepCount {
+    int64_t at_once = 0, piecewise = 0;
+    std::string why_piecewise;  // empty while nothing speaks against giving them as a whole
+  };
+  const StepCount& steps() const;
+
   // Later runs are recorded; null switches off. Costs nothing when off.
   void set_profiler(Profiler* profiler);
 

@@ -15,6 +15,8 @@
 
 namespace placewright {
 
+class CudaGraph;
+
 class CudaDevice : public Device {
  public:
   // The `ordinal`-th device of an initialised driver, of which `limit` bytes are given out at most. Error if it cannot
@@ -38,8 +40,12 @@ class CudaDevice : public Device {
   Event record(int stream) override;
   void wait(int stream, const Event& event) override;
   double finish(const Event& event) override;
+  // A CUDA graph, instantiated once.
+  std::unique_ptr<PreparedWork> prepare(std::span<const WorkItem> items, std::string* reason) override;
+  void run(int stream, PreparedWork& work) override;
 
  private:
+  friend class CudaGraph;
   // Its context retained, and nothing made in it yet.
   struct Retained {};
   CudaDevice(std::shared_ptr<const cuda::Driver> driver, int ordinal, Retained);
@@ -59,6 +65,8 @@ class CudaDevice : public Device {
     int staging = -1;
     uint64_t* status = nullptr;  // of a launch
     int slot = -1;
+    CudaGraph* graph = nullptr;  // of a copy in a graph, or of all its statuses
+    const void* from = nullptr;  // of a copy in a graph
   };
   struct Recorded {
     cuda::EventObject* event = nullptr;

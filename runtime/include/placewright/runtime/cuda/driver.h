@@ -19,6 +19,33 @@ struct ModuleObject;
 struct FunctionObject;
 struct StreamObject;
 struct EventObject;
+struct GraphObject;
+struct GraphNodeObject;
+struct GraphExecObject;
+
+// A kernel's node (CUDA_KERNEL_NODE_PARAMS_v2).
+struct KernelNode {
+  FunctionObject* function = nullptr;
+  unsigned groups[3] = {1, 1, 1}, threads[3] = {1, 1, 1}, shared_bytes = 0;
+  void** parameters = nullptr;
+  void** extra = nullptr;
+  void* kernel = nullptr;
+  ContextObject* context = nullptr;
+};
+
+// A copy's node (CUDA_MEMCPY3D_v2): of bytes in a row, all else stays as it is here.
+struct CopyNode {
+  struct End {
+    size_t x_bytes = 0, y = 0, z = 0, level = 0;
+    int memory = 0;
+    void* host = nullptr;
+    Address device = 0;
+    void *array = nullptr, *reserved = nullptr;
+    size_t pitch = 0, height = 0;
+  };
+  End from, to;
+  size_t bytes = 0, height = 1, depth = 1;
+};
 
 // name in the table, exported name, parameters
 #define PLACEWRIGHT_CUDA_DRIVER(X)                                                                                   \
@@ -68,6 +95,26 @@ struct EventObject;
      unsigned threads_y, unsigned threads_z, unsigned shared_bytes, StreamObject* stream, void** parameters,         \
      void** extra))
 
+// Graphs: of drivers for CUDA 12 and later.
+#define PLACEWRIGHT_CUDA_GRAPHS(X)                                                                        \
+  X(graph_create, "cuGraphCreate", (GraphObject * *graph, unsigned flags))                                \
+  X(graph_destroy, "cuGraphDestroy", (GraphObject * graph))                                               \
+  X(graph_add_kernel, "cuGraphAddKernelNode_v2",                                                          \
+    (GraphNodeObject * *node, GraphObject * graph, GraphNodeObject* const* after, size_t count,           \
+     const KernelNode* parameters))                                                                       \
+  X(graph_add_copy, "cuGraphAddMemcpyNode",                                                               \
+    (GraphNodeObject * *node, GraphObject * graph, GraphNodeObject* const* after, size_t count,           \
+     const CopyNode* parameters, ContextObject* context))                                                 \
+  X(graph_instantiate, "cuGraphInstantiateWithFlags",                                                     \
+    (GraphExecObject * *made, GraphObject * graph, unsigned long long flags))                             \
+  X(graph_set_kernel, "cuGraphExecKernelNodeSetParams_v2",                                                \
+    (GraphExecObject * made, GraphNodeObject * node, const KernelNode* parameters))                       \
+  X(graph_set_copy, "cuGraphExecMemcpyNodeSetParams",                                                     \
+    (GraphExecObject * made, GraphNodeObject * node, const CopyNode* parameters, ContextObject* context)) \
+  X(graph_upload, "cuGraphUpload", (GraphExecObject * made, StreamObject * stream))                       \
+  X(graph_launch, "cuGraphLaunch", (GraphExecObject * made, StreamObject * stream))                       \
+  X(graph_exec_destroy, "cuGraphExecDestroy", (GraphExecObject * made))
+
 // Constants of the driver API.
 constexpr Result out_of_memory = 2, not_ready = 600, peer_enabled_already = 704;
 constexpr int attribute_multiprocessors = 16, attribute_clock_khz = 13, attribute_memory_clock_khz = 36;
@@ -76,6 +123,7 @@ constexpr int function_dynamic_shared_bytes = 8;
 constexpr int jit_error_log = 5, jit_error_log_bytes = 6;
 constexpr unsigned stream_non_blocking = 1;
 constexpr unsigned host_portable = 1, host_mapped = 2;
+constexpr int memory_host = 1, memory_device = 2;
 
 class Driver {
  public:
@@ -86,9 +134,11 @@ class Driver {
 
 #define PLACEWRIGHT_MEMBER(name, symbol, parameters) Result(*name) parameters = nullptr;
   PLACEWRIGHT_CUDA_DRIVER(PLACEWRIGHT_MEMBER)
+  PLACEWRIGHT_CUDA_GRAPHS(PLACEWRIGHT_MEMBER)  // null in older drivers
 #undef PLACEWRIGHT_MEMBER
 
   const std::string& path() const { return library_.path(); }
+  bool has_graphs() const { return has_graphs_; }
   // A stand-in for the driver says by an export of its own that it takes PTX alone.
   bool takes_ptx_alone() const { return takes_ptx_alone_; }
   std::string describe(Result result) const;  // "CUDA_ERROR_ILLEGAL_ADDRESS (700): an illegal memory access ..."
@@ -96,7 +146,7 @@ class Driver {
  private:
   explicit Driver(SharedLibrary library) : library_(std::move(library)) {}
   SharedLibrary library_;
-  bool takes_ptx_alone_ = false;
+  bool takes_ptx_alone_ = false, has_graphs_ = false;
 };
 
 // After such an error the context is of no use any more, and neither is what stands in its memory.

@@ -1,0 +1,59 @@
+// Launches and copies of a device as a CUDA graph: explicit nodes, instantiated once. The host's memory is reached
+// through pinned memory of the graph's own, filled before a launch and handed over when an event behind it is finished.
+// Addresses that changed since the last launch are set in the nodes that hold them.
+#pragma once
+
+#include <span>
+#include <string>
+#include <vector>
+
+#include "loaded_cuda_image.h"
+#include "placewright/runtime/cuda/cuda_device.h"
+
+namespace placewright {
+
+class CudaGraph : public PreparedWork {
+ public:
+  CudaGraph(CudaDevice& device, std::span<const WorkItem> items);
+  ~CudaGraph() override;
+
+  // All below: with the device's mutex held and its context current.
+  // False, with the reason, if the driver refuses it for now: then it is of no use.
+  bool build(std::string* reason);
+  void run(CudaDevice::Stream& stream);
+  // What the graph left in pinned memory goes to its place: one copy, or (from null) all statuses.
+  void deliver(void* to, const void* from, int64_t bytes);
+
+ private:
+  struct Node {
+    cuda::GraphNodeObject* handle = nullptr;
+    const LoadedCudaImage::Phase* phase = nullptr;  // null: a copy
+  };
+  struct Item {
+    WorkItem work;
+    std::vector<Node> nodes;             // none if there is nothing to do
+    std::vector<const void*> addresses;  // as they stand in the nodes
+    uint64_t* status = nullptr;          // of a launch, with the address that the device has for it
+    cuda::Address status_address = 0;
+    uint8_t* pinned = nullptr;                    // of a copy from or to the host
+    std::vector<cuda::GraphNodeObject*> endings;  // what stands behind the item is behind these
+  };
+
+  void allocate_pinned();
+  void add_nodes(Item& item);
+  void update(Item& item);
+  void finish_last_run();
+  std::vector<const void*> addresses_of(const Item& item) const;
+  cuda::CopyNode copy_node(const Item& item) const;
+
+  CudaDevice& device_;
+  std::vector<Item> items_;
+  std::string names_;  // of what it runs, for errors
+  cuda::GraphObject* graph_ = nullptr;
+  cuda::GraphExecObject* made_ = nullptr;
+  void* pinned_ = nullptr;
+  cuda::EventObject* last_use_ = nullptr;
+  bool was_run_ = false;
+};
+
+}  // namespace placewright
