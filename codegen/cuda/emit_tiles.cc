@@ -110,7 +110,7 @@ void StageEmitter::sum_steps_ahead(const TileSide (&sides)[2], const Loop& depth
   close();
   code_.line("__syncthreads();");
   add_products(sides, depth, sums, fmt::format("[{} & 1]", step));
-  if (count > 1) code_.line("__syncthreads();");
+  if (count > 2) code_.line("__syncthreads();");  // a half is filled again
   close();
 }
 

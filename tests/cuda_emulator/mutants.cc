@@ -23,7 +23,9 @@ class Finder {
   }
 
  private:
-  void add(Mutation mutation, const std::string& after) { found_.push_back({mutation, line_, text_, after}); }
+  void add(Mutation mutation, const std::string& after) {
+    if (after != text_) found_.push_back({mutation, line_, text_, after});
+  }
   void replace(Mutation mutation, const std::smatch& match, size_t group, const std::string& by) {
     std::string after = text_;
     after.replace(static_cast<size_t>(match.position(group)), static_cast<size_t>(match.length(group)), by);
@@ -62,13 +64,12 @@ class Finder {
     if (std::regex_search(text_, match, compare)) replace(Mutation::wrong_predicate, match, 1, others.at(match[1]));
   }
 
+  // Lanes and masks stand in registers in NVRTC's text; a number in their place is an operand like any other.
   void shuffle() {
-    static const std::regex pattern(R"(shfl\.sync\.\w+\.b32\s+\S+, %\w+, (\d+), (%?\w+), (-?%?\w+);)");
+    static const std::regex pattern(R"(shfl\.sync\.\w+\.b32\s+\S+, %\w+, (%?\w+), (%?\w+), (-?%?\w+);)");
     std::smatch match;
     if (!std::regex_search(text_, match, pattern)) return;
-    const int lane = std::atoi(match[1].str().c_str());
-    replace(Mutation::shuffle_changed, match, 1, std::to_string(lane > 1 ? lane / 2 : 2));
-    replace(Mutation::shuffle_changed, match, 1, std::to_string(lane - 1));
+    for (const char* lane : {"0", "3"}) replace(Mutation::shuffle_changed, match, 1, lane);
     replace(Mutation::shuffle_changed, match, 3, "65535");
   }
 

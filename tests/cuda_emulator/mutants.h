@@ -11,7 +11,7 @@ enum class Mutation {
   wait_off_by_one,  // for copies that run meanwhile
   bound_off_by_one,
   wrong_predicate,
-  shuffle_changed,  // its lane, its mask or its segment
+  shuffle_changed,  // its lane or its mask
   initialisation_missing,
   misaligned_address,
   element_beside,  // an address off by one element
