@@ -12,6 +12,9 @@ namespace placewright {
 
 std::string Executable::Body::find_why_piecewise() const {
   const Block& block = program().blocks[static_cast<size_t>(program().step)];
+  if (std::any_of(block.instructions.begin(), block.instructions.end(),
+                  [](const Instruction& instruction) { return std::holds_alternative<Collective>(instruction); }))
+    return "it sums over several devices";  // and allocates for that
   std::vector<std::string> devices;
   std::set<int> fetched;  // memory of the host that was copied to
   for (const Instruction& instruction : block.instructions) {
@@ -19,7 +22,6 @@ std::string Executable::Body::find_why_piecewise() const {
     const Copy* copy = std::get_if<Copy>(&instruction);
     if (std::holds_alternative<Wait>(instruction)) continue;
     if (std::holds_alternative<Allocate>(instruction)) return "it allocates memory as it runs";
-    if (std::holds_alternative<Collective>(instruction)) return "it sums over several devices";
     if (!launch && !copy) return "it has branches, loops or calls";
     const DeviceId& device = program().streams[static_cast<size_t>(launch ? launch->stream : copy->stream)].device;
     if (std::find(devices.begin(), devices.end(), device.to_string()) == devices.end())

@@ -191,6 +191,8 @@ std::shared_ptr<const Nvrtc> Nvrtc::try_open(std::vector<std::string>* reasons) 
   return library ? std::make_shared<LoadedNvrtc>(*library) : nullptr;
 }
 
+std::vector<fs::path> Nvrtc::folders() { return library_folders(); }
+
 std::string Nvrtc::stamp() {
   const std::vector<std::string> names = library_names();
   if (std::string found = SharedLibrary::stamp({names, {}, override_variable, false}); !found.empty()) return found;

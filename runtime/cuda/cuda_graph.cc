@@ -75,7 +75,9 @@ bool CudaGraph::build(std::string* reason) {
     for (Item& item : items_) add_nodes(item);
     device_.check(driver.graph_instantiate(&made_, graph_, 0), "instantiating a graph");
     // What it takes on the device is taken now, not by the first launch.
-    device_.check(driver.graph_upload(made_, device_.stream_at(device_.internal_stream_).handle), "uploading a graph");
+    cuda::StreamObject* stream = device_.stream_at(device_.internal_stream_).handle;
+    device_.check(driver.graph_upload(made_, stream), "uploading a graph");
+    device_.check(driver.stream_synchronize(stream), "uploading a graph");
   } catch (const DeviceLost&) {
     throw;
   } catch (const Error& error) {
@@ -147,16 +149,19 @@ void CudaGraph::add_nodes(Item& item) {
     stand_behind(node);
   }
   item.endings = before;
-  item.addresses = addresses_of(item);
+  Ends ends;
+  std::span<const void* const> addresses = addresses_of(item, ends);
+  item.addresses.assign(addresses.begin(), addresses.end());
 }
 
 // Of the memory that a node names itself: a copy's end on the host is always the pinned one.
-std::vector<const void*> CudaGraph::addresses_of(const Item& item) const {
+std::span<const void* const> CudaGraph::addresses_of(const Item& item, Ends& ends) const {
   if (const KernelLaunch* launch = item.work.launch)
-    return std::vector<const void*>(launch->buffers, launch->buffers + launch->buffer_count);
+    return {launch->buffers, static_cast<size_t>(launch->buffer_count)};
   const DeviceCopy& copy = *item.work.copy;
-  return {comes_from_host(item.work) ? item.pinned : copy.source.address,
+  ends = {comes_from_host(item.work) ? item.pinned : copy.source.address,
           goes_to_host(item.work) ? item.pinned : copy.destination.address};
+  return ends;
 }
 
 cuda::CopyNode CudaGraph::copy_node(const Item& item) const {
@@ -180,8 +185,9 @@ cuda::CopyNode CudaGraph::copy_node(const Item& item) const {
 }
 
 void CudaGraph::update(Item& item) {
-  std::vector<const void*> now = addresses_of(item);
-  if (now == item.addresses) return;
+  Ends ends;
+  std::span<const void* const> now = addresses_of(item, ends);
+  if (std::equal(now.begin(), now.end(), item.addresses.begin())) return;
   const cuda::Driver& driver = *device_.driver_;
   for (const Node& node : item.nodes) {
     if (node.phase) {
@@ -193,7 +199,7 @@ void CudaGraph::update(Item& item) {
       device_.check(driver.graph_set_copy(made_, node.handle, &parameters, device_.context_), item.work.copy->name);
     }
   }
-  item.addresses = std::move(now);
+  item.addresses.assign(now.begin(), now.end());
 }
 
 // What it left in pinned memory is handed over before the next run writes there.

@@ -3,6 +3,7 @@
 // Addresses that changed since the last launch are set in the nodes that hold them.
 #pragma once
 
+#include <array>
 #include <span>
 #include <string>
 #include <vector>
@@ -43,7 +44,8 @@ class CudaGraph : public PreparedWork {
   void add_nodes(Item& item);
   void update(Item& item);
   void finish_last_run();
-  std::vector<const void*> addresses_of(const Item& item) const;
+  using Ends = std::array<const void*, 2>;
+  std::span<const void* const> addresses_of(const Item& item, Ends& ends) const;
   cuda::CopyNode copy_node(const Item& item) const;
 
   CudaDevice& device_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include <fmt/format.h>
@@ -105,6 +106,8 @@ std::vector<DeviceCheck> examine_cuda(const CompilerFacts* compiler) {
                                                version_text(version), started.count, started.count == 1 ? "" : "s"),
                                    true, ""}};
   if (compiler) checks.push_back(check_compiler(*compiler, version));
+  if (compiler)
+    if (std::optional<DeviceCheck> check = check_toolkits(*compiler)) checks.push_back(std::move(*check));
   CpuDevice host(CpuDevice::probe());
   for (int i = 0; i < started.count; ++i) try {
       auto device = std::make_shared<CudaDevice>(started.driver, i);

@@ -10,6 +10,7 @@
 #include "frontend/emulated_gpu.h"
 #include "frontend/reference_programs.h"
 #include "placewright/base/file.h"
+#include "placewright/ir/program.h"
 #include "placewright/passes/placement.h"
 #include "placewright/placewright.h"
 
@@ -100,6 +101,32 @@ TEST_F(CudaTraining, StepsAreOneGraphLaunchEach) {
   EXPECT_EQ(step.last().steps_at_once(), 7);
   EXPECT_EQ(step.last().why_piecewise(), "");
   EXPECT_GT(step.last().step_transfer_bytes(), 0);
+}
+
+// Gradients go from one GPU to the other and back as sums: without a CPU between them.
+TEST_F(CudaTraining, TwoGpusShareABatch) {
+  auto train_on = [](std::vector<DeviceId> devices) {
+    configure({.devices = "cpu,cuda:2", .use_cache = false, .check_memory = true, .notice = [](std::string_view) {}});
+    manual_seed(7);
+    Trained trained;
+    nn::Sequential model(nn::Linear(5, 9), nn::ReLU(), nn::Linear(9, 3));
+    Tensor x = randn({20, 5}), y = randn({20, 3});
+    optim::SGD optimizer(model.named_parameters(), {.lr = 0.05});
+    TrainingStep step =
+        compile_training_step(model, nn::MSELoss(), optimizer, {.name = "step", .data_parallel = devices});
+    for (int i = 0; i < 4; ++i) trained.losses.push_back(step(x, y).item());
+    for (const Tensor& parameter : model.parameters()) trained.parameters.push_back(parameter.value());
+    for (const LedgerLine& line : transfer_ledger(step.last().program()))
+      if (!line.once && line.facts.from.kind == line.facts.to.kind) trained.devices.insert(line.facts.to.to_string());
+    if (devices.empty()) return trained;
+    EXPECT_GT(step.last().step_transfer_bytes(), 0);
+    EXPECT_EQ(step.last().why_piecewise(), "it sums over several devices");
+    return trained;
+  };
+  Trained one = train_on({}), two = train_on({{"cuda", 0}, {"cuda", 1}});
+  EXPECT_TRUE(one.devices.empty());
+  EXPECT_THAT(two.devices, ::testing::Contains("cuda:1"));
+  expect_near(two, one);
 }
 
 // A repetition gives the same bits: the order of sums depends on shapes alone.

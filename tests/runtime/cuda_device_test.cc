@@ -18,6 +18,7 @@ namespace {
 using namespace testing_runtime;
 using testing::ElementsAre;
 using testing::HasSubstr;
+namespace fs = std::filesystem;
 
 // The emulator with faults; it reads them when the driver is initialised.
 class Emulated {
@@ -25,6 +26,8 @@ class Emulated {
   explicit Emulated(const std::string& faults = "") {
     ::setenv("PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR, 1);
     ::setenv("PLACEWRIGHT_EMULATOR", faults.c_str(), 1);
+    // Of this machine's toolkits nothing is to be found.
+    for (const char* library : {"PLACEWRIGHT_LIBCUBLASLT", "PLACEWRIGHT_LIBCUDNN"}) ::setenv(library, "/none", 1);
     started = start_cuda();
   }
   ~Emulated() { ::unsetenv("PLACEWRIGHT_EMULATOR"); }
@@ -312,7 +315,7 @@ std::vector<std::string> codes_of(const std::vector<DeviceCheck>& checks) {
 }
 
 TEST(CudaExamination, TriesTheDriverTheCompilerAndEachDevice) {
-  CompilerFacts compiler{"NVRTC", "/usr/lib/libnvrtc.so.13", 13, 0, {75, 80, 90}, ""};
+  CompilerFacts compiler{"NVRTC", "/usr/lib/libnvrtc.so.13", 13, 0, {75, 80, 90}, "", {}};
   Emulated good("count=2");
   std::vector<DeviceCheck> checks = examine_cuda(&compiler);
   EXPECT_THAT(codes_of(checks), ElementsAre("", "", "", "", "", ""));
@@ -324,7 +327,7 @@ TEST(CudaExamination, TriesTheDriverTheCompilerAndEachDevice) {
 }
 
 TEST(CudaExamination, NamesWhatIsWrong) {
-  CompilerFacts compiler{"NVRTC", "/usr/lib/libnvrtc.so.13", 13, 0, {75, 80, 90}, ""};
+  CompilerFacts compiler{"NVRTC", "/usr/lib/libnvrtc.so.13", 13, 0, {75, 80, 90}, "", {}};
   auto examined = [&](const std::string& faults) {
     Emulated emulated(faults);
     return examine_cuda(&compiler);
@@ -352,6 +355,50 @@ TEST(CudaExamination, NamesWhatIsWrong) {
   compiler.missing = "libnvrtc.so.13 was not found";
   compiler.architectures.clear();
   EXPECT_THAT(codes_of(examined("count=1")), ElementsAre("", "no-compiler", ""));
+}
+
+TEST(CudaToolkits, OfDifferentMajorsAreNamedWithTheirPaths) {
+  CompilerFacts compiler{"NVRTC", "/usr/lib/libnvrtc.so.13", 13, 0, {75, 80, 90}, "", {}};
+  constexpr const char *older = PLACEWRIGHT_TOOLKIT_12080, *newer = PLACEWRIGHT_TOOLKIT_13000;
+  auto check = [&](const char* cublas, const char* cudnn) {
+    ::setenv("PLACEWRIGHT_LIBCUBLASLT", cublas, 1);
+    ::setenv("PLACEWRIGHT_LIBCUDNN", cudnn, 1);
+    return check_toolkits(compiler);
+  };
+  EXPECT_FALSE(check("/none", "/none"));
+  EXPECT_EQ(check(newer, newer)->found,
+            fmt::format("NVRTC for CUDA 13.0 at /usr/lib/libnvrtc.so.13, cuBLASLt for CUDA 13.0 at {0}, cuDNN for CUDA "
+                        "13.0 at {0}",
+                        newer));
+  EXPECT_EQ(check(newer, newer)->code, "");
+  // Each of the three may be the odd one.
+  EXPECT_EQ(check(older, "/none")->code, "mixed-toolkits");
+  EXPECT_EQ(check(older, "/none")->found,
+            fmt::format("NVRTC for CUDA 13.0 at /usr/lib/libnvrtc.so.13, cuBLASLt for CUDA 12.8 at {}", older));
+  EXPECT_THAT(check(older, "/none")->fix, HasSubstr("set CUDA_HOME to a toolkit of CUDA 13"));
+  EXPECT_EQ(check(newer, older)->code, "mixed-toolkits");
+  compiler.major = 12;
+  EXPECT_EQ(check(newer, newer)->code, "mixed-toolkits");
+  EXPECT_EQ(check(older, older)->code, "");
+  // Where the compiler is missing, the others are held against each other; what only has the name is none.
+  compiler.missing = "libnvrtc.so.13 was not found";
+  EXPECT_EQ(check(newer, older)->code, "mixed-toolkits");
+  EXPECT_EQ(check(newer, "/none")->code, "");
+  EXPECT_FALSE(check(PLACEWRIGHT_CUDA_EMULATOR, PLACEWRIGHT_CUDA_EMULATOR));
+  // Else they are looked for where the compiler's facts say, by their names.
+  const fs::path folder = testing::TempDir() + "cuda_toolkit";
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  fs::copy_file(older, folder / "libcublasLt.so.12");
+  compiler.folders = {folder};
+  compiler.architectures.clear();
+  ASSERT_TRUE(check("", "/none"));
+  EXPECT_THAT(check("", "/none")->found, HasSubstr("cuBLASLt for CUDA 1"));
+  Emulated emulated("count=1");
+  EXPECT_THAT(codes_of(examine_cuda(&compiler)), ElementsAre("", "no-compiler", ""));
+  ::setenv("PLACEWRIGHT_LIBCUBLASLT", newer, 1);
+  ::setenv("PLACEWRIGHT_LIBCUDNN", older, 1);
+  EXPECT_THAT(codes_of(examine_cuda(&compiler)), ElementsAre("", "no-compiler", "mixed-toolkits", ""));
 }
 
 TEST(CudaKind, OpensWhatThereIsAndSaysWhatIsMissing) {

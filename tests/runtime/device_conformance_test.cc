@@ -147,6 +147,78 @@ TEST_P(DeviceConformance, AnEmptyLaunchTouchesNothing) {
   EXPECT_EQ(status, 0u);
 }
 
+// A device that takes work as a whole gives what the same items one by one give, run after run, from addresses as they
+// are then; one that does not says so.
+TEST_P(DeviceConformance, WorkAsAWholeIsWhatItsItemsAre) {
+  auto image = device->load(kernel_image_for(device->spec(), {entry_of("add_f32", 4), entry_of("gather_i64", 2)}));
+  DeviceMemory a(device, 16, 64, "a"), b(device, 16, 64, "b"), c(device, 16, 64, "c");
+  DeviceMemory table = upload(HostTensor::from<int64_t>({1}, {5})),
+               index = upload(HostTensor::from<int64_t>({2}, {0, 9})), found(device, 16, 64, "found");
+  HostTensor in = vector_of({0, 0, 0, 0}), out = vector_of({0, 0, 0, 0});
+  BufferView in_view{m.cpu.get(), in.raw(), 16}, out_view{m.cpu.get(), out.raw(), 16};
+  void* add[] = {a.address(), a.address(), b.address()};
+  void* gather[] = {table.address(), index.address(), found.address()};
+  int64_t bytes[] = {16, 16, 16}, gather_bytes[] = {8, 16, 16}, scalars[] = {1};
+  uint64_t sum_status = 0, gather_status = 0;
+  KernelLaunch sum{image.get(), image->entry_index("add_f32"), add, bytes, 3, nullptr, &sum_status, 4, 48, "sum"};
+  KernelLaunch look{image.get(),
+                    image->entry_index("gather_i64"),
+                    gather,
+                    gather_bytes,
+                    3,
+                    scalars,
+                    &gather_status,
+                    4,
+                    48,
+                    "look",
+                    1};
+  DeviceCopy first{a.view(), in_view, 16, "in"}, within{c.view(), b.view(), 16, "within"},
+      last{out_view, c.view(), 16, "out"};
+  const std::vector<WorkItem> items{{nullptr, &first, {}},
+                                    {&look, nullptr, {}},
+                                    {&sum, nullptr, {0}},
+                                    {nullptr, &within, {2}},
+                                    {nullptr, &last, {3}}};
+  std::string reason;
+  std::unique_ptr<PreparedWork> prepared = device->prepare(items, &reason);
+  EXPECT_EQ(prepared == nullptr, !reason.empty());
+  if (!prepared) GTEST_SKIP() << reason;
+  int stream = device->open_stream();
+  for (int round = 0; round < 4; ++round) {
+    const auto value = static_cast<float>(round);
+    std::fill_n(in.data<float>().data(), 4, value);
+    index = upload(HostTensor::from<int64_t>({2}, {0, round % 2 ? 9 : 0}));
+    gather[1] = index.address();
+    HostTensor elsewhere = vector_of({-1, -1, -1, -1});
+    last.destination.address = round == 2 ? elsewhere.raw() : out.raw();
+    gather_status = 0;
+    device->run(stream, *prepared);
+    std::fill_n(in.data<float>().data(), 4, -7.0f);  // it was read
+    device->finish(device->record(stream));
+    EXPECT_EQ(values_of(round == 2 ? elsewhere : out), std::vector<float>(4, 2 * value)) << round;
+    EXPECT_EQ(gather_status, round % 2 ? static_cast<uint64_t>(Status::index_out_of_range) : 0u) << round;
+    EXPECT_EQ(sum_status, 0u);
+  }
+  // Given again before anybody waited: what the first one brings is not the second one's.
+  HostTensor early = vector_of({0, 0, 0, 0});
+  std::fill_n(in.data<float>().data(), 4, 1.0f);
+  last.destination.address = early.raw();
+  device->run(stream, *prepared);
+  std::fill_n(in.data<float>().data(), 4, 2.0f);
+  last.destination.address = out.raw();
+  device->run(stream, *prepared);
+  device->finish(device->record(stream));
+  EXPECT_THAT(values_of(early), ElementsAre(2, 2, 2, 2));
+  EXPECT_THAT(values_of(out), ElementsAre(4, 4, 4, 4));
+  // Dropped while it runs, it leaves nothing behind.
+  last.destination.address = early.raw();
+  device->run(stream, *prepared);
+  prepared.reset();
+  device->finish(device->record(stream));
+  EXPECT_THAT(values_of(early), ElementsAre(2, 2, 2, 2));
+  device->close_stream(stream);
+}
+
 TEST_P(DeviceConformance, StatusesArriveWithTheEvent) {
   auto image = device->load(kernel_image_for(device->spec(), {entry_of("gather_i64", 2)}));
   DeviceMemory table = upload(HostTensor::from<int64_t>({1}, {5})),

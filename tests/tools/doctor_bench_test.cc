@@ -61,6 +61,8 @@ class Variable {
 struct EmulatedGpus {
   explicit EmulatedGpus(const std::string& faults) : options("PLACEWRIGHT_EMULATOR", faults) {}
   Variable driver{"PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR}, options;
+  // Whatever toolkits this machine has.
+  Variable cublas{"PLACEWRIGHT_LIBCUBLASLT", "/none"}, cudnn{"PLACEWRIGHT_LIBCUDNN", "/none"};
 };
 
 TEST(Doctor, TriesGpusFromEndToEnd) {
@@ -83,6 +85,13 @@ std::map<std::string, std::string> faults_found() {
     if (!check.at("good").get<bool>()) faults[check.at("check")] = check.at("code");
   EXPECT_EQ(run.exit_code, faults.empty() ? 0 : 3) << run.errors;
   return faults;
+}
+
+TEST(Doctor, LibrariesOfTwoToolkitsAreAFinding) {
+  EmulatedGpus gpus("count=1");
+  Variable cublas("PLACEWRIGHT_LIBCUBLASLT", PLACEWRIGHT_TOOLKIT_13000);
+  Variable cudnn("PLACEWRIGHT_LIBCUDNN", PLACEWRIGHT_TOOLKIT_12080);
+  EXPECT_THAT(faults_found(), Contains(Pair("cuda toolkit", "mixed-toolkits")));
 }
 
 TEST(Doctor, AMissingCompilerOfGpusIsAFinding) {

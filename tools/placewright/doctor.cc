@@ -50,6 +50,7 @@ Check check_cache() {
 CompilerFacts facts_of_nvrtc() {
   CompilerFacts facts;
   facts.name = "NVRTC";
+  facts.folders = Nvrtc::folders();
   try {
     std::vector<std::string> reasons;
     std::shared_ptr<const Nvrtc> nvrtc = Nvrtc::try_open(&reasons);

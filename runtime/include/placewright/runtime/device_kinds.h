@@ -2,6 +2,7 @@
 // `DeviceKind NAME_kind()` in namespace placewright. CMake lists the folders.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -33,8 +34,9 @@ struct OpenedDevices {
 struct CompilerFacts {
   std::string name, path;  // "NVRTC"
   int major = 0, minor = 0;
-  std::vector<int> architectures;  // that it compiles for, as numbers of the kind
-  std::string missing;             // why there is none; empty: there is one
+  std::vector<int> architectures;              // that it compiles for, as numbers of the kind
+  std::string missing;                         // why there is none; empty: there is one
+  std::vector<std::filesystem::path> folders;  // where libraries of its toolkit are looked for
 };
 
 // One thing that was tried.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,6 +24,8 @@ class Nvrtc {
 
   // Changes with the library that would be opened, which stays closed where a folder of ours has it.
   static std::string stamp();
+  // Of these places, the folders: where other libraries of a toolkit stand as well.
+  static std::vector<std::filesystem::path> folders();
 
   virtual ~Nvrtc() = default;
   virtual const std::string& path() const = 0;
