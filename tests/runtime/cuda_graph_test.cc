@@ -315,6 +315,75 @@ TEST(CudaGraph, CopiesBeyondWhatMayBePinned) {
             "copies from and to the host need 71303168 bytes of pinned memory, a graph takes 67108864 at most");
 }
 
+// --- The emulator refuses what a driver would, and what it does not implement
+
+TEST(CudaGraph, TheEmulatorRefusesNodesThatADriverWould) {
+  GpuMachine m;
+  std::shared_ptr<const cuda::Driver> driver = cuda::Driver::try_open(nullptr);
+  ASSERT_TRUE(driver && driver->has_graphs());
+  cuda::ContextObject* context = nullptr;
+  ASSERT_EQ(driver->context_retain(&context, 0), 0);
+  driver->context_set(context);
+  cuda::GraphObject *graph = nullptr, *other = nullptr;
+  constexpr cuda::Result invalid = 1;
+  EXPECT_EQ(driver->graph_create(&graph, 1), invalid);
+  ASSERT_EQ(driver->graph_create(&graph, 0), 0);
+  ASSERT_EQ(driver->graph_create(&other, 0), 0);
+  cuda::Address first = 0, second = 0;
+  ASSERT_EQ(driver->allocate(&first, 64), 0);
+  ASSERT_EQ(driver->allocate(&second, 64), 0);
+  cuda::CopyNode good;
+  for (auto [end, address] : {std::pair(&good.from, first), std::pair(&good.to, second)}) {
+    end->memory = cuda::memory_device;
+    end->device = address;
+    end->pitch = 16;
+    end->height = 1;
+  }
+  good.bytes = 16;
+  auto add = [&](cuda::CopyNode copy, std::vector<cuda::GraphNodeObject*> after = {}) {
+    cuda::GraphNodeObject* node = nullptr;
+    return std::pair(driver->graph_add_copy(&node, graph, after.data(), after.size(), &copy, context), node);
+  };
+  cuda::GraphNodeObject* node = add(good).second;
+  ASSERT_NE(node, nullptr);
+  EXPECT_EQ(add(good, {node}).first, 0);
+  EXPECT_EQ(add(good, {node, node}).first, invalid) << "a dependency twice";
+  cuda::GraphNodeObject* foreign = nullptr;
+  ASSERT_EQ(driver->graph_add_copy(&foreign, other, nullptr, 0, &good, context), 0);
+  EXPECT_EQ(add(good, {foreign}).first, invalid) << "another graph's node";
+  auto changed = [&](auto change) {
+    cuda::CopyNode copy = good;
+    change(copy);
+    return add(copy).first;
+  };
+  EXPECT_EQ(changed([](cuda::CopyNode& copy) { copy.bytes = 0; }), invalid);
+  EXPECT_EQ(changed([](cuda::CopyNode& copy) { copy.height = 2; }), invalid);
+  EXPECT_EQ(changed([](cuda::CopyNode& copy) { copy.from.pitch = 8; }), invalid);
+  EXPECT_EQ(changed([](cuda::CopyNode& copy) { copy.to.memory = 3; }), invalid);
+  EXPECT_EQ(changed([](cuda::CopyNode& copy) { copy.to.device = 0; }), invalid);
+  EXPECT_EQ(changed([](cuda::CopyNode& copy) { copy.from.x_bytes = 4; }), invalid);
+  cuda::KernelNode none;
+  cuda::GraphNodeObject* kernel = nullptr;
+  EXPECT_EQ(driver->graph_add_kernel(&kernel, graph, nullptr, 0, &none), invalid);
+
+  cuda::GraphExecObject* made = nullptr;
+  EXPECT_EQ(driver->graph_instantiate(&made, graph, 1), invalid);
+  ASSERT_EQ(driver->graph_instantiate(&made, graph, 0), 0);
+  EXPECT_EQ(driver->graph_set_copy(made, foreign, &good, context), invalid);
+  EXPECT_EQ(driver->graph_set_kernel(made, node, &none), invalid) << "a copy's node";
+  cuda::CopyNode from_host = good;
+  uint64_t word = 0;
+  from_host.from.memory = cuda::memory_host;
+  from_host.from.host = &word;
+  EXPECT_EQ(driver->graph_set_copy(made, node, &from_host, context), invalid) << "an end in another memory";
+  EXPECT_EQ(driver->graph_set_copy(made, node, &good, context), 0);
+  EXPECT_EQ(driver->graph_exec_destroy(made), 0);
+  EXPECT_EQ(driver->graph_destroy(graph), 0);
+  EXPECT_EQ(driver->graph_destroy(other), 0);
+  for (cuda::Address address : {first, second}) driver->free(address);
+  driver->context_release(0);
+}
+
 // --- Faults
 
 TEST(CudaGraph, WhatTheDriverRefusesIsTheReasonAndTheStepRuns) {
