@@ -6,6 +6,7 @@
 
 #include <fmt/core.h>
 
+#include "arena.h"
 #include "placewright/base/checked.h"
 #include "placewright/ir/op_table.h"
 
@@ -200,40 +201,14 @@ class MemoryPlanner {
         memory.other_bytes += storage.bytes;
     }
     std::stable_sort(open.begin(), open.end(), [](const Storage* a, const Storage* b) { return a->bytes > b->bytes; });
-    std::vector<Placed> placed;  // by offset
+    Arena arena(alignment_);
     for (Storage* storage : open) {
-      storage->offset = find_gap(placed, *storage);
+      storage->offset = arena.place(storage->first, storage->last, storage->bytes);
       memory.arena_bytes = std::max(memory.arena_bytes, checked_add(storage->offset, storage->bytes));
-      const Placed made{storage->first, storage->last, storage->offset,
-                        round_up(checked_add(storage->offset, storage->bytes), alignment_)};
-      auto behind = [](const Placed& a, const Placed& b) { return a.offset < b.offset; };
-      placed.insert(std::upper_bound(placed.begin(), placed.end(), made, behind), made);
     }
     memory.arena_bytes = round_up(memory.arena_bytes, alignment_);
     find_peak(memory);
     plan_.devices.push_back(std::move(memory));
-  }
-
-  // What the search for a gap reads of a storage: it looks at every pair of them.
-  struct Placed {
-    int32_t first, last;
-    int64_t offset, end;  // the end rounded up
-  };
-
-  int64_t find_gap(const std::vector<Placed>& placed, const Storage& storage) const {
-    const int64_t tightest = round_up(storage.bytes, alignment_);  // all offsets are multiples
-    int64_t best = -1, best_size = 0, end = 0;
-    for (const Placed& other : placed) {
-      if (other.last < storage.first || storage.last < other.first) continue;
-      int64_t gap = other.offset - end;
-      if (gap >= storage.bytes && (best < 0 || gap < best_size)) {
-        best = end;
-        best_size = gap;
-        if (gap == tightest) break;
-      }
-      end = std::max(end, other.end);
-    }
-    return best >= 0 ? best : end;
   }
 
   void find_peak(DeviceMemoryPlan& memory) const {
