@@ -39,8 +39,7 @@ class StepOrder {
   using Queue = std::deque<int32_t>;
   struct DeviceQueues {
     Queue launches, copies_in, copies_out;
-    int issued = 0;                         // launches
-    std::vector<double> seconds_before{0};  // of each launch, and of all: sums, so that they never fall
+    int issued = 0;  // launches
   };
 
   const DeviceId& device(const Op& op) const { return op.results[0].tensor().where.devices.at(0); }
@@ -70,12 +69,11 @@ class StepOrder {
       } else if (device(op) == host_) {
         own_.push_back(i);
       } else {
-        DeviceQueues& queues = queues_[device(op)];
-        queues.launches.push_back(i);
-        queues.seconds_before.push_back(queues.seconds_before.back() + price_launch(graph_, i, context_).value_or(0));
+        queues_[device(op)].launches.push_back(i);
       }
     }
-    for (auto& [id, queues] : queues_) anchor_copies(queues);
+    for (auto& [id, queues] : queues_)
+      if (!queues.copies_in.empty()) anchor_copies(queues);
   }
 
   // From the host a copy waits for its time, to the host it begins as soon as there is something to copy.
@@ -92,7 +90,9 @@ class StepOrder {
 
   // Each begins at the last launch from which on there is enough to hide it and those that follow it: they take turns.
   void anchor_copies(const DeviceQueues& queues) {
-    const std::vector<double>& before = queues.seconds_before;
+    std::vector<double> before{0};  // seconds of the launches in front of each, and of all
+    for (int32_t launch : queues.launches)
+      before.push_back(before.back() + price_launch(graph_, launch, context_).value_or(0));
     double begin = before.back();
     for (size_t c = queues.copies_in.size(); c-- > 0;) {
       int& anchor = anchor_[queues.copies_in[c]];

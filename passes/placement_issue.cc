@@ -3,11 +3,44 @@
 #include <algorithm>
 #include <deque>
 #include <numeric>
+#include <span>
 
 #include "placewright/base/error.h"
 
 namespace placewright {
 namespace {
+
+// The values of each group, in order, in one piece: a simulation is made many times.
+template <typename Groups>
+class ValuesOf {
+ public:
+  ValuesOf(size_t groups, const std::vector<PlacementProblem::Value>& values) : begin_(groups + 2, 0) {
+    auto for_each = [&](auto&& visit) {
+      for (size_t v = 0; v < values.size(); ++v)
+        for (int group : Groups()(values[v])) visit(static_cast<size_t>(group), static_cast<int>(v));
+    };
+    for_each([&](size_t group, int) { ++begin_[group + 2]; });
+    std::partial_sum(begin_.begin(), begin_.end(), begin_.begin());
+    values_.resize(begin_.back());
+    for_each([&](size_t group, int value) { values_[begin_[group + 1]++] = value; });
+  }
+
+  std::span<const int> operator[](int group) const {
+    const size_t begin = begin_[static_cast<size_t>(group)];
+    return {values_.data() + begin, begin_[static_cast<size_t>(group) + 1] - begin};
+  }
+
+ private:
+  std::vector<size_t> begin_;
+  std::vector<int> values_;
+};
+
+struct Consumers {
+  std::span<const int> operator()(const PlacementProblem::Value& value) const { return value.consumers; }
+};
+struct Producer {
+  std::span<const int> operator()(const PlacementProblem::Value& value) const { return {&value.producer, 1}; }
+};
 
 // Hands out groups and copies in the order that the pass `overlap` makes, each when the runtime would.
 class Issuer {
@@ -16,8 +49,8 @@ class Issuer {
       : problem_(problem),
         labels_(labels),
         host_(host),
-        read_(labels.size()),
-        made_(labels.size()),
+        read_(labels.size(), problem.values),
+        made_(labels.size(), problem.values),
         rank_(labels.size()),
         waits_for_(labels.size(), 0),
         copy_to_(problem.values.size() * static_cast<size_t>(problem.labels), -1),
@@ -26,10 +59,6 @@ class Issuer {
         devices_(static_cast<size_t>(problem.labels)),
         links_(static_cast<size_t>(problem.labels * problem.labels)) {
     step_.runs.resize(labels.size());
-    for (size_t v = 0; v < problem.values.size(); ++v) {
-      for (int consumer : problem.values[v].consumers) read_[consumer].push_back(static_cast<int>(v));
-      made_[problem.values[v].producer].push_back(static_cast<int>(v));
-    }
   }
 
   SimulatedStep run(const std::vector<int>& order) {
@@ -39,6 +68,7 @@ class Issuer {
       std::stable_sort(program.begin(), program.end(), [&](int a, int b) { return order[a] < order[b]; });
     for (size_t i = 0; i < program.size(); ++i) rank_[program[i]] = static_cast<int>(i);
     for (int g : program) queue(g);
+    for (const Device& device : devices_) anchor_copies(device);
     std::deque<int>& own = devices_[host_].groups;
     while (true) {
       if (give_to_devices()) continue;
@@ -69,10 +99,8 @@ class Issuer {
   // The streams of a device and what is to stand in them.
   struct Device {
     std::deque<int> groups, copies_in, copies_out;
-    int issued = 0;              // groups
-    std::vector<int64_t> times;  // of all groups, in order
-    int64_t backlog = 0;         // of the last copies in, which no group stands between
-    int backlog_behind = -1;     // groups before them
+    int issued = 0;                  // groups
+    std::vector<int64_t> before{0};  // times of the groups in front of each, and of all
     Moment free, free_in, free_out;
   };
 
@@ -92,10 +120,10 @@ class Issuer {
       waits_for_[g] += 1;
     }
     devices_[label].groups.push_back(g);
-    devices_[label].times.push_back(problem_.costs[g][label]);
+    devices_[label].before.push_back(devices_[label].before.back() + problem_.costs[g][label]);
   }
 
-  // A copy from the host begins so many groups before its reader as hide it, one to the host as soon as it can.
+  // A copy to the host begins as soon as it can.
   void queue_copy(int v, int from, int to, bool is_ready) {
     CopyOfValue copy{v, from, to, 0, is_ready, {}, problem_.values[v].moves[from * problem_.labels + to]};
     const auto number = static_cast<int>(copies_.size());
@@ -103,17 +131,22 @@ class Issuer {
     if (to == host_) {
       devices_[from].copies_out.push_back(number);
     } else {
-      Device& device = devices_[to];
-      const auto behind = static_cast<int>(device.groups.size());
-      if (device.backlog_behind != behind) device.backlog = 0;
-      device.backlog_behind = behind;
-      device.backlog += copy.time;
-      int64_t hidden = 0;
-      for (copy.anchor = behind; copy.anchor > 0 && hidden < device.backlog;)
-        hidden += device.times[static_cast<size_t>(--copy.anchor)];
-      device.copies_in.push_back(number);
+      copy.anchor = static_cast<int>(devices_[to].groups.size());
+      devices_[to].copies_in.push_back(number);
     }
     copies_.push_back(copy);
+  }
+
+  // Each begins so many groups before its reader as hide it and those that follow it: they take turns.
+  void anchor_copies(const Device& device) {
+    const std::vector<int64_t>& before = device.before;
+    int64_t begin = before.back();
+    for (size_t c = device.copies_in.size(); c-- > 0;) {
+      CopyOfValue& copy = copies_[device.copies_in[c]];
+      begin = std::min(begin, before[copy.anchor]) - copy.time;
+      auto late = std::upper_bound(before.begin(), before.begin() + copy.anchor + 1, begin);
+      copy.anchor = std::max(static_cast<int>(late - before.begin()) - 1, 0);
+    }
   }
 
   bool give_to_devices() {
@@ -193,10 +226,11 @@ class Issuer {
   const PlacementProblem& problem_;
   const Labels& labels_;
   int host_;
-  std::vector<std::vector<int>> read_, made_;  // values of a group
-  std::vector<int> rank_;                      // of each group, its place in the program
-  std::vector<int> waits_for_;                 // of each group, values that are still to be handed out
-  std::vector<int> copy_to_;                   // [value * labels + label]; -1: none
+  ValuesOf<Consumers> read_;
+  ValuesOf<Producer> made_;
+  std::vector<int> rank_;       // of each group, its place in the program
+  std::vector<int> waits_for_;  // of each group, values that are still to be handed out
+  std::vector<int> copy_to_;    // [value * labels + label]; -1: none
   std::vector<CopyOfValue> copies_;
   std::vector<bool> is_done_;
   std::vector<int> causes_;  // of each group, the one that it waited for last
