@@ -66,10 +66,7 @@ bool try_append(std::string& text, const Attribute& attribute) {
   return true;
 }
 
-}  // namespace
-
-std::optional<std::string> lowering_signature(const Graph& graph, const Function& function, const Op& op) {
-  std::string text;
+bool try_append(std::string& text, const Graph& graph, const Function& function, const Op& op) {
   append(text, op.entry);
   append(text, op.operands.size());
   for (Value operand : op.operands) append(text, function.tensor(operand));
@@ -77,21 +74,32 @@ std::optional<std::string> lowering_signature(const Graph& graph, const Function
   for (const auto& [name, attribute] : op.attributes) {
     text += name;
     text += '\0';
-    if (!try_append(text, attribute)) return std::nullopt;
+    if (!try_append(text, attribute)) return false;
   }
   for (FunctionId id : op.functions) {
     const Function& body = graph.functions[id];
     append(text, body.ops.size());
     for (const Op& inner : body.ops) {
-      std::optional<std::string> part = lowering_signature(graph, body, inner);
-      if (!part) return std::nullopt;
-      append(text, part->size());
-      text += *part;
+      const size_t begin = text.size();
+      append(text, size_t{0});  // its length, once that is known
+      if (!try_append(text, graph, body, inner)) return false;
+      const size_t length = text.size() - begin - sizeof(size_t);
+      std::memcpy(text.data() + begin, &length, sizeof length);
       for (Value operand : inner.operands) append(text, operand);
     }
     append(text, body.results.size());
     for (Value result : body.results) append(text, result);
   }
+  return true;
+}
+
+}  // namespace
+
+std::optional<std::string> lowering_signature(const Graph& graph, const Function& function, const Op& op) {
+  constexpr size_t usual_length = 512;
+  std::string text;
+  text.reserve(usual_length);
+  if (!try_append(text, graph, function, op)) return std::nullopt;
   return text;
 }
 

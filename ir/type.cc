@@ -114,7 +114,12 @@ Sizes TensorType::sizes() const {
   return sizes;
 }
 
-int64_t TensorType::bytes() const { return byte_size(dtype, element_count(physical_sizes(layout, sizes()))); }
+int64_t TensorType::bytes() const {
+  if (!layout.is_row_major()) return byte_size(dtype, element_count(physical_sizes(layout, sizes())));
+  int64_t count = 1;  // asked for so often that it makes no list of sizes
+  for (const Dim& dim : shape) count = checked_mul(count, dim.number());
+  return byte_size(dtype, count);
+}
 
 namespace {
 

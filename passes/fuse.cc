@@ -86,9 +86,10 @@ class Grouping {
     if (first == second || !model_[members_[first][0]] || !model_[members_[second][0]]) return false;
     if (device(first) != device(second)) return false;
     LaunchModel* model = model_[members_[first][0]];
-    std::vector<int32_t> joined = members_[first];
+    std::vector<int32_t> joined;  // empty before the first one has joined: most do not
     for (int32_t op : members_[second]) {
-      if (!model->can_fuse(joined, op)) return false;
+      if (!model->can_fuse(joined.empty() ? members_[first] : joined, op)) return false;
+      if (joined.empty()) joined = members_[first];
       joined.insert(std::upper_bound(joined.begin(), joined.end(), op), op);
     }
     if (!order_.try_join(first, second, members_[second])) return false;

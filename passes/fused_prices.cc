@@ -4,6 +4,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -85,10 +86,9 @@ class Sharing {
 // directed link does one copy at a time.
 class LaunchClock {
  public:
-  LaunchClock(const Graph& compiled, const PassContext& context, const std::vector<LaunchTime>& launches)
-      : function_(compiled.main()), context_(context), host_(host_device(context)), seconds_(function_.ops.size(), 0) {
-    for (const LaunchTime& launch : launches) seconds_[launch.op] = launch.seconds;
-  }
+  // `seconds` of each op.
+  LaunchClock(const Graph& compiled, const PassContext& context, const std::vector<std::optional<double>>& seconds)
+      : function_(compiled.main()), context_(context), host_(host_device(context)), seconds_(seconds) {}
 
   double run() {
     std::vector<double> made(function_.ops.size(), 0);
@@ -98,7 +98,7 @@ class LaunchClock {
       if (op.results.empty() || op.is("input") || op.is("constant")) continue;
       double ready = 0;
       for (Value operand : op.operands) ready = std::max(ready, made[operand.op]);
-      made[i] = op.is("transfer") ? copy(op, ready) : launch(device_of(op), ready, seconds_[i]);
+      made[i] = op.is("transfer") ? copy(op, ready) : launch(device_of(op), ready, seconds_[i].value_or(0));
       last = std::max(last, made[i]);
     }
     std::set<Value> read;  // on the host, as placement has it
@@ -133,7 +133,7 @@ class LaunchClock {
   const Function& function_;
   const PassContext& context_;
   DeviceId host_;
-  std::vector<double> seconds_;  // of each op's launch
+  const std::vector<std::optional<double>>& seconds_;  // of each op's launch
   std::map<DeviceId, double> launching_, copying_in_, copying_out_;
   std::map<std::pair<DeviceId, DeviceId>, double> links_;
 };
@@ -179,17 +179,21 @@ FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const
   const Graph& compiled = traced.compiled();
   FusedPrices prices;
   prices.shares.assign(devices.size(), std::vector<int64_t>(labels.size(), 0));
-  const std::vector<LaunchTime> launches = price_launches(compiled, context);
-  prices.done = nanoseconds(LaunchClock(compiled, context, launches).run());
-  for (const LaunchTime& launch : launches) {
-    auto label = std::find(devices.begin(), devices.end(), launch.device) - devices.begin();
+  const std::vector<Op>& ops = compiled.main().ops;
+  std::vector<std::optional<double>> seconds;
+  for (size_t i = 0; i < ops.size(); ++i) seconds.push_back(price_launch(compiled, static_cast<int32_t>(i), context));
+  prices.done = nanoseconds(LaunchClock(compiled, context, seconds).run());
+  for (size_t i = 0; i < ops.size(); ++i) {
+    if (!seconds[i]) continue;
+    const DeviceId& device = ops[i].results[0].tensor().where.devices[0];
+    auto label = std::find(devices.begin(), devices.end(), device) - devices.begin();
     Sharing sharing;
-    for (const Part& part : parts_of(compiled, compiled.main().ops[launch.op], *context.targets.at(launch.device))) {
+    for (const Part& part : parts_of(compiled, ops[i], *context.targets.at(device))) {
       const std::vector<int32_t> sources = traced.sources(part.origin);
       for (int32_t source : sources)
         sharing.add(prices.shares[label][source], part.weight / static_cast<double>(sources.size()));
     }
-    sharing.share_out(std::min(nanoseconds(launch.seconds), longest_launch));
+    sharing.share_out(std::min(nanoseconds(*seconds[i]), longest_launch));
   }
   return prices;
 }
