@@ -155,6 +155,15 @@ Session::Opened& Session::opened() {
     made->targets[spec.id] = target;
     made->models[spec.id] = target->model(spec, profile, facts);
   }
+  // Where only some devices have a compiler, placement must not choose the others. Where none has, kernels may still be
+  // in the cache, and compiling says what is missing.
+  std::map<std::string, std::string> absences;
+  for (const auto& [name, target] : targets)
+    if (std::string absence = target->absence(); !absence.empty()) absences[name] = std::move(absence);
+  if (absences.size() < targets.size())
+    for (const DeviceSpec& spec : made->machine.devices)
+      if (auto absence = absences.find(spec.target); absence != absences.end())
+        made->models[spec.id] = make_refusing_model(std::move(made->models[spec.id]), absence->second);
   std::string complaint;
   if (options_.use_cache) try {
       made->cache = std::make_unique<ByteCache>(

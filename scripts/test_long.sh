@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The long tier: all of scripts/test.sh, then what takes too long for every change: clang-19 without warnings, formatting,
-# clang-tidy, ThreadSanitizer, full test counts, plans judged from outside, and five epochs of Fashion-MNIST that must reach 90%.
+# clang-tidy, ThreadSanitizer, a build without LLVM, full test counts, plans judged from outside, and five epochs of Fashion-MNIST that must reach 90%.
 set -euo pipefail
-steps=8
+steps=9
 source "$(dirname "${BASH_SOURCE[0]}")/steps.sh"
 cd "$root"
 passed=0 failed=0 skipped=0
@@ -38,6 +38,9 @@ check clang-tidy bash -c "git ls-files '*.cc' | grep -v '^tests/' | xargs -n 4 -
 step "ThreadSanitizer"
 build tsan
 run_whole build-tsan test_base test_runtime test_frontend
+
+step "Without LLVM"
+check "scripts/test_no_llvm.sh" scripts/test_no_llvm.sh
 
 step "Plans judged on simulated machines, 20 seeds"
 check "judge_bench" build/bin/judge_bench 20

@@ -25,6 +25,7 @@ class CpuCodeTarget final : public CodeTarget {
                                      std::shared_ptr<OpFactsTable> facts) const override {
     return make_cpu_target_model(target_, spec, profile, std::move(facts));
   }
+  std::string absence() const override { return options_.names_only ? "" : missing_emitter(); }
 
  private:
   CpuTarget target_;

@@ -32,7 +32,8 @@ Check check_compiler() {
                fmt::format("1 + 10 and 2 + 20 gave {} and {}", sum.number(0), sum.number(1)), false,
                "report it: this is a bug"};
   } catch (const Error& error) {
-    check = {"compiler", "no-compiler", error.what(), false, "install libplacewright-llvm.so beside libplacewright.so"};
+    check = {"compiler", "no-compiler", error.what(), false,
+             "build with -DPLACEWRIGHT_LLVM=ON, or install libplacewright-llvm.so beside libplacewright.so"};
   }
   return check;
 }

@@ -50,12 +50,17 @@ class CodeTarget {
   // What passes must know of the device. `profile` may be null and must outlive the model.
   virtual std::unique_ptr<TargetModel> model(const DeviceSpec& spec, const Profile* profile,
                                              std::shared_ptr<OpFactsTable> facts) const = 0;
+  // Why nothing can be emitted in this process, and what to do; empty if it can. Opens nothing that is there.
+  virtual std::string absence() const { return {}; }
 };
 
 // The code target of a device whose DeviceSpec::target this is. Devices that run the host's kernels get those of
 // `host`.
 std::shared_ptr<const CodeTarget> make_code_target(const std::string& target, const CpuTarget& host,
                                                    const EmitOptions& options = {});
+
+// The model of a device for which nothing can be emitted: it refuses, with that cause, all that would need a kernel.
+std::unique_ptr<TargetModel> make_refusing_model(std::unique_ptr<TargetModel> model, std::string cause);
 
 struct NamedTarget {
   std::string name;  // "sm_90", "x86-64-v3"

@@ -22,6 +22,10 @@ struct EmitOptions {
 KernelImage emit_cpu_image(std::span<const LoopKernel> kernels, const CpuTarget& target,
                            const EmitOptions& options = {});
 
+// Why no code can be made for the processor, and what to do: a build without LLVM, a library that is gone. Empty if
+// the emitter is there; it is not opened for that.
+std::string missing_emitter();
+
 // Changes whenever this library's file or the emitter's does: part of the key of whatever they made.
 std::string code_generator_stamp();
 

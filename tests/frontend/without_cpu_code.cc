@@ -1,0 +1,61 @@
+// What of these tests runs kernels on the processor.
+#include "needs_cpu_code.h"
+
+namespace placewright::testing {
+namespace {
+
+const bool listed = skip_without_cpu_code({
+    "CheckProgram.*",
+    "Concurrency.*",
+    "CudaTraining.AModelThatIsSplitBetweenCpuAndGpuTrainsAsWell",
+    "CudaTraining.StepsGiveTheCpusLossesAndParameters",
+    "CudaTraining.TheFashionCnnAgreesWithTheCpu",
+    "CudaTraining.TheSmallCnnAgreesWithTheCpu",
+    "DataParallel.*",
+    "Edges.*",
+    "Files.ALoadReachesTheReplicasOfDataParallelTraining",
+    "Files.TrainingResumesWithTheSameBits",
+    "Files.TrainingWithDropoutAndShuffledBatchesResumesWithTheSameBits",
+    "Frontend.CacheServesTheNextSession",
+    "Frontend.CachedProgramsKnowTheirPlacementAndRepeatTheirNotices",
+    "Frontend.CapturedTensorsAreConstantsUpToALimit",
+    "Frontend.DropoutDrawsAnewInEveryStepAndTheSameInEveryRun",
+    "Frontend.EachLayerRunsAndLearns",
+    "Frontend.HyperParametersNeverRecompile",
+    "Frontend.LazyValuesAreKeptAndPiecesReused",
+    "Frontend.SmallerLastBatchSharesTheState",
+    "Frontend.SplitByPinsIsBitEqualAndTheLedgerIsTrue",
+    "KernelCache.DamagedEntriesAreMadeAgain",
+    "KernelCache.ProcessesFillItAtOnceAndAreKilled",
+    "KernelCache.WithoutRoomForEntries",
+    "Layouts.*",
+    "MemoryLimits.ConvNetOnTheCpuRunsWithWhatItNeedsAndWithLess",
+    "MemoryLimits.MlpOnASimRunsWithWhatItNeedsAndWithLess",
+    "MemoryLimits.MlpOnTheCpuRunsWithWhatItNeedsAndWithLess",
+    "MemoryLimits.TheCpuComputesAgainAsItHasNowhereElse",
+    "MemoryLimits.WhatOtherModelsHoldIsNamed",
+    "PlacementRules.ACompiledFunctionCalledInAScopeIsCompiledForIt",
+    "PlacementRules.AModuleIsPinnedByItsNameWithItsParametersAndGradients",
+    "PlacementRules.AScopePinsWhatIsMadeInIt",
+    "PlacementRules.AllowedDevicesHoldForArguments",
+    "PlacementRules.AllowedDevicesLeaveTheChoiceAmongThem",
+    "PlacementRules.BytesOfAStepAreLimited",
+    "PlacementRules.WhatStaysTogetherFollowsOnePin",
+    "PlanFilesOfPrograms.*",
+    "Programs/PyTorch.*",
+    "RandomDevices.*",
+    "RunGraph.*",
+    "SameTraining.*",
+    "ThreadsAndChecks/ExactGraphs.*",
+    "ThrottledPlans.*",
+    "Train.*",
+    "TrainingMemory.AConvNetsStepRunsWithLess",
+    "TrainingMemory.ATransformersStepRunsWithHalfOfItsMemory",
+    "TrainingMemory.AnMlpsStepRunsWithLittleMoreThanHalf",
+    "TrainingMemory.BelowTheLeastAStepIsRefused",
+    "WrongUse.CompiledFunctionsAndSteps",
+    "WrongUse.Operations",
+});
+
+}  // namespace
+}  // namespace placewright::testing
