@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """One peer (PyTorch, JAX or NumPy) in a process of its own, driven line by line by `placewright bench`.
 
-    peers.py PEER THREADS        PEER: pytorch, pytorch-compile, jax, jax-scan, numpy
+    peers.py PEER THREADS [cpu|cuda]        PEER: pytorch, pytorch-compile, jax, jax-scan, numpy
+
+On cuda are pytorch and pytorch-compile alone, the latter with max-autotune; both compute in f32, without TF32.
 
 On start it answers {"peer", "version", "programs"}. Then each line on standard input is answered by one JSON line:
 
@@ -114,20 +116,24 @@ def gemm_check(result):
 class Torch:
     programs = ["a", "b", "c", "d", "e", "gemm"]
 
-    def __init__(self, threads, compiled):
+    def __init__(self, threads, compiled, device):
         import torch
-        self.torch, self.compiled = torch, compiled
+        self.torch, self.compiled, self.device = torch, compiled, device
         torch.set_num_threads(threads)
         self.version = torch.__version__
+        if device == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cudnn.benchmark = True  # sizes never change
+            self.version += f" on {torch.cuda.get_device_name()}"
 
     def prepare(self, program):
         torch = self.torch
         self.program = program
         if program.startswith("gemm-"):
             first, second, form = gemm_operands(program)
-            first, second = torch.from_numpy(first), torch.from_numpy(second)
+            first, second = (torch.from_numpy(operand).to(self.device) for operand in (first, second))
             first, second = first.t() if form == "tn" else first, second.t() if form == "nt" else second
-            out = torch.empty(first.shape[0], second.shape[1])
+            out = torch.empty(first.shape[0], second.shape[1], device=self.device)
             self.step = lambda: torch.mm(first, second, out=out)
             return
         nn = torch.nn
@@ -137,7 +143,8 @@ class Torch:
         with torch.no_grad():
             for parameter, value in zip(model.parameters(), initial_parameters(program)):
                 parameter.copy_(torch.from_numpy(value))
-        inputs, targets = (torch.from_numpy(array) for array in batch(program))
+        model = model.to(self.device)
+        inputs, targets = (torch.from_numpy(array).to(self.device) for array in batch(program))
         if inputs.dim() == 4:
             model, inputs = (thing.to(memory_format=torch.channels_last) for thing in (model, inputs))
         loss_of = nn.MSELoss() if program in REGRESSION else nn.CrossEntropyLoss()
@@ -149,7 +156,7 @@ class Torch:
 
         if self.compiled:
             torch._dynamo.reset()
-            forward = torch.compile(forward)
+            forward = torch.compile(forward, mode="max-autotune" if self.device == "cuda" else None)
 
         def step():
             optimizer.zero_grad(set_to_none=True)
@@ -163,13 +170,15 @@ class Torch:
     def check(self):
         self.prepare(self.program)
         if self.program.startswith("gemm-"):
-            return gemm_check(self.step().numpy())
+            return gemm_check(self.step().cpu().numpy())
         losses = [self.step().item() for _ in range(10)]
         return losses + [parameter.detach().double().norm().item() for parameter in self.parameters]
 
     def run(self, steps):
         for _ in range(steps):
             self.step()
+        if self.device == "cuda":
+            self.torch.cuda.synchronize()
         return steps
 
 
@@ -320,11 +329,12 @@ class NumPy:
 
 
 def main():
-    if len(sys.argv) != 3:
-        sys.exit("usage: peers.py pytorch|pytorch-compile|jax|jax-scan|numpy THREADS")
-    name, threads = sys.argv[1], int(sys.argv[2])
-    best_environment(threads)
-    use_cpus(threads)
+    if len(sys.argv) not in (3, 4) or (sys.argv[3:] or ["cpu"])[0] not in ("cpu", "cuda"):
+        sys.exit("usage: peers.py pytorch|pytorch-compile|jax|jax-scan|numpy THREADS [cpu|cuda]")
+    name, threads, device = sys.argv[1], int(sys.argv[2]), (sys.argv[3:] or ["cpu"])[0]
+    if device == "cpu":
+        best_environment(threads)
+        use_cpus(threads)
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "scripts"))
     sys.dont_write_bytecode = True
     answers = os.fdopen(os.dup(1), "w", buffering=1)
@@ -333,11 +343,12 @@ def main():
     def answer(**fields):
         print(json.dumps(fields), file=answers, flush=True)
 
-    make = {"pytorch": lambda: Torch(threads, False), "pytorch-compile": lambda: Torch(threads, True),
+    make = {"pytorch": lambda: Torch(threads, False, device),
+            "pytorch-compile": lambda: Torch(threads, True, device),
             "jax": lambda: Jax(threads, False), "jax-scan": lambda: Jax(threads, True), "numpy": NumPy}
     try:
         peer = make[name]()
-    except (ImportError, KeyError) as fault:
+    except (ImportError, KeyError, RuntimeError, AssertionError) as fault:
         answer(error=f"{name}: {fault!r}")
         return
     answer(peer=name, version=peer.version, programs=peer.programs)

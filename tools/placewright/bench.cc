@@ -66,8 +66,22 @@ struct PeerSide {
   Samples samples;
 };
 
+// What programs run on, and its limits: of a processor measured in the same run, of another device as it is published.
+struct Bed {
+  DeviceId device;
+  double peak = 0, bandwidth = 0;  // f32 operations, of all its threads, and bytes a second
+  int threads = 1;
+
+  bool is_processor() const { return device.kind == "cpu"; }
+  // Clocks wander.
+  void look_again() {
+    if (is_processor()) peak = std::max(peak, measure_fma_peak(5) * threads);
+  }
+};
+
 struct Result {
   std::string program;
+  std::vector<double> values;  // what peers' are held against
   double microseconds = 0, floor_microseconds = 0, flops = 0;
   struct Peer {
     std::string name;
@@ -103,21 +117,21 @@ int64_t steps_for(double microseconds) {
   return std::max<int64_t>(1, static_cast<int64_t>(std::ceil(round_microseconds / std::max(microseconds, 1e-3))));
 }
 
-Result measure(const std::string& name, const BenchOptions& options, double peak,
+Result measure(const std::string& name, const BenchOptions& options, const Bed& bed,
                const std::vector<std::unique_ptr<PeerProcess>>& peers) {
-  std::unique_ptr<BenchProgram> ours = make_program(name);
+  std::unique_ptr<BenchProgram> ours = make_program(name, bed.device.to_string());
   Result result;
   result.program = name;
   result.flops = ours->flops();
-  result.floor_microseconds = ours->flops() / (peak * options.threads) * 1e6;
+  result.floor_microseconds = ours->flops() / bed.peak * 1e6;
 
   // First that the results are equal, then how fast they come.
-  std::vector<double> values = ours->check();
+  result.values = ours->check();
   std::vector<PeerSide> sides;
   for (const auto& peer : peers) {
     if (!peer->has(name)) continue;
     peer->prepare(name);
-    result.difference = std::max(result.difference, largest_difference(values, peer->check()));
+    result.difference = std::max(result.difference, largest_difference(result.values, peer->check()));
     sides.push_back({peer.get(), 1, {}});
     sides.back().steps = steps_for(peer->round(sides.back().steps).microseconds);
     sides.back().steps = steps_for(peer->round(sides.back().steps).microseconds);
@@ -165,7 +179,7 @@ std::filesystem::path python_path() {
   return base / "placewright/peers/bin/python";
 }
 
-std::vector<std::unique_ptr<PeerProcess>> start_peers(const BenchOptions& options) {
+std::vector<std::unique_ptr<PeerProcess>> start_peers(const BenchOptions& options, const Bed& bed) {
   std::vector<std::unique_ptr<PeerProcess>> peers;
   if (options.no_peers) return peers;
   std::filesystem::path python = python_path();
@@ -175,11 +189,27 @@ std::vector<std::unique_ptr<PeerProcess>> start_peers(const BenchOptions& option
     fmt::print("without peers: there is no {} (scripts/bench_peers.sh sets it up)\n", python.string());
     return peers;
   }
-  for (const char* peer : {"pytorch", "pytorch-compile", "jax", "jax-scan", "numpy"}) {
-    peers.push_back(std::make_unique<PeerProcess>(python.string(), script_path().string(), peer, options.threads));
+  std::vector<const char*> names{"pytorch", "pytorch-compile"};
+  if (bed.is_processor()) names.insert(names.end(), {"jax", "jax-scan", "numpy"});
+  for (const char* peer : names) {
+    peers.push_back(
+        std::make_unique<PeerProcess>(python.string(), script_path().string(), peer, options.threads, bed.device.kind));
     fmt::print("peer {} {}\n", peer, peers.back()->version());
   }
   return peers;
+}
+
+Bed find_bed(const BenchOptions& options) {
+  for (const DeviceSpec& spec : machine().devices)
+    if (!spec.host_memory) return {spec.id, spec.rate("contraction", DType::f32), spec.memory_bandwidth, 1};
+  if (options.devices != "cpu") {
+    std::string reason;
+    for (const AbsentDevice& absent : machine().absent)
+      if (options.devices.find(absent.kind) != std::string::npos)
+        reason = fmt::format(": {}; {}", absent.cause, absent.fix);
+    throw Error(fmt::format("bench: devices '{}' hold none but the processor{}", options.devices, reason));
+  }
+  return {{"cpu", 0}, measure_fma_peak() * options.threads, measure_bandwidth(), options.threads};
 }
 
 std::string cpu_name() {
@@ -187,6 +217,12 @@ std::string cpu_name() {
   for (std::string line; std::getline(file, line);)
     if (line.starts_with("model name")) return line.substr(line.find(':') + 2);
   return "unknown";
+}
+
+std::string name_of(const Bed& bed) {
+  for (const DeviceSpec& spec : machine().devices)
+    if (spec.id == bed.device && !bed.is_processor()) return spec.name;
+  return cpu_name();
 }
 
 // Beside what a step takes, what planning thinks that it takes.
@@ -225,11 +261,11 @@ int predict(const BenchOptions& options, const std::vector<std::string>& program
   return success;
 }
 
-void print_result(const Result& result, int threads, double peak) {
+void print_result(const Result& result, const Bed& bed) {
   double rate = result.flops / result.microseconds * 1e6;
   for (const std::optional<Result::Peer>& peer : compared_peers(result)) {
     fmt::print("{:<22} {:>12.3f} {:>12.3f} {:>7.1f}%", result.program, result.microseconds, result.floor_microseconds,
-               100 * rate / (peak * threads));
+               100 * rate / bed.peak);
     if (peer)
       fmt::print("   {:<16} {:>12.3f} {:>8.2f}x", peer->name, peer->microseconds,
                  peer->microseconds / result.microseconds);
@@ -241,18 +277,20 @@ void print_result(const Result& result, int threads, double peak) {
   std::fflush(stdout);
 }
 
-Json to_json(const Result& result, int threads, double peak) {
+Json to_json(const Result& result, const Bed& bed) {
   Json rows = Json::array();
   for (const std::optional<Result::Peer>& peer : compared_peers(result)) {
     Json row{{"program", result.program},
-             {"threads", threads},
+             {"device", bed.device.to_string()},
+             {"threads", bed.threads},
              {"microseconds", result.microseconds},
              {"floor_microseconds", result.floor_microseconds},
-             {"of_peak", result.flops / result.microseconds * 1e6 / (peak * threads)},
+             {"of_peak", result.flops / result.microseconds * 1e6 / bed.peak},
              {"peer", peer ? Json(peer->name) : Json()},
              {"peer_microseconds", peer ? Json(peer->microseconds) : Json()},
              {"ratio", peer ? Json(peer->microseconds / result.microseconds) : Json()},
-             {"relative_difference", result.peers.empty() ? Json() : Json(result.difference)}};
+             {"relative_difference", result.peers.empty() ? Json() : Json(result.difference)},
+             {"values", result.values}};
     for (const Result::Peer& other : result.peers) row["peers"][other.name] = other.microseconds;
     rows.push_back(std::move(row));
   }
@@ -265,32 +303,39 @@ int bench(const BenchOptions& options) {
   std::vector<std::string> programs;
   for (const std::string& name : options.programs)
     for (std::string& expanded : expand_program(name)) programs.push_back(std::move(expanded));
-  configure(SessionOptions{.threads = options.threads});
+  configure(SessionOptions{.devices = options.devices, .threads = options.threads});
 
   if (options.predict) return predict(options, programs);
-  double peak = measure_fma_peak(), bandwidth = measure_bandwidth();
-  fmt::print("{}: one thread {:.1f} GFLOP/s in f32 FMA, {:.1f} GB/s\n", cpu_name(), peak / 1e9, bandwidth / 1e9);
-  std::vector<std::unique_ptr<PeerProcess>> peers = start_peers(options);
+  Bed bed = find_bed(options);
+  const std::string bed_name = name_of(bed);
+  const double threads_peak = bed.peak / bed.threads;
+  fmt::print("{}: {} {:.1f} GFLOP/s in f32 FMA, {:.1f} GB/s\n", bed_name,
+             bed.is_processor() ? "one thread" : bed.device.to_string() + ", as published,", threads_peak / 1e9,
+             bed.bandwidth / 1e9);
+  std::vector<std::unique_ptr<PeerProcess>> peers = start_peers(options, bed);
   fmt::print("{}\n", bold(fmt::format("{:<22} {:>12} {:>12} {:>8}   {:<16} {:>12} {:>9}", "program", "microseconds",
                                       "floor", "of peak", "best peer", "microseconds", "ratio")));
   std::fflush(stdout);
   Json results = Json::array();
   bool equal = true;
   for (const std::string& name : programs) {
-    Result result = measure(name, options, peak, peers);
-    peak = std::max(peak, measure_fma_peak(5));  // of the same run: clocks wander
-    print_result(result, options.threads, peak);
-    for (Json& row : to_json(result, options.threads, peak)) results.push_back(std::move(row));
+    Result result = measure(name, options, bed, peers);
+    bed.look_again();
+    print_result(result, bed);
+    for (Json& row : to_json(result, bed)) results.push_back(std::move(row));
     equal = equal && result.difference <= allowed_difference;
   }
   if (!options.json.empty()) {
     Json versions = Json::object();
     for (const auto& peer : peers) versions[peer->name()] = peer->version();
-    Json document{
-        {"results", results},
-        {"machine",
-         {{"cpu", cpu_name()}, {"fma_peak_gflops", peak / 1e9}, {"bandwidth_gb_per_second", bandwidth / 1e9}}},
-        {"peers", versions}};
+    Json document{{"results", results},
+                  {"machine",
+                   {{"cpu", cpu_name()},
+                    {"device", bed.device.to_string()},
+                    {"name", bed_name},
+                    {"fma_peak_gflops", bed.peak / bed.threads / 1e9},
+                    {"bandwidth_gb_per_second", bed.bandwidth / 1e9}}},
+                  {"peers", versions}};
     write_file_atomically(options.json, json_text(document) + "\n");
   }
   return equal ? success : finding;

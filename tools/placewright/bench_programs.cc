@@ -18,6 +18,12 @@ double norm(const HostTensor& tensor) {
   return std::sqrt(sum);
 }
 
+// A batch is where it is used before the first step.
+Tensor resident(HostTensor batch, const std::string& device) {
+  Tensor tensor(std::move(batch));
+  return device == "cpu:0" ? tensor : tensor.to(device);
+}
+
 struct TrainingProgram {
   std::string_view name;
   Sizes input;
@@ -55,11 +61,13 @@ const TrainingProgram training_programs[] = {
 
 class Training : public BenchProgram {
  public:
-  explicit Training(const TrainingProgram& program)
+  Training(const TrainingProgram& program, const std::string& device)
       : program_(program),
-        x_(formula::units(1000, DType::f32, program.input)),
-        y_(program.regression ? formula::units(2000, DType::f32, {program.input[0], program.outputs})
-                              : formula::labels(2000, program.input[0])) {
+        device_(device),
+        x_(resident(formula::units(1000, DType::f32, program.input), device)),
+        y_(resident(program.regression ? formula::units(2000, DType::f32, {program.input[0], program.outputs})
+                                       : formula::labels(2000, program.input[0]),
+                    device)) {
     prepare();
   }
 
@@ -93,6 +101,7 @@ class Training : public BenchProgram {
       if (sizes.size() > 1) fan_in = element_count(sizes) / sizes[0];  // a bias stands behind its weight
       nn::set_value(parameter.tensor, formula::parameter(stream++, DType::f32, sizes, fan_in));
     }
+    if (device_ != "cpu:0") model_->to(device_);
     if (program_.regression) {
       optimizer_ = std::make_unique<optim::SGD>(model_->named_parameters(), optim::SGDOptions{.lr = 0.01});
       step_ = std::make_unique<TrainingStep>(compile_training_step(*model_, nn::MSELoss(), *optimizer_));
@@ -103,6 +112,7 @@ class Training : public BenchProgram {
   }
 
   const TrainingProgram& program_;
+  std::string device_;
   Tensor x_, y_;
   std::unique_ptr<nn::Sequential> model_;
   std::unique_ptr<optim::Optimizer> optimizer_;
@@ -125,8 +135,10 @@ struct Product : nn::Module {
 
 class Forward : public BenchProgram {
  public:
-  Forward(std::unique_ptr<nn::Module> module, Tensor x, double flops)
-      : module_(std::move(module)), x_(std::move(x)), flops_(flops), executable_(compile(*module_)) {}
+  Forward(std::unique_ptr<nn::Module> module, HostTensor x, double flops, const std::string& device)
+      : module_(std::move(module)), x_(resident(std::move(x), device)), flops_(flops), executable_(compile(*module_)) {
+    if (device != "cpu:0") module_->to(device);
+  }
 
   std::vector<double> check() override {
     HostTensor result = executable_(x_).value();
@@ -146,7 +158,7 @@ class Forward : public BenchProgram {
 };
 
 // "gemm-128x768x768-nn": M x N x K and the form; tn stores the first operand transposed, nt the second.
-std::unique_ptr<BenchProgram> make_gemm(std::string_view name) {
+std::unique_ptr<BenchProgram> make_gemm(std::string_view name, const std::string& device) {
   int64_t sizes[3] = {};
   const char *at = name.data() + 5, *end = name.data() + name.size();
   bool good = true;
@@ -159,19 +171,20 @@ std::unique_ptr<BenchProgram> make_gemm(std::string_view name) {
   if (form != "nn" && form != "tn" && form != "nt")
     throw Error(fmt::format("bench: program '{}', expected gemm-MxNxK-FORM, FORM nn, tn or nt", name));
   auto [m, n, k] = sizes;
-  Tensor x(formula::units(1, DType::f32, form == "tn" ? Sizes{k, m} : Sizes{m, k}));
+  HostTensor x = formula::units(1, DType::f32, form == "tn" ? Sizes{k, m} : Sizes{m, k});
   HostTensor weight = formula::units(2, DType::f32, form == "nt" ? Sizes{n, k} : Sizes{k, n});
-  return std::make_unique<Forward>(std::make_unique<Product>(std::move(weight), form == "tn", form == "nt"), x,
-                                   2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k));
+  return std::make_unique<Forward>(
+      std::make_unique<Product>(std::move(weight), form == "tn", form == "nt"), std::move(x),
+      2.0 * static_cast<double>(m) * static_cast<double>(n) * static_cast<double>(k), device);
 }
 
 // A 3x3 convolution without padding lost: "conv-64x56" has 64 channels in and out, and 56 x 56 positions.
-std::unique_ptr<BenchProgram> make_conv(int64_t channels, int64_t side) {
+std::unique_ptr<BenchProgram> make_conv(int64_t channels, int64_t side, const std::string& device) {
   auto module = std::make_unique<nn::Conv2d>(channels, channels, 3, Conv2dOptions{.padding = 1}, false);
   nn::set_value(module->weight, formula::parameter(0, DType::f32, {channels, channels, 3, 3}, channels * 9));
-  Tensor x(formula::units(1000, DType::f32, {1, channels, side, side}));
+  HostTensor x = formula::units(1000, DType::f32, {1, channels, side, side});
   double points = static_cast<double>(channels * channels * 9) * static_cast<double>(side * side);
-  return std::make_unique<Forward>(std::move(module), x, 2.0 * points);
+  return std::make_unique<Forward>(std::move(module), std::move(x), 2.0 * points, device);
 }
 
 }  // namespace
@@ -190,12 +203,12 @@ std::vector<std::string> expand_program(std::string_view name) {
   return {std::string(name)};
 }
 
-std::unique_ptr<BenchProgram> make_program(std::string_view name) {
+std::unique_ptr<BenchProgram> make_program(std::string_view name, const std::string& device) {
   for (const TrainingProgram& program : training_programs)
-    if (program.name == name) return std::make_unique<Training>(program);
-  if (name == "conv-64x56") return make_conv(64, 56);
-  if (name == "conv-128x28") return make_conv(128, 28);
-  return make_gemm(name);
+    if (program.name == name) return std::make_unique<Training>(program, device);
+  if (name == "conv-64x56") return make_conv(64, 56, device);
+  if (name == "conv-128x28") return make_conv(128, 28, device);
+  return make_gemm(name, device);
 }
 
 }  // namespace placewright::tools

@@ -28,6 +28,7 @@ class BenchProgram {
 
 // "gemm" stands for its six cases, "conv" for its two; the other names for themselves. Error for an unknown name.
 std::vector<std::string> expand_program(std::string_view name);
-std::unique_ptr<BenchProgram> make_program(std::string_view name);
+// Its weights and batches are on `device` before it begins.
+std::unique_ptr<BenchProgram> make_program(std::string_view name, const std::string& device = "cpu:0");
 
 }  // namespace placewright::tools

@@ -134,6 +134,7 @@ struct BenchOptions {
   int threads = 1;
   int rounds = 15;
   bool peers = false, no_peers = false, predict = false;
+  std::string devices = "cpu";  // programs run on the first that is not the processor
   std::string json;
 };
 int bench(const BenchOptions& options);

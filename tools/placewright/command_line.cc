@@ -378,13 +378,18 @@ void add_bench(CLI::App& app, Action& action) {
                       "Training steps a b c d e; gemm; conv. Without any: a b c d e gemm");
   command->add_option("--threads", options->threads, "Threads, ours and the peers'")->check(CLI::Range(1, 1024));
   command->add_option("--rounds", options->rounds, "Interleaved rounds; the median counts")->check(CLI::Range(1, 1000));
+  auto* devices = add_devices(*command, options->devices);
+  devices->description("Kinds of devices, each with how many; programs run on the first that is not the processor");
   auto* with = command->add_flag("--peers", options->peers, "An error if the peers are not set up");
   command->add_flag("--no-peers", options->no_peers, "Ours alone")->excludes(with);
-  command->add_flag("--predict", options->predict,
-                    "Calibrate, and hold what planning predicts against what steps take");
+  command
+      ->add_flag("--predict", options->predict,
+                 "Calibrate, and hold what planning predicts against what steps take; on the processor")
+      ->excludes(devices);
   command->add_option("--json", options->json, "Write the results to a file")->type_name("FILE");
   command->footer(
       "Results are compared first; exit code 3 if they differ.\nExamples:\n  placewright bench --no-peers a gemm\n"
+      "  placewright bench --devices cuda a b c d e\n"
       "  placewright bench --peers --threads 1 --json results.json");
   when_chosen(command, action, options, bench);
 }

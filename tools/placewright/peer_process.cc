@@ -25,7 +25,8 @@ constexpr std::chrono::seconds patience{300};
 
 }  // namespace
 
-PeerProcess::PeerProcess(const std::string& python, const std::string& script, const std::string& peer, int threads)
+PeerProcess::PeerProcess(const std::string& python, const std::string& script, const std::string& peer, int threads,
+                         const std::string& kind)
     : name_(peer) {
   int to[2], from[2];
   if (pipe2(to, O_CLOEXEC) != 0) throw Error(fmt::format("peer {}: no pipe: {}", peer, std::strerror(errno)));
@@ -35,7 +36,7 @@ PeerProcess::PeerProcess(const std::string& python, const std::string& script, c
     throw Error(fmt::format("peer {}: no pipe: {}", peer, std::strerror(errno)));
   }
   std::string thread_count = std::to_string(threads);
-  const char* argv[] = {python.c_str(), script.c_str(), peer.c_str(), thread_count.c_str(), nullptr};
+  const char* argv[] = {python.c_str(), script.c_str(), peer.c_str(), thread_count.c_str(), kind.c_str(), nullptr};
   child_ = fork();
   if (child_ == 0) {
     dup2(to[0], STDIN_FILENO);

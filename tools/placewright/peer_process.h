@@ -11,9 +11,10 @@ namespace placewright::tools {
 
 class PeerProcess {
  public:
-  // Starts `python script peer threads` and waits until it answers. Error if it cannot start, or says why it cannot
-  // run.
-  PeerProcess(const std::string& python, const std::string& script, const std::string& peer, int threads);
+  // Starts `python script peer threads kind`, which computes on a device of that kind ("cpu"), and waits until it
+  // answers. Error if it cannot start, or says why it cannot run.
+  PeerProcess(const std::string& python, const std::string& script, const std::string& peer, int threads,
+              const std::string& kind);
   ~PeerProcess();
   PeerProcess(const PeerProcess&) = delete;
 
