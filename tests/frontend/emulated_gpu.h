@@ -1,5 +1,5 @@
-// A session with the processor and one NVIDIA GPU, which the PTX emulator stands in for; skipped where NVRTC is not
-// there.
+// A session with the processor and one NVIDIA GPU, which the PTX emulator stands in for unless PLACEWRIGHT_LIBCUDA is
+// set; skipped where NVRTC is not there.
 #pragma once
 
 #include <cstdlib>
@@ -19,7 +19,8 @@ class EmulatedGpu : public ::testing::Test {
  protected:
   void SetUp() override {
     if (const std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
-    ::setenv("PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR, 1);
+    stands_for_itself_ = std::getenv("PLACEWRIGHT_LIBCUDA") != nullptr;
+    ::setenv("PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR, 0);
     configure({.devices = "cpu,cuda:1", .use_cache = false, .check_memory = true, .notice = [](std::string_view) {}});
   }
   // How many launches of graphs the emulator was asked for since it was initialised.
@@ -29,8 +30,11 @@ class EmulatedGpu : public ::testing::Test {
   }
   void TearDown() override {
     configure({});
-    ::unsetenv("PLACEWRIGHT_LIBCUDA");
+    if (!stands_for_itself_) ::unsetenv("PLACEWRIGHT_LIBCUDA");
   }
+
+ private:
+  bool stands_for_itself_ = false;
 };
 
 }  // namespace placewright::testing
