@@ -8,6 +8,7 @@ const bool listed = skip_without_cpu_code({
     "CheckProgram.*",
     "Concurrency.*",
     "CudaTraining.AModelThatIsSplitBetweenCpuAndGpuTrainsAsWell",
+    "CudaTraining.AStepOfTwoDevicesSaysWhyItIsNoGraph",
     "CudaTraining.StepsGiveTheCpusLossesAndParameters",
     "CudaTraining.TheFashionCnnAgreesWithTheCpu",
     "CudaTraining.TheSmallCnnAgreesWithTheCpu",
