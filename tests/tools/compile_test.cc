@@ -117,6 +117,28 @@ TEST_F(Compile, AgainGivesTheSameFiles) {
   EXPECT_GE(files, 7u);
 }
 
+// Every kernel of whole programs, for three architectures; in the long tier more of them.
+TEST(CompileGraphs, WithoutSpills) {
+  if (const std::string absence = testing::nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
+  std::vector<std::string> graphs{"lenet"};
+  if (testing::full_counts()) graphs.insert(graphs.end(), {"mixture", "mlp", "transformer"});
+  for (const std::string& graph : graphs) {
+    TemporaryFolder folder;
+    const std::string file = std::string(PLACEWRIGHT_TEST_DATA) + "/../../examples/graphs/" + graph + ".pw";
+    const ToolRun run = run_tool({"compile", file, "--machine", "h200", "-o", folder / "built"});
+    ASSERT_EQ(run.exit_code, 0) << graph << ": " << run.errors;
+    const nlohmann::json placement = nlohmann::json::parse(read_text_file(folder / "built/placement.json"));
+    std::map<std::string, int> kernels;
+    for (const auto& kernel : placement.at("kernels")) {
+      ++kernels[kernel.at("target")];
+      EXPECT_EQ(kernel.at("spill_store_bytes").get<int64_t>() + kernel.at("spill_load_bytes").get<int64_t>(), 0)
+          << graph << " " << kernel.at("target") << " " << kernel.at("origins");
+    }
+    EXPECT_EQ(kernels.size(), 3u) << graph;
+    for (const auto& [target, count] : kernels) EXPECT_EQ(count, kernels["sm_90"]) << graph << " " << target;
+  }
+}
+
 TEST(CompileWithout, ACompilerIsOneLineAndNoFiles) {
   TemporaryFolder folder;
   write_file_atomically(folder / "model.pw", model);
