@@ -29,7 +29,7 @@ class CudaCodeTarget final : public CodeTarget {
                        hash_text(cuda_prelude()));
   }
 
-  // Lanes join what each of them reduced, in an order that the domain alone decides: nothing to settle beforehand.
+  // Lanes join what each of them reduced, in an order that follows from the stage as fused: none is settled before.
   void split_reductions(StructuredKernel&) const override {}
 
   EmittedKernels emit(std::vector<StructuredKernel> kernels, int threads, const CodeStore& store) const override {

@@ -1,5 +1,6 @@
 // The subcommands doctor and bench.
 #include <cstdlib>
+#include <filesystem>
 #include <map>
 #include <optional>
 
@@ -120,6 +121,21 @@ TEST(Doctor, AFaultOfADriverIsAFindingWithCodeAndFix) {
   nlohmann::json found = nlohmann::json::parse(run.output);
   EXPECT_EQ(found.at("checks").back().at("code"), "driver-mismatch");
   EXPECT_THAT(found["checks"].back().at("fix").get<std::string>(), HasSubstr("reboot"));
+}
+
+// A driver's library where the loader finds it, on a machine whose kernel has no such module.
+TEST(Doctor, ALibraryWithoutItsKernelModuleIsAFinding) {
+  for (const char* path : {"/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg"})
+    if (std::filesystem::exists(path)) GTEST_SKIP() << "this machine has " << path;
+  TemporaryFolder folder;
+  std::filesystem::create_symlink(PLACEWRIGHT_CUDA_EMULATOR, folder / "libcuda.so.1");
+  Variable driver("PLACEWRIGHT_LIBCUDA", ""), path("LD_LIBRARY_PATH", folder.path());
+  ToolRun run = run_tool({"doctor", "--json"});
+  EXPECT_EQ(run.exit_code, 3) << run.errors;
+  nlohmann::json fault = nlohmann::json::parse(run.output).at("checks").back();
+  EXPECT_EQ(fault.at("code"), "no-kernel-module");
+  EXPECT_THAT(fault.at("found").get<std::string>(), HasSubstr(folder / "libcuda.so.1 is there"));
+  EXPECT_THAT(fault.at("fix").get<std::string>(), HasSubstr("modprobe nvidia"));
 }
 
 // Why an op is not on a GPU is what the driver says.
