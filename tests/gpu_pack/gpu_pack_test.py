@@ -37,12 +37,18 @@ if name == "Skipped": print("a_test.cc:1: Skipped\\nno NVRTC: none\\n[  PASSED  
 elif name != "None": print("[  PASSED  ] 1 test." + os.environ.get("PLACEWRIGHT_LIBCUDA", ""))
 """
 TOOL = """#!/usr/bin/env python3
-import json, sys
+import json, os, subprocess, sys
 if sys.argv[1] == "doctor": print({doctor!r})
 elif sys.argv[2] == "b": sys.exit("no such program")
+elif sys.argv[2] == "c" and "--peers" in sys.argv: sys.exit("peer pytorch: no answer within 300 s")
 else:
+    # As bench starts its peers.
+    peers = {{}}
+    if "--peers" in sys.argv:
+        subprocess.run([os.environ["PLACEWRIGHT_PEERS"] + "/bin/python", "-c", "import torch"], check=True)
+        peers = {{"pytorch": 8.0, "pytorch-compile": 3.0}}
     values = [1.0, 2.0 + ({off} if sys.argv[sys.argv.index("--devices") + 1] == "cuda" else 0)]
-    json.dump({{"results": [{{"program": sys.argv[2], "microseconds": 2.0, "values": values}}], "machine": {{}}, "peers": {{}}}},
+    json.dump({{"results": [{{"program": sys.argv[2], "microseconds": 2.0, "values": values, "peers": peers}}], "machine": {{}}, "peers": {{}}}},
               open(sys.argv[sys.argv.index("--json") + 1], "w"))
 """
 DEVICE_BENCH = """#!/bin/sh
@@ -115,6 +121,30 @@ class Faults(unittest.TestCase):
         self.assertNotIn("b", document["summary"]["steps_of_programs"])
         self.assertEqual(steps["agreement a"]["status"], "passed")
         self.assertEqual(steps["agreement b"]["status"], "skipped")
+
+    def test_pytorch_is_measured_beside_where_it_is(self):
+        make_pack(self.folder.name, DOCTOR)
+        torch = pathlib.Path(self.folder.name, "modules/torch")
+        torch.mkdir(parents=True)
+        (torch / "__init__.py").write_text("from . import cuda, version\n__version__ = '9.9'\n")
+        (torch / "version.py").write_text("cuda = '13.0'\n")
+        (torch / "cuda.py").write_text("def is_available(): return True\n")
+        os.environ["PYTHONPATH"] = str(torch.parent)
+        self.addCleanup(os.environ.pop, "PYTHONPATH")
+        _, document, _ = run(self.folder.name, "--only", "^bench")
+        self.assertEqual(document["machine"]["torch"], "9.9 CUDA 13.0")
+        found = document["summary"]["steps_of_programs"]
+        self.assertEqual((found["a"]["pytorch_eager"], found["a"]["eager_by_ours"]), (8.0, 4.0))
+        self.assertEqual((found["a"]["pytorch_max_autotune"], found["a"]["max_autotune_by_ours"]), (3.0, 1.5))
+        self.assertIsNone(found["a"]["without_peers_because"])
+        # A peer that fails does not cost our own figure.
+        steps = self.steps(document)
+        self.assertEqual((steps["bench c beside PyTorch"]["status"], steps["bench c"]["status"]), ("failed", "passed"))
+        self.assertEqual((found["c"]["microseconds"], found["c"]["pytorch_eager"]), (2.0, None))
+        (torch / "cuda.py").write_text("def is_available(): return False\n")
+        _, document, _ = run(self.folder.name, "--only", "^bench a")
+        because = document["summary"]["steps_of_programs"]["a"]["without_peers_because"]
+        self.assertIn("torch sees no GPU", because)
 
     def test_results_that_differ_fail(self):
         make_pack(self.folder.name, DOCTOR, off=0.01)
