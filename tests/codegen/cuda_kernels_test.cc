@@ -253,6 +253,31 @@ TEST(CudaText, FactorsOfProductsAreOnTheirWayWhileOthersAreSummed) {
                                        ::testing::HasSubstr("pw::wait_for_copies<1>();")));
 }
 
+// Of more elements than 32 bits count, by one thread an element, through shared memory, in rows and in tiles.
+TEST(CudaText, CountsBeyond32BitsIn64) {
+  const Type tall(DType::f32, {65536, 65540}), row(DType::f32, {70000, 32}), column(DType::f32, {32, 70000});
+  const std::vector<DerivedCase> cases{
+      large_case("add", {tall, tall}, {}),
+      large_case("transpose", {tall}, {{"permutation", Attribute(Sizes{1, 0})}}),
+      large_case("reduce_max", {tall}, {{"dims", Attribute(Sizes{1})}}),
+      large_case("reduce_max", {tall}, {{"dims", Attribute(Sizes{0})}}),
+      large_case("dot_general", {row, column},
+                 {{"lhs_contracting", Attribute(Sizes{1})}, {"rhs_contracting", Attribute(Sizes{0})}}),
+      large_case("concat", {tall, tall}, {{"dim", Attribute(int64_t{0})}}),
+  };
+  for (const DerivedCase& each : cases) {
+    const CudaText made = cuda_text({each});
+    const std::string kernel = made.text.substr(made.text.find("extern \"C\""));
+    EXPECT_THAT(kernel, ::testing::Not(::testing::HasSubstr("(int)iteration"))) << each.name;
+    EXPECT_THAT(kernel, ::testing::Not(::testing::HasSubstr("const int i0_"))) << each.name;
+    for (const KernelPhase& phase : made.entries[0].phases) {
+      EXPECT_LE(phase.groups[0], 0x7fffffff) << each.name;
+      EXPECT_GE(phase.groups[0], 1) << each.name;
+    }
+    if (nvrtc_absence().empty()) expect_cubins(made, {"sm_90"});
+  }
+}
+
 TEST(CudaText, IsExact) {
   CudaText made = cuda_text({large_cuda_cases().back()});
   ASSERT_EQ(made.entries.size(), 1u);
