@@ -1,6 +1,7 @@
 #include "cuda_cases.h"
 
 #include <cstdlib>
+#include <limits>
 
 #include "placewright/base/join.h"
 #include "placewright/codegen/cuda/nvrtc.h"
@@ -73,6 +74,36 @@ std::vector<DerivedCase> large_cuda_cases() {
       large_case("transpose", {Type(DType::u8, {40, 5, 96})}, {{"permutation", Attribute(Sizes{2, 1, 0})}}),
       large_case("add", {f32({12, 64}), f32({12, 64})}, {}),
   };
+}
+
+std::vector<DerivedCase> reductions_of_rows() {
+  std::vector<DerivedCase> cases;
+  for (const char* op : {"reduce_max", "reduce_min", "argmax", "reduce_sum"})
+    for (DType dtype : {DType::f32, DType::f64})
+      for (const Shape& shape : {Shape{16, 10}, Shape{16, 40}, Shape{9, 1300}, Shape{9, 65}})
+        for (int64_t dim : {0, 1}) {
+          const bool is_arg = std::string_view(op) == "argmax";
+          cases.push_back(large_case(op, {Type(dtype, shape)},
+                                     {{is_arg ? "dim" : "dims", is_arg ? Attribute(dim) : Attribute(Sizes{dim})}}));
+        }
+  return cases;
+}
+
+std::vector<HostTensor> special_rows(const DerivedCase& each) {
+  const double infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
+  const std::vector<std::vector<double>> rows{{1, infinity, nan}, {-0.0, 0.0},      {-0.0}, {-infinity},
+                                              {-infinity, nan},   {infinity, -0.0}, {2, 1}, {-1, -0.0, 0.0}};
+  const TensorType& type = each.operands[0].tensor();
+  HostTensor tensor(type.dtype, type.sizes());
+  const int64_t row = type.sizes().back();
+  for (int64_t i = 0; i < tensor.elements(); ++i) {
+    const std::vector<double>& numbers = rows[static_cast<size_t>(i / row) % rows.size()];
+    const auto mixed = static_cast<uint64_t>(i) * 0x9e3779b97f4a7c15ull >> 40;
+    tensor.set_number(i, numbers[mixed % numbers.size()]);
+  }
+  std::vector<HostTensor> operands;
+  operands.push_back(std::move(tensor));
+  return operands;
 }
 
 CudaText cuda_text(const std::vector<DerivedCase>& cases) {

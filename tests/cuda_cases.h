@@ -18,6 +18,10 @@ std::vector<DerivedCase> cuda_cases(const OpEntry& entry);
 DerivedCase large_case(std::string_view op, std::vector<Type> operands, Attributes attributes);
 // Of sizes that tiles, rows, vectors and tails of them come up in.
 std::vector<DerivedCase> large_cuda_cases();
+// Reductions of rows and of columns, short and long, and operands for them: each row from a few numbers of its own, NaN
+// among others, zeros of both signs, infinities.
+std::vector<DerivedCase> reductions_of_rows();
+std::vector<HostTensor> special_rows(const DerivedCase& each);
 // Kernels k0, k1 ... of the cases, each with its schedule.
 CudaText cuda_text(const std::vector<DerivedCase>& cases);
 std::vector<Schedule> cuda_schedules(const std::vector<DerivedCase>& cases);

@@ -3,7 +3,6 @@
 // installed.
 #include <cmath>
 #include <cstdlib>
-#include <limits>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -107,24 +106,6 @@ Status run_entry(const LoadedImage& image, int entry, std::vector<HostTensor>& b
   return static_cast<Status>(status);
 }
 
-// Each row from a few numbers of its own: NaN among others, zeros of both signs, infinities.
-std::vector<HostTensor> special_rows(const DerivedCase& each) {
-  const double infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
-  const std::vector<std::vector<double>> rows{{1, infinity, nan}, {-0.0, 0.0},      {-0.0}, {-infinity},
-                                              {-infinity, nan},   {infinity, -0.0}, {2, 1}, {-1, -0.0, 0.0}};
-  const TensorType& type = each.operands[0].tensor();
-  HostTensor tensor(type.dtype, type.sizes());
-  const int64_t row = type.sizes().back();
-  for (int64_t i = 0; i < tensor.elements(); ++i) {
-    const std::vector<double>& numbers = rows[static_cast<size_t>(i / row) % rows.size()];
-    const auto mixed = static_cast<uint64_t>(i) * 0x9e3779b97f4a7c15ull >> 40;
-    tensor.set_number(i, numbers[mixed % numbers.size()]);
-  }
-  std::vector<HostTensor> operands;
-  operands.push_back(std::move(tensor));
-  return operands;
-}
-
 void expect_signs(const HostTensor& found, const HostTensor& expected, const std::string& name) {
   for (int64_t i = 0; is_floating(expected.dtype()) && i < expected.elements(); ++i) {
     if (expected.number(i) != 0) continue;
@@ -188,18 +169,7 @@ TEST(CudaStrategies, LargeKernelsCompileWithoutSpills) {
 TEST(CudaStrategies, LargeKernelsRun) { expect_results(large_cuda_cases()); }
 
 // NaN wins wherever it stands, and -0 is below +0: by one thread, by lanes, by a group, and along columns.
-TEST(CudaStrategies, ReductionsOfSpecialValuesRun) {
-  std::vector<DerivedCase> cases;
-  for (const char* op : {"reduce_max", "reduce_min", "argmax", "reduce_sum"})
-    for (DType dtype : {DType::f32, DType::f64})
-      for (const Shape& shape : {Shape{16, 10}, Shape{16, 40}, Shape{9, 1300}, Shape{9, 65}})
-        for (int64_t dim : {0, 1}) {
-          const bool is_arg = std::string_view(op) == "argmax";
-          cases.push_back(large_case(op, {Type(dtype, shape)},
-                                     {{is_arg ? "dim" : "dims", is_arg ? Attribute(dim) : Attribute(Sizes{dim})}}));
-        }
-  expect_results(cases, special_rows);
-}
+TEST(CudaStrategies, ReductionsOfSpecialValuesRun) { expect_results(reductions_of_rows(), special_rows); }
 
 TEST(CudaStrategies, SchedulesFitAndRoundTrip) {
   for (const Schedule& schedule : cuda_schedules(large_cuda_cases()))

@@ -2,6 +2,7 @@
 // and sums that are split into chains. Against `evaluate`.
 #include <gtest/gtest.h>
 
+#include "cuda_cases.h"
 #include "derived_cases.h"
 #include "placewright/codegen/apply_schedule.h"
 #include "run_kernel.h"
@@ -30,7 +31,9 @@ DerivedCase make_case(std::string_view op, std::vector<Type> operands, Attribute
 }
 
 // With splits decided as for the op alone, and left open.
-void check(const std::vector<DerivedCase>& cases) {
+using MakeOperands = std::vector<HostTensor>(const DerivedCase&);
+
+void check(const std::vector<DerivedCase>& cases, MakeOperands* make = make_operands) {
   for (const CpuTarget& target : targets())
     for (bool split : {false, true}) {
       std::vector<StructuredKernel> kernels;
@@ -40,7 +43,7 @@ void check(const std::vector<DerivedCase>& cases) {
       }
       KernelImage image = compile_kernels(kernels, target);
       for (size_t i = 0; i < cases.size(); ++i) {
-        std::vector<HostTensor> operands = make_operands(cases[i]), expected = evaluate_case(cases[i], operands);
+        std::vector<HostTensor> operands = make(cases[i]), expected = evaluate_case(cases[i], operands);
         std::vector<HostTensor> buffers = operands;
         for (const HostTensor& result : expected) buffers.emplace_back(result.dtype(), result.sizes());
         EXPECT_EQ(run_entry(image, i, buffers), Status::ok);
@@ -49,6 +52,9 @@ void check(const std::vector<DerivedCase>& cases) {
       }
     }
 }
+
+// NaN wins wherever it stands.
+TEST(SmallReductions, OfSpecialValues) { check(reductions_of_rows(), special_rows); }
 
 TEST(SmallReductions, ProductsOfRows) {
   std::vector<DerivedCase> cases;
