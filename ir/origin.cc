@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 
 #include "placewright/base/error.h"
 
@@ -37,16 +36,17 @@ OriginId OriginTable::intern(Origin origin) {
 
 OriginId OriginTable::merge(std::span<const OriginId> origins) {
   OriginId first = 0;
-  std::set<OriginId> others;
+  std::vector<OriginId> others;  // many where a whole step is one launch
   for (OriginId id : origins) {
     if (first == 0) first = id;
-    others.insert(id);
-    others.insert(origins_[id].merged.begin(), origins_[id].merged.end());
+    others.push_back(id);
+    others.insert(others.end(), origins_[id].merged.begin(), origins_[id].merged.end());
   }
-  others.erase(0);
-  others.erase(first);
+  std::sort(others.begin(), others.end());
+  others.erase(std::unique(others.begin(), others.end()), others.end());
+  std::erase_if(others, [&](OriginId id) { return id == 0 || id == first; });
   Origin merged = origins_[first];
-  merged.merged.assign(others.begin(), others.end());
+  merged.merged = std::move(others);
   return intern(std::move(merged));
 }
 
