@@ -12,6 +12,7 @@ const bool listed = skip_without_cpu_code({
     "CudaTraining.StepsGiveTheCpusLossesAndParameters",
     "CudaTraining.TheFashionCnnAgreesWithTheCpu",
     "CudaTraining.TheSmallCnnAgreesWithTheCpu",
+    "CudaTraining.TwoGpusShareABatch",
     "DataParallel.*",
     "Edges.*",
     "Files.ALoadReachesTheReplicasOfDataParallelTraining",
