@@ -6,7 +6,7 @@
 
 #include <fmt/core.h>
 
-#include "arena.h"
+#include "pack_memory.h"
 #include "placewright/base/checked.h"
 #include "placewright/ir/op_table.h"
 
@@ -188,27 +188,57 @@ class MemoryPlanner {
     return devices;
   }
 
-  // Largest first, each into the smallest gap that fits among those that live at the same time (Pisarchyk and Lee,
-  // "Efficient Memory Management for Deep Neural Net Inference", 2020: greedy by size).
   void pack(const DeviceId& device) {
     DeviceMemoryPlan memory{device, 0, 0, 0, 0, {}};
-    std::vector<Storage*> open;
-    for (Storage& storage : plan_.storages) {
+    std::vector<int32_t> open;
+    std::vector<PackedBuffer> buffers;
+    for (int32_t number = 0; number < static_cast<int32_t>(plan_.storages.size()); ++number) {
+      const Storage& storage = plan_.storages[number];
       if (storage.device != device) continue;
-      if (storage.kind == StorageKind::temporary && storage.bytes > 0)
-        open.push_back(&storage);
-      else
+      if (storage.kind != StorageKind::temporary || storage.bytes == 0) {
         memory.other_bytes += storage.bytes;
+        continue;
+      }
+      open.push_back(number);
+      buffers.push_back({storage.bytes, storage.first, storage.last, storage.first, storage.last});
     }
-    std::stable_sort(open.begin(), open.end(), [](const Storage* a, const Storage* b) { return a->bytes > b->bytes; });
-    Arena arena(alignment_);
-    for (Storage* storage : open) {
-      storage->offset = arena.place(storage->first, storage->last, storage->bytes);
-      memory.arena_bytes = std::max(memory.arena_bytes, checked_add(storage->offset, storage->bytes));
-    }
-    memory.arena_bytes = round_up(memory.arena_bytes, alignment_);
+    stretch_for_copies(device, open, buffers);
+    memory.arena_bytes = pack_memory(buffers, alignment_);
+    for (size_t i = 0; i < open.size(); ++i) plan_.storages[open[i]].offset = buffers[i].offset;
     find_peak(memory);
     plan_.devices.push_back(std::move(memory));
+  }
+
+  // Copies run beside launches, and a device may be far behind what was handed out to it. It has caught up where a
+  // launch elsewhere reads what was copied from it: between two such launches, what copies write and what they read is
+  // better not what others use, too, for then they would wait for each other.
+  void stretch_for_copies(const DeviceId& device, const std::vector<int32_t>& open,
+                          std::vector<PackedBuffer>& buffers) const {
+    std::vector<int32_t> copies, caught_up;
+    for (int32_t op = 0; op < end_; ++op) {
+      const Op& made = function_.ops[op];
+      if (made.results.empty() || is_loaded_once(made)) continue;
+      if (made.is("transfer")) copies.push_back(op);
+      auto was_there = [&](Value operand) {
+        const Op& from = function_.op(operand);
+        return from.is("transfer") && !is_loaded_once(from) && device_of(function_, from.operands[0]) == device;
+      };
+      if (!made.is("transfer") && device_of(function_, {op, 0}) != device &&
+          std::any_of(made.operands.begin(), made.operands.end(), was_there))
+        caught_up.push_back(op);
+    }
+    auto stretch = [&](Value value, auto change) {
+      auto at = std::lower_bound(open.begin(), open.end(), plan_.storage(value));
+      if (at != open.end() && *at == plan_.storage(value)) change(buffers[static_cast<size_t>(at - open.begin())]);
+    };
+    for (int32_t copy : copies) {
+      auto next = std::lower_bound(caught_up.begin(), caught_up.end(), copy);
+      const int32_t before = next == caught_up.begin() ? 0 : *std::prev(next);
+      const int32_t behind = next == caught_up.end() ? end_ : *next;
+      stretch({copy, 0}, [&](PackedBuffer& to) { to.calm_first = std::min(to.calm_first, before); });
+      stretch(function_.ops[copy].operands[0],
+              [&](PackedBuffer& from) { from.calm_last = std::max(from.calm_last, behind); });
+    }
   }
 
   void find_peak(DeviceMemoryPlan& memory) const {

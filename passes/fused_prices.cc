@@ -8,7 +8,7 @@
 #include <set>
 #include <utility>
 
-#include "movement.h"
+#include "launch_tasks.h"
 #include "placewright/base/duration.h"
 #include "placewright/ir/op_table.h"
 #include "placewright/passes/step_time.h"
@@ -81,62 +81,29 @@ class Sharing {
   double whole_ = 0;
 };
 
-// One step of a compiled graph: the host hands out all ops in their order and does its own launches when it comes to
-// them; each other device has a stream for launches, one for copies to it and one for copies from it to the host; each
-// directed link does one copy at a time.
-class LaunchClock {
- public:
-  // `seconds` of each op.
-  LaunchClock(const Graph& compiled, const PassContext& context, const std::vector<std::optional<double>>& seconds)
-      : function_(compiled.main()), context_(context), host_(host_device(context)), seconds_(seconds) {}
-
-  double run() {
-    std::vector<double> made(function_.ops.size(), 0);
-    double last = 0;
-    for (size_t i = 0; i < function_.ops.size(); ++i) {
-      const Op& op = function_.ops[i];
-      if (op.results.empty() || op.is("input") || op.is("constant")) continue;
-      double ready = 0;
-      for (Value operand : op.operands) ready = std::max(ready, made[operand.op]);
-      made[i] = op.is("transfer") ? copy(op, ready) : launch(device_of(op), ready, seconds_[i].value_or(0));
-      last = std::max(last, made[i]);
-    }
-    std::set<Value> read;  // on the host, as placement has it
-    for (Value result : function_.results)
-      if (read.insert(result).second) last = std::max(last, move(function_.tensor(result), host_, made[result.op]));
-    return last;
+// When the last device is done with a step of a compiled graph, whose order is final, and its results, once each, are
+// where placement has them read: on the host.
+int64_t when_done(const Graph& compiled, const PassContext& context,
+                  const std::vector<std::optional<double>>& seconds) {
+  LaunchTasks work = launch_tasks(compiled, context, seconds);
+  const auto devices = static_cast<int>(work.devices.size());
+  std::set<Value> read;
+  for (Value result : compiled.main().results) {
+    const TensorType& type = compiled.main().tensor(result);
+    if (!type.where.is_single() || !read.insert(result).second) continue;
+    const DeviceId& from = type.where.devices[0];
+    const int number = work.number_of(from);
+    if (number == work.host) continue;
+    std::vector<int> needs;
+    if (work.task_of[result.op] >= 0) needs.push_back(work.task_of[result.op]);
+    work.tasks.add(number, StepStream::copies_out, number * devices + work.host,
+                   nanoseconds(transfer_seconds(context, from, work.devices[work.host], type.bytes())), needs);
   }
-
- private:
-  static const DeviceId& device_of(const Op& op) { return op.results[0].tensor().where.devices.at(0); }
-
-  double launch(const DeviceId& device, double ready, double seconds) {
-    if (seconds <= 0) return ready;  // a view: nothing is handed out
-    double& free = launching_[device];
-    free = std::max({free, ready, launching_[host_]}) + seconds;
-    return free;
-  }
-
-  double copy(const Op& op, double ready) {
-    return op.attributes.get<bool>("at_load") ? ready : move(function_.tensor(op.operands[0]), device_of(op), ready);
-  }
-
-  double move(const TensorType& source, const DeviceId& to, double ready) {
-    if (!source.where.is_single() || source.where.devices[0] == to) return ready;
-    const DeviceId& from = source.where.devices[0];
-    double &stream = to == host_ ? copying_out_[from] : copying_in_[to], &link = links_[{from, to}];
-    const double begin = std::max({stream, link, ready, launching_[host_]});
-    stream = link = begin + transfer_seconds(context_, from, to, source.bytes());
-    return stream;
-  }
-
-  const Function& function_;
-  const PassContext& context_;
-  DeviceId host_;
-  const std::vector<std::optional<double>>& seconds_;  // of each op's launch
-  std::map<DeviceId, double> launching_, copying_in_, copying_out_;
-  std::map<std::pair<DeviceId, DeviceId>, double> links_;
-};
+  int64_t done = 0;
+  for (const IssuedStep::Run& run : issue_step(work.tasks, devices, work.host, IssueOrder::program).runs)
+    done = std::max(done, run.end);
+  return done;
+}
 
 }  // namespace
 
@@ -180,9 +147,8 @@ FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const
   FusedPrices prices;
   prices.shares.assign(devices.size(), std::vector<int64_t>(labels.size(), 0));
   const std::vector<Op>& ops = compiled.main().ops;
-  std::vector<std::optional<double>> seconds;
-  for (size_t i = 0; i < ops.size(); ++i) seconds.push_back(price_launch(compiled, static_cast<int32_t>(i), context));
-  prices.done = nanoseconds(LaunchClock(compiled, context, seconds).run());
+  const std::vector<std::optional<double>> seconds = price_each(compiled, context);
+  prices.done = when_done(compiled, context, seconds);
   for (size_t i = 0; i < ops.size(); ++i) {
     if (!seconds[i]) continue;
     const DeviceId& device = ops[i].results[0].tensor().where.devices[0];

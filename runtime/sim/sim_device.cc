@@ -28,6 +28,25 @@ class NamedImage final : public LoadedImage {
 
 }  // namespace
 
+double SimLink::reserve(double from, double seconds) {
+  from = std::max(from, forgotten_);
+  auto next = busy_.upper_bound(from);
+  if (next != busy_.begin()) from = std::max(from, std::prev(next)->second);
+  for (; next != busy_.end() && next->first < from + seconds; ++next) from = next->second;
+  double begin = from;
+  const double end = from + seconds;
+  if (next != busy_.begin() && std::prev(next)->second == begin) {  // one stretch with what is before
+    begin = std::prev(next)->first;
+    busy_.erase(std::prev(next));
+  }
+  busy_.emplace(begin, end);
+  if (busy_.size() > remembered) {
+    forgotten_ = busy_.begin()->second;
+    busy_.erase(busy_.begin());
+  }
+  return end;
+}
+
 double SimMachine::host_seconds() const {
   std::lock_guard lock(mutex_);
   return host_seconds_;
@@ -274,9 +293,8 @@ void SimDevice::queue_on_link(Stream& stream, const CopyCommand& command) {
   const DeviceId &from = command.source.device->id(), &to = command.destination.device->id();
   const SimTruth& truth = machine_->truth_;
   const bool waits_for_all = truth.seed != 0 && truth.shared_links && from != to;
-  double& free = waits_for_all ? machine_->all_links_free_ : machine_->link_free_[{from, to}];
-  free = std::max(free, stream.seconds) + link_seconds(command) * truth.of_link(from, to) * faults_.link_factor;
-  stream.seconds = free;
+  SimLink& link = waits_for_all ? machine_->all_links_busy_ : machine_->links_busy_[{from, to}];
+  stream.seconds = link.reserve(stream.seconds, link_seconds(command) * truth.of_link(from, to) * faults_.link_factor);
 }
 
 void SimDevice::run(Stream& stream, const AccumulateCommand& command) {

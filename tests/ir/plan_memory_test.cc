@@ -118,6 +118,40 @@ TEST(PlanMemory, SwappedStatesAreRefused) {
 }
 
 // Random graphs of ops that may and may not run in place, with states and several devices.
+// What copies write does not use the memory of what runs meanwhile, where there is enough: both would wait.
+TEST(PlanMemory, CopiesKeepOutOfTheWayOfWhatRunsMeanwhile) {
+  auto graph_with = [](const std::string& later) {
+    return parse_graph(R"(graph v1
+function "main"(%0, %1) {
+  %0 = input() {kind="argument", name="x"} : f32[100,10]@[sim:0]
+  %1 = input() {kind="argument", name="w"} : f32[10]@[cpu:0]
+  %2 = exp(%0) : f32[100,10]@[sim:0]
+  %3 = reduce_sum(%2) {dims=[0]} : f32[10]@[sim:0]
+  %4 = transfer(%3) {at_load=false, why=""} : f32[10]@[cpu:0]
+  %5 = transfer(%1) {at_load=false, why=""} : f32[10]@[sim:0]
+  %6 = log(%4) : f32[10]@[cpu:0]
+  %7 = transfer(%6) {at_load=false, why=""} : f32[10]@[sim:0]
+  %8 = sub(%7, %5) : f32[10]@[sim:0]
+  %9 = broadcast(%8) {dims=[1], shape=[)" +
+                       later + R"(,10]} : f32[)" + later + R"(,10]@[sim:0]
+  %10 = reduce_sum(%9) {dims=[0]} : f32[10]@[sim:0]
+  return %10
+})");
+  };
+  for (const char* later : {"1", "200"}) {
+    const Graph graph = graph_with(later);
+    const MemoryPlan plan = plan_memory(graph, 0);
+    check_memory_plan(graph, 0, plan);
+    auto shares = [&](Value a, Value b) {
+      const Storage &one = plan.storages[plan.storage(a)], &other = plan.storages[plan.storage(b)];
+      return one.offset < other.offset + other.bytes && other.offset < one.offset + one.bytes;
+    };
+    const bool has_room = std::string(later) == "200";
+    EXPECT_EQ(shares({5, 0}, {2, 0}) || shares({5, 0}, {3, 0}), !has_room) << later;
+    EXPECT_EQ(plan.devices[1].arena_bytes, has_room ? 8000 + 64 : 4032 + 64) << "not a byte more";
+  }
+}
+
 Graph random_graph(uint32_t seed) {
   std::mt19937 random(seed);
   Graph graph;

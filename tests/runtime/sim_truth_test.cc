@@ -131,5 +131,33 @@ TEST(SimTruth, SharedLinksCarryOneCopyAtATime) {
   EXPECT_NEAR(seconds_of_both(), 2 * one, 1e-9);
 }
 
+// Work is run as late as an event allows: whoever is waited for first, a copy begins when the link is free.
+TEST(SimTruth, LinksAreNotIdleWhileACopyWaits) {
+  for (bool is_shared : {false, true}) {
+    TimedMachine m(true);
+    SimTruth truth;
+    truth.seed = 1;
+    truth.spread = 0;
+    truth.shared_links = is_shared;
+    m.machine->set_truth(truth);
+    SimDevice& device = *m.sims[0];
+    std::vector<uint8_t> from(400000);
+    DeviceMemory memory(m.sims[0], 400000, 64, "memory");
+    int streams[] = {device.open_stream(), device.open_stream(), device.open_stream()};
+    Event events[3];
+    const double begin = m.machine->host_seconds(), pause = 30e-6, one = 6e-6 + 400000 / 25e9;
+    for (int i = 0; i < 3; ++i) {
+      device.copy(streams[i], memory.view(), {m.host.get(), from.data(), 400000}, 400000, "a");
+      events[i] = device.record(streams[i]);
+      if (i == 0) m.machine->spend(pause);
+    }
+    // The second begins when it is given, the first before that, the third behind both.
+    EXPECT_NEAR(device.finish(events[1]) - begin, pause + one, 1e-9);
+    EXPECT_NEAR(device.finish(events[0]) - begin, one, 1e-9);
+    EXPECT_NEAR(device.finish(events[2]) - begin, pause + 2 * one, 1e-9);
+    for (int stream : streams) device.close_stream(stream);
+  }
+}
+
 }  // namespace
 }  // namespace placewright

@@ -30,6 +30,18 @@ struct SimFaults {
 
 class SimDevice;
 
+// When a link is busy. Work is run as late as an event allows, so that copies come in any order; each takes the first
+// time that is free from when it could begin.
+class SimLink {
+ public:
+  double reserve(double from, double seconds);  // when the copy ends
+
+ private:
+  static constexpr size_t remembered = 1024;
+  std::map<double, double> busy_;  // ends of stretches by their begins
+  double forgotten_ = 0;           // before that nothing more fits in
+};
+
 // The devices of one simulated machine: one lock, one virtual host clock, and the links' traffic.
 class SimMachine {
  public:
@@ -54,8 +66,8 @@ class SimMachine {
   std::vector<Link> links_;
   bool computes_;
   SimTruth truth_;
-  std::map<std::pair<DeviceId, DeviceId>, double> link_free_;  // when the link is idle again
-  double all_links_free_ = 0;
+  std::map<std::pair<DeviceId, DeviceId>, SimLink> links_busy_;
+  SimLink all_links_busy_;  // where they carry one copy at a time, all together
   double host_seconds_ = 0;
 };
 
