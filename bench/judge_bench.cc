@@ -1,6 +1,6 @@
 // Plans against what does without the optimiser, on simulated machines with hidden factors (docs/placement.md, "Judged
 // from outside"): for each program and machine the ratio of the plan's step to the best other one's, and who that was.
-//   judge_bench [SEEDS] [--details]      exit code 1 if a median is above 1.10
+//   judge_bench [SEEDS] [--details]      exit code 1 if any seed's is above 1.10
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -45,7 +45,7 @@ bool judge(const testing::JudgedCase& judged, int seeds, bool details) {
     std::printf("    %-14s sum %10.1f us, simulated %10.1f us, as told %10.1f us, mean %10.1f us\n", names[i].c_str(),
                 judge.predicted()[i] * 1e6, judge.simulated()[i] * 1e6, told[i] * 1e6, sums[i] / seeds * 1e6);
   std::fflush(stdout);
-  return median <= allowed;
+  return ratios.back() <= allowed;
 }
 
 }  // namespace
