@@ -16,7 +16,14 @@ class Packer {
       : buffers_(buffers), largest_first_(largest_first), alignment_(alignment) {}
 
   int64_t pack() {
-    return pack([&](const PackedBuffer& buffer) { return find_gap(buffer, false); });
+    Arena arena(alignment_);
+    int64_t bytes = 0;
+    for (size_t number : largest_first_) {
+      PackedBuffer& buffer = buffers_[number];
+      buffer.offset = arena.place(buffer.first, buffer.last, buffer.bytes);
+      bytes = std::max(bytes, checked_add(buffer.offset, buffer.bytes));
+    }
+    return round_up(bytes, alignment_);
   }
 
   // Where it stays within `most`, a gap that nothing else wants to have for a while.
