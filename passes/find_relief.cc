@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <set>
 #include <utility>
 
@@ -11,6 +12,7 @@
 #include "placewright/passes/launch_order.h"
 #include "placewright/passes/placement_memory.h"
 #include "placewright/passes/relief.h"
+#include "placewright/passes/step_time.h"
 #include "relief_candidates.h"
 
 namespace placewright {
@@ -19,6 +21,7 @@ namespace {
 constexpr int most_rounds = 64;
 // Memory plans, as the judge, of one search: fewer of large graphs, ops counted that are planned.
 constexpr int64_t most_plans = 160, fewest_plans = 16, most_planned = 60000;
+constexpr int most_stalled = 16;     // memory plans one after the other with which the device lacks no less
 constexpr size_t most_moments = 24;  // that one round looks at
 // A round frees at most such a part of what is in use at the fullest moment: then the next looks anew.
 constexpr int64_t coarse = 4, fine = 32;
@@ -28,10 +31,13 @@ class ReliefFinder {
  public:
   ReliefFinder(Graph compiled, const PassContext& context) : context_(context) { relief_.graph = std::move(compiled); }
 
-  Relief run() {
+  // `in_vain`: even where it is clear that nothing makes it fit.
+  Relief run(bool in_vain) {
     if (surely_fits() || !has_single_places()) return std::move(relief_);
     relief_.need = measure_need(relief_.graph, context_);
     if (relief_.need.excess() == 0) return std::move(relief_);
+    if (!in_vain && !may_fit()) return settle(std::move(relief_));
+    without_relief_ = price_step(relief_.graph, context_);
     try_order(false);
     if (relief_.need.excess() == 0) return settle(std::move(relief_));
     const Relief ordered = relief_;
@@ -76,6 +82,11 @@ class ReliefFinder {
       for (const Op& op : function.ops)
         for (const Type& type : op.results) sum = checked_add(sum, type.tensor().bytes());
     return sum <= room / 8;
+  }
+
+  bool may_fit() const {
+    return std::all_of(relief_.need.devices.begin(), relief_.need.devices.end(),
+                       [](const DeviceNeed& device) { return device.least <= device.capacity; });
   }
 
   // What is still split over devices has no memory plan yet.
@@ -133,19 +144,15 @@ class ReliefFinder {
       }
     for (const DeviceNeed& device : need.devices)
       if (device.device == step.device) step.bytes = before.bytes - device.bytes;
-    if (step.cut > 0)
-      step.seconds = std::max(
-          0.0, launch_seconds(changed, context_, step.device) - launch_seconds(relief_.graph, context_, step.device));
     relief_.graph = std::move(changed);
     relief_.need = std::move(need);
-    relief_.seconds += step.seconds;
-    relief_.steps.push_back(std::move(step));
+    take_steps({std::move(step)});
     return true;
   }
 
   // Value by value, or stretches of launches first, as far as they help.
   void search(bool by_stretches) {
-    plans_ = 0;
+    plans_ = stalled_ = 0;
     for (int round = 1; round < most_rounds && relief_.need.excess() > 0; ++round) {
       const int64_t before = area(relief_.graph, relief_.need);
       if (by_stretches && take(choose_stretches(), round, before)) continue;
@@ -169,18 +176,42 @@ class ReliefFinder {
 
   bool accept(const std::vector<ReliefStep>& steps, int64_t area_before) {
     const auto ops = static_cast<int64_t>(relief_.graph.main().ops.size());
-    if (++plans_ > std::clamp<int64_t>(most_planned / ops, fewest_plans, most_plans)) return false;
-    Graph changed = apply_relief(relief_.graph, context_, steps);
-    MemoryNeed need = measure_need(changed, context_);
+    if (++plans_ > std::clamp<int64_t>(most_planned / ops, fewest_plans, most_plans) || ++stalled_ > most_stalled)
+      return false;
+    // Only the entry function is copied: the others are what launches run, to which steps add their own.
+    Function entry = relief_.graph.main();
+    const size_t functions = relief_.graph.functions.size();
+    relief_.graph = apply_relief(std::move(relief_.graph), context_, steps);
+    MemoryNeed need = measure_need(relief_.graph, context_);
     int64_t excess = need.excess(), before = relief_.need.excess();
-    if (excess > before || (excess == before && area(changed, need) >= area_before)) return false;
-    relief_.graph = std::move(changed);
-    relief_.need = std::move(need);
-    for (const ReliefStep& step : steps) {
-      relief_.steps.push_back(step);
-      relief_.seconds += step.seconds;
+    if (excess > before || (excess == before && area(relief_.graph, need) >= area_before)) {
+      relief_.graph.functions.resize(functions);
+      relief_.graph.main() = std::move(entry);
+      return false;
     }
+    if (excess < before) stalled_ = 0;
+    relief_.need = std::move(need);
+    take_steps(steps);
     return true;
+  }
+
+  // What they were thought to take shares out what the step does take longer with them, as it is compiled now.
+  void take_steps(const std::vector<ReliefStep>& steps) {
+    int64_t left = price_step(relief_.graph, context_) - without_relief_;
+    for (const ReliefStep& step : relief_.steps) left -= nanoseconds(step.seconds);
+    left = std::max<int64_t>(0, left);
+    double weight = 0;
+    for (const ReliefStep& step : steps) weight += step.seconds;
+    relief_.seconds += static_cast<double>(left) * 1e-9;
+    for (const ReliefStep& step : steps) {
+      const bool is_last = &step == &steps.back();
+      const int64_t share =
+          is_last || weight <= 0 ? left : std::llround(static_cast<double>(left) * (step.seconds / weight));
+      weight -= step.seconds;
+      left -= share;
+      relief_.steps.push_back(step);
+      relief_.steps.back().seconds = static_cast<double>(share) * 1e-9;
+    }
   }
 
   // What is in use on the device that lacks most, as the steps of a round are taken one by one.
@@ -272,12 +303,17 @@ class ReliefFinder {
 
   const PassContext& context_;
   Relief relief_;
-  int plans_ = 0;
+  int64_t without_relief_ = 0;  // nanoseconds of the step
+  int plans_ = 0, stalled_ = 0;
 };
 
-// As little as a step can do with on the device that lacks most: what the capacity is does not matter to it, so that
-// a step runs with the least memory that any refusal names.
-Relief find_floor(const Graph& compiled, const PassContext& context, const DeviceId& device) {
+}  // namespace
+
+Relief try_relief(Graph compiled, const PassContext& context) {
+  return ReliefFinder(std::move(compiled), context).run(false);
+}
+
+Relief find_least(const Graph& compiled, const PassContext& context, const DeviceId& device) {
   Machine machine = *context.machine;
   PassContext limited = context;
   limited.machine = &machine;
@@ -286,7 +322,7 @@ Relief find_floor(const Graph& compiled, const PassContext& context, const Devic
   for (int i = 0; i < most_floors; ++i) {
     for (DeviceSpec& spec : machine.devices)
       if (spec.id == device) spec.memory_bytes = goal;
-    Relief found = ReliefFinder(compiled, limited).run();
+    Relief found = ReliefFinder(compiled, limited).run(true);
     found.need = measure_need(found.graph, context);
     int64_t needed = 0;
     for (const DeviceNeed& need : found.need.devices)
@@ -299,15 +335,9 @@ Relief find_floor(const Graph& compiled, const PassContext& context, const Devic
   return lowest;
 }
 
-}  // namespace
-
 Relief find_relief(Graph compiled, const PassContext& context) {
-  Relief relief = ReliefFinder(compiled, context).run();
-  if (relief.fits) return relief;
-  const DeviceNeed* worst = nullptr;
-  for (const DeviceNeed& need : relief.need.devices)
-    if (!worst || need.excess() > worst->excess()) worst = &need;
-  return find_floor(compiled, context, worst->device);
+  Relief relief = try_relief(compiled, context);
+  return relief.fits ? relief : find_least(compiled, context, lacking_device(relief.need));
 }
 
 std::string describe(const ReliefStep& step) {

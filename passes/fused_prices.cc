@@ -113,13 +113,13 @@ TracedGraph::TracedGraph(const Graph& graph, const PassContext& context, const s
   compiled_ = run_passes(traced(graph, places), context, hooks, "insert_transfers", "overlap");
 }
 
-std::vector<int32_t> TracedGraph::sources(OriginId origin) const {
+std::vector<int32_t> TracedGraph::sources(const Graph& compiled, OriginId origin) {
   std::vector<int32_t> ops;
   auto add = [&](const Origin& known) {
     if (known.ordinal > 0) ops.push_back(known.ordinal - 1);
   };
-  add(compiled_.origins[origin]);
-  for (OriginId merged : compiled_.origins[origin].merged) add(compiled_.origins[merged]);
+  add(compiled.origins[origin]);
+  for (OriginId merged : compiled.origins[origin].merged) add(compiled.origins[merged]);
   return ops;
 }
 
@@ -138,11 +138,20 @@ int64_t FusedPrices::launches() const {
 // Nineteen hours: a group of launches stays runnable.
 constexpr int64_t longest_launch = PlacementProblem::unrunnable / 16;
 
+std::vector<DeviceId> places_of(const std::vector<DeviceId>& devices, const std::vector<int>& labels) {
+  std::vector<DeviceId> places;
+  places.reserve(labels.size());
+  for (int label : labels) places.push_back(devices[label]);
+  return places;
+}
+
 FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& devices,
                            const std::vector<int>& labels) {
-  std::vector<DeviceId> places;
-  for (int label : labels) places.push_back(devices[label]);
-  const TracedGraph traced(graph, context, places);
+  return price_as_fused(TracedGraph(graph, context, places_of(devices, labels)), context, devices, labels);
+}
+
+FusedPrices price_as_fused(const TracedGraph& traced, const PassContext& context, const std::vector<DeviceId>& devices,
+                           const std::vector<int>& labels) {
   const Graph& compiled = traced.compiled();
   FusedPrices prices;
   prices.shares.assign(devices.size(), std::vector<int64_t>(labels.size(), 0));
@@ -155,7 +164,7 @@ FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const
     auto label = std::find(devices.begin(), devices.end(), device) - devices.begin();
     Sharing sharing;
     for (const Part& part : parts_of(compiled, ops[i], *context.targets.at(device))) {
-      const std::vector<int32_t> sources = traced.sources(part.origin);
+      const std::vector<int32_t> sources = TracedGraph::sources(compiled, part.origin);
       for (int32_t source : sources)
         sharing.add(prices.shares[label][source], part.weight / static_cast<double>(sources.size()));
     }

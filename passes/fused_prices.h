@@ -16,8 +16,10 @@ class TracedGraph {
   TracedGraph(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& places);
 
   const Graph& compiled() const { return compiled_; }
-  // Numbers of ops of the graph's entry function: several if equal ops were joined, none if nobody knows.
-  std::vector<int32_t> sources(OriginId origin) const;
+
+  // Numbers of ops of the graph's entry function: several if equal ops were joined, none if nobody knows. `compiled`
+  // may have been changed since.
+  static std::vector<int32_t> sources(const Graph& compiled, OriginId origin);
 
  private:
   Graph compiled_;
@@ -34,7 +36,11 @@ struct FusedPrices {
 
 // The price of each launch, shared out among its ops in proportion to what each would take alone. `labels`: of each op
 // of the entry function, as number in `devices`.
+FusedPrices price_as_fused(const TracedGraph& traced, const PassContext& context, const std::vector<DeviceId>& devices,
+                           const std::vector<int>& labels);
 FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& devices,
                            const std::vector<int>& labels);
+
+std::vector<DeviceId> places_of(const std::vector<DeviceId>& devices, const std::vector<int>& labels);
 
 }  // namespace placewright

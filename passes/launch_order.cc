@@ -8,7 +8,6 @@
 
 #include "placewright/base/checked.h"
 #include "placewright/ir/op_table.h"
-#include "placewright/passes/step_time.h"
 #include "rewrite.h"
 
 namespace placewright {
@@ -252,15 +251,6 @@ std::vector<std::vector<Value>> find_roots(const Function& function, const Memor
 Graph order_for_memory(Graph compiled, const MemoryPlan& plan, const DeviceId& device) {
   const std::vector<int32_t> order = LaunchOrder(compiled, plan, device).find();
   return in_order(std::move(compiled), order);
-}
-
-double launch_seconds(const Graph& compiled, const PassContext& context, const DeviceId& device) {
-  double seconds = 0;
-  const std::vector<Op>& ops = compiled.main().ops;
-  for (int32_t i = 0; i < static_cast<int32_t>(ops.size()); ++i)
-    if (!ops[i].results.empty() && ops[i].results[0].tensor().where == Where{{device}, {}, {}})
-      seconds += price_launch(compiled, i, context).value_or(0);
-  return seconds;
 }
 
 }  // namespace placewright

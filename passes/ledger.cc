@@ -6,6 +6,7 @@
 
 #include "placewright/base/duration.h"
 #include "placewright/ir/op_table.h"
+#include "placewright/passes/step_time.h"
 
 namespace placewright {
 namespace {
@@ -133,14 +134,17 @@ void set_ledger(PlacementPlan& plan, std::vector<PlannedTransfer> transfers, con
     (transfer.at_load ? plan.bytes_at_load : plan.bytes_per_step) += transfer.bytes;
     if (!transfer.at_load) plan.seconds += transfer.seconds;
   }
-  for (const ReliefStep& step : plan.relief)
-    if (step.kind == ReliefKind::recomputed || step.kind == ReliefKind::reordered)
-      plan.seconds += step.seconds;  // the others are copies
   plan.hints = make_hints(plan, graph, host_device(context));
 }
 
 void settle_ledger(PlacementPlan& plan, const Graph& compiled, const PassContext& context) {
   set_ledger(plan, LedgerWriter(compiled, context).list(), compiled, context);
+  if (plan.relief.empty()) return;
+  // Launches that run again, or in parts, are no op's share. Without a choice of devices nothing is priced.
+  double shares = 0, launches = 0;
+  for (const OpPlacement& op : plan.ops) shares += op.seconds;
+  for (const LaunchTime& launch : price_launches(compiled, context)) launches += launch.seconds;
+  plan.seconds = shares > 0 ? plan.seconds - shares + launches : 0;
 }
 
 }  // namespace placewright

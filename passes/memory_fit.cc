@@ -1,7 +1,6 @@
 #include "memory_fit.h"
 
 #include <algorithm>
-#include <charconv>
 #include <map>
 #include <optional>
 
@@ -26,19 +25,23 @@ struct Need {
   std::vector<int64_t> peaks;                     // [label]
   std::vector<std::vector<int64_t>> alive;        // [label][group]: alive at the peak, states apart
   std::vector<std::vector<std::string>> holders;  // [label]: for people, largest first
-  int64_t relief = 0;                             // nanoseconds that what is recomputed or offloaded takes
+  int64_t step = 0;                               // nanoseconds of launches and copies, as compiled
+  int64_t relief = 0;                             // and of what is recomputed or offloaded
+
+  int64_t total() const { return step + relief; }
 };
 
 class MemoryFit {
  public:
   MemoryFit(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
-            const std::vector<int>& group_of, const std::vector<DeviceId>& devices)
+            const std::vector<int>& group_of, const std::vector<DeviceId>& devices, const StepPrice& price)
       : graph_(graph),
         function_(graph.main()),
         context_(context),
         problem_(problem),
         group_of_(group_of),
         devices_(devices),
+        price_(price),
         states_(problem.costs.size(), 0) {}
 
   std::vector<int64_t> peaks(const Labels& labels) const { return plan(labels).peaks; }
@@ -101,7 +104,7 @@ class MemoryFit {
       int64_t over = excess(need, fitted.caps);
       if (over < excess(nearest, fitted.caps)) nearest = need;
       if (over > 0) continue;
-      if (!best || energy(problem_, need.labels) < energy(problem_, best->labels)) best = need;
+      if (!best || need.total() < best->total()) best = need;
       break;
     }
     // What fits in less fits, and with several devices the search is no exact one: a little less may find more.
@@ -112,7 +115,7 @@ class MemoryFit {
         if (cap < unlimited_memory) cap = cap / 16 * sixteenths;
       Need other = plan(solve_with_memory(problem_without_streams(), limits(need, less, counted)).labels);
       if (excess(other, fitted.caps) > 0) continue;
-      if (!best || energy(problem_, other.labels) < energy(problem_, best->labels)) best = std::move(other);
+      if (!best || other.total() < best->total()) best = std::move(other);
     }
     const Need lowest = consider_relief(fitted, nearest, best);
     if (!best) refuse(lowest, fitted.caps);
@@ -129,26 +132,48 @@ class MemoryFit {
   }
 
   // What does not fit may do so once values are recomputed or offloaded: the best placement without limits, which may
-  // still be the best then, and where nothing fits, any that was tried. Returns what comes nearest to fitting.
+  // still be the best then, and where nothing fits, any that was tried; at last with as little memory as is possible.
+  // Returns what comes nearest to fitting.
   Need consider_relief(const FittedPlacement& fitted, const Need& nearest, std::optional<Need>& best) const {
     Need lowest = nearest;
     std::vector<Labels> candidates{fitted.labels};
+    auto add = [&](Labels labels) {
+      if (std::find(candidates.begin(), candidates.end(), labels) == candidates.end())
+        candidates.push_back(std::move(labels));
+    };
     if (!best) {
-      candidates.push_back(nearest.labels);
-      for (int label = 0; label < problem_.labels; ++label) candidates.push_back(all_on(label, fitted.labels));
+      add(nearest.labels);
+      for (int label = 0; label < problem_.labels; ++label) add(all_on(label, fitted.labels));
     }
+    std::vector<DeviceId> lacking;  // of each candidate
     for (const Labels& labels : candidates) {
-      int64_t cost = energy(problem_, labels);
-      if (best && cost >= energy(problem_, best->labels) + best->relief) continue;
-      Relief relief = find_relief(compiled(labels), context_);
-      const int64_t price = nanoseconds(relief.seconds);
-      if (!relief.fits && relief.need.excess() < excess(lowest, fitted.caps))
-        lowest = need_of(labels, relief.graph, relief.need);
-      if (!relief.fits || (best && cost + price >= energy(problem_, best->labels) + best->relief)) continue;
-      best = need_of(labels, relief.graph, measure_need(relief.graph, context_));
-      best->relief = price;
+      lacking.emplace_back();
+      const TracedGraph traced = this->traced(labels);
+      const int64_t step = price_(labels, traced);
+      if (best && step >= best->total()) continue;
+      Relief relief = try_relief(traced.compiled(), context_);
+      if (!relief.fits) lacking.back() = lacking_device(relief.need);
+      take_relieved(labels, step, relief, fitted.caps, lowest, best);
+    }
+    for (size_t i = 0; i < candidates.size() && !best; ++i) {
+      const TracedGraph traced = this->traced(candidates[i]);
+      const Relief relief = find_least(traced.compiled(), context_, lacking[i]);
+      take_relieved(candidates[i], price_(candidates[i], traced), relief, fitted.caps, lowest, best);
     }
     return lowest;
+  }
+
+  // As the best, if it fits, or as the nearest.
+  void take_relieved(const Labels& labels, int64_t step, const Relief& relief, const std::vector<int64_t>& caps,
+                     Need& lowest, std::optional<Need>& best) const {
+    if (!relief.fits && relief.need.excess() >= excess(lowest, caps)) return;
+    Need need = need_of(labels, relief.graph, measure_need(relief.graph, context_));
+    need.step = step;
+    need.relief = nanoseconds(relief.seconds);
+    if (!relief.fits)
+      lowest = std::move(need);
+    else if (!best || need.total() < best->total())
+      best = std::move(need);
   }
 
   Labels all_on(int label, Labels labels) const {
@@ -223,27 +248,22 @@ class MemoryFit {
   }
 
   Need plan(const Labels& labels) const {
-    Graph graph = compiled(labels);
-    return need_of(labels, graph, measure_need(graph, context_));
+    const TracedGraph traced = this->traced(labels);
+    Need need = need_of(labels, traced.compiled(), measure_need(traced.compiled(), context_));
+    need.step = price_(labels, traced);
+    return need;
   }
 
-  // Ops are found again by their origins, which are numbers here.
-  Graph compiled(const Labels& labels) const {
-    Graph placed = graph_;
-    for (size_t i = 0; i < function_.ops.size(); ++i) {
-      Op& op = placed.main().ops[i];
-      op.origin = placed.origins.intern({{}, std::to_string(i), Role::forward, 0, {}});
-      if (op.is("all_reduce")) continue;
-      for (Type& type : op.results) type.tensor().where = Where{{devices_[labels[group_of_[i]]]}, {}, {}};
-    }
-    PassHooks hooks;
-    hooks.verify = false;
-    return run_passes(std::move(placed), context_, hooks, "insert_transfers", "overlap");
+  TracedGraph traced(const Labels& labels) const {
+    Labels of_ops;
+    of_ops.reserve(group_of_.size());
+    for (int group : group_of_) of_ops.push_back(labels[group]);
+    return {graph_, context_, places_of(devices_, of_ops)};
   }
 
   Need need_of(const Labels& labels, const Graph& placed, const MemoryNeed& memory) const {
     auto count = devices_.size();
-    Need need{labels, std::vector<int64_t>(count, 0), {}, {}};
+    Need need{labels, std::vector<int64_t>(count, 0), {}, {}, 0, 0};
     need.alive.assign(count, std::vector<int64_t>(labels.size(), 0));
     need.holders.resize(count);
     for (size_t i = 0; i < memory.devices.size(); ++i) {
@@ -262,10 +282,9 @@ class MemoryFit {
     const Op* op = &placed.main().op(value);
     bool is_state = storage.kind == StorageKind::state;
     while (op->is("transfer")) op = &placed.main().op(op->operands[0]);
-    const std::string& number = placed.origins[op->origin].module_path;
-    int32_t old = -1;
-    std::from_chars(number.data(), number.data() + number.size(), old);
-    if (old < 0 || static_cast<size_t>(old) >= function_.ops.size()) return;
+    const std::vector<int32_t> sources = TracedGraph::sources(placed, op->origin);
+    if (sources.empty()) return;
+    const int32_t old = sources.front();
     if (!is_state) need.alive[label][group_of_[old]] += storage.bytes;
     if (need.holders[label].size() >= 5) return;
     SourceSite site = site_near(graph_, old);
@@ -290,20 +309,23 @@ class MemoryFit {
   const PlacementProblem& problem_;
   const std::vector<int>& group_of_;
   const std::vector<DeviceId>& devices_;
+  const StepPrice& price_;
   std::vector<int64_t> states_;  // bytes of each group's states
 };
 
 }  // namespace
 
 FittedPlacement place_within_memory(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
-                                    const std::vector<int>& group_of, const std::vector<DeviceId>& devices) {
-  return MemoryFit(graph, context, problem, group_of, devices).run();
+                                    const std::vector<int>& group_of, const std::vector<DeviceId>& devices,
+                                    const StepPrice& price) {
+  return MemoryFit(graph, context, problem, group_of, devices, price).run();
 }
 
 std::vector<int64_t> memory_peaks(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
                                   const std::vector<int>& group_of, const std::vector<DeviceId>& devices,
                                   const Labels& labels) {
-  return MemoryFit(graph, context, problem, group_of, devices).peaks(labels);
+  const StepPrice unpriced = [](const Labels&, const TracedGraph&) { return 0; };
+  return MemoryFit(graph, context, problem, group_of, devices, unpriced).peaks(labels);
 }
 
 }  // namespace placewright

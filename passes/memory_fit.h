@@ -3,10 +3,10 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <functional>
 #include <vector>
 
-#include "placewright/passes/pass.h"
+#include "fused_prices.h"
 #include "placewright/passes/placement_problem.h"
 
 namespace placewright {
@@ -21,9 +21,14 @@ struct FittedPlacement {
   int64_t relief = 0;          // nanoseconds, besides `energy`, that what has to be recomputed or offloaded takes
 };
 
-// `group_of`: of each op of the entry function. Error if nothing fits: needed, available, largest holders.
+// What launches and copies of a placement take as compiled, in nanoseconds.
+using StepPrice = std::function<int64_t(const Labels&, const TracedGraph&)>;
+
+// `group_of`: of each op of the entry function. Of what fits, the least by `price` and what relief takes, which the
+// problem's costs only guess. Error if nothing fits: needed, available, largest holders.
 FittedPlacement place_within_memory(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
-                                    const std::vector<int>& group_of, const std::vector<DeviceId>& devices);
+                                    const std::vector<int>& group_of, const std::vector<DeviceId>& devices,
+                                    const StepPrice& price);
 
 // The peaks of a placement on each label, by a memory plan of what would be compiled.
 std::vector<int64_t> memory_peaks(const Graph& graph, const PassContext& context, const PlacementProblem& problem,

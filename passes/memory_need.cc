@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include <fmt/core.h>
 
@@ -32,6 +33,7 @@ class NeedMeasure {
                            launch->overwritten.end();
     };
     MemoryNeed need{plan_memory(graph_, 0, options), {}};
+    find_largest(need.plan);
     for (const DeviceMemoryPlan& memory : need.plan.devices) need.devices.push_back(need_of(need.plan, memory));
     return need;
   }
@@ -55,8 +57,30 @@ class NeedMeasure {
     for (size_t i = 0; i < own.size(); ++i) largest[i] = std::max(largest[i], own[i]);
   }
 
+  // Temporaries that a launch has in memory at least: of one that may be cut into parts, or run in the place of what it
+  // reads, the largest.
+  void find_largest(const MemoryPlan& plan) {
+    for (size_t i = 0; i < function_.ops.size(); ++i) {
+      if (!launches_[i]) continue;
+      std::map<DeviceId, int64_t> largest, sum;
+      std::set<int32_t> seen;
+      auto add = [&](Value value) {
+        const Storage& storage = plan.storages[plan.storage(value)];
+        if (storage.kind != StorageKind::temporary || !seen.insert(plan.storage(value)).second) return;
+        largest[storage.device] = std::max(largest[storage.device], storage.bytes);
+        sum[storage.device] += storage.bytes;
+      };
+      const Op& op = function_.ops[i];
+      for (Value operand : op.operands) add(operand);
+      for (int32_t r = 0; r < static_cast<int32_t>(op.results.size()); ++r) add({static_cast<int32_t>(i), r});
+      const bool is_whole = !op.is("fused") && launches_[i]->overwritten.empty();
+      for (const auto& [device, bytes] : is_whole ? sum : largest)
+        largest_launch_[device] = std::max(largest_launch_[device], bytes);
+    }
+  }
+
   DeviceNeed need_of(const MemoryPlan& plan, const DeviceMemoryPlan& memory) {
-    DeviceNeed need{memory.device, 0, 0, unlimited_memory};
+    DeviceNeed need{memory.device, 0, 0, 0, unlimited_memory};
     if (context_.machine)
       if (const DeviceSpec* spec = context_.machine->try_find(memory.device); spec && spec->memory_bytes > 0)
         need.capacity = spec->memory_bytes;
@@ -75,6 +99,7 @@ class NeedMeasure {
     int64_t while_running = results + workspaces;
     need.beside = given + std::max(while_running, moved - memory.arena_bytes);
     need.bytes = checked_add(need.beside, memory.arena_bytes);
+    need.least = given + results + largest_launch_[memory.device];
     return need;
   }
 
@@ -83,6 +108,7 @@ class NeedMeasure {
   const PassContext& context_;
   std::vector<std::optional<LaunchMemory>> launches_;    // of each op that is one
   std::map<DeviceId, std::vector<int64_t>> workspaces_;  // of all launches
+  std::map<DeviceId, int64_t> largest_launch_;           // bytes of temporaries that one launch has in memory
 };
 
 }  // namespace
@@ -95,6 +121,12 @@ int64_t MemoryNeed::excess() const {
 
 MemoryNeed measure_need(const Graph& compiled, const PassContext& context) {
   return NeedMeasure(compiled, context).run();
+}
+
+const DeviceId& lacking_device(const MemoryNeed& need) {
+  return std::max_element(need.devices.begin(), need.devices.end(),
+                          [](const DeviceNeed& a, const DeviceNeed& b) { return a.excess() < b.excess(); })
+      ->device;
 }
 
 SourceSite site_near(const Graph& graph, int32_t number) {

@@ -64,7 +64,7 @@ class FusedPlacer {
     } else {
       refine();
       for (const Known& known : known_) tried.push_back({known.fitted.labels, known.prices.done});
-      search();
+      search(false);
       take_cheapest();
       prove();
     }
@@ -96,24 +96,29 @@ class FusedPlacer {
     return false;
   }
 
-  // The known placement of these labels; prices it if it is new.
-  size_t know(const Labels& labels) {
+  // The known placement of these labels; prices it if it is new. `traced`: as compiled, if somebody did so.
+  size_t know(const Labels& labels, const TracedGraph* traced = nullptr) {
     auto at =
         std::find_if(known_.begin(), known_.end(), [&](const Known& known) { return known.fitted.labels == labels; });
     is_news_ = at == known_.end();
     if (!is_news_) return static_cast<size_t>(at - known_.begin());
-    FusedPrices prices = price_as_fused(graph_, context_, choice_.devices, labels_of_ops(choice_, labels));
+    const std::vector<int> of_ops = labels_of_ops(choice_, labels);
+    FusedPrices prices = traced ? price_as_fused(*traced, context_, choice_.devices, of_ops)
+                                : price_as_fused(graph_, context_, choice_.devices, of_ops);
     int64_t step = prices.launches() + energy(copies_, labels);
     known_.push_back({{labels, 0, 0, false, {}, {}}, std::move(prices), step});
     return known_.size() - 1;
   }
 
-  FittedPlacement solve() const {
-    return place_within_memory(graph_, context_, problem_, choice_.group_of, choice_.devices);
+  FittedPlacement solve() {
+    known_before_ = known_.size();
+    auto price = [&](const Labels& labels, const TracedGraph& traced) { return known_[know(labels, &traced)].step; };
+    return place_within_memory(graph_, context_, problem_, choice_.group_of, choice_.devices, price);
   }
 
   size_t take(FittedPlacement fitted) {
     size_t at = know(fitted.labels);
+    is_news_ = at >= known_before_;
     known_[at].fitted = std::move(fitted);
     return at;
   }
@@ -214,8 +219,9 @@ class FusedPlacer {
   }
 
   // An op that leaves its launch splits it, and may join another: only a price as compiled says what that takes.
-  // Small problems: all placements. Others: those near the cheapest, the nearest to a gain first, while one is cheaper.
-  void search() {
+  // Small problems: all placements. Others: those near the cheapest, the nearest to a gain first, while one is cheaper;
+  // `within_memory`: and fits.
+  void search(bool within_memory) {
     size_t left = most_searched();
     if (left == 0) return;
     std::vector<int> free;
@@ -231,8 +237,8 @@ class FusedPlacer {
       for (Labels labels = first; advance(labels, first, free);) know(labels);
       return;
     }
-    size_t top = 0;
-    for (size_t i = 1; i < known_.size(); ++i) top = known_[i].step < known_[top].step ? i : top;
+    size_t top = within_memory ? best_ : 0;
+    for (size_t i = 0; i < known_.size() && !within_memory; ++i) top = known_[i].step < known_[top].step ? i : top;
     for (bool has_gained = true; has_gained;) {
       has_gained = false;
       enter(known_[top].prices, choice_, known_[top].fitted.labels, {}, problem_);
@@ -241,7 +247,8 @@ class FusedPlacer {
         const size_t at = know(near);
         if (!is_news_) continue;
         --left;
-        has_gained = known_[at].step < known_[top].step;
+        has_gained = within_memory ? known_[at].step < total(known_[best_]) && take_if_fits(at)
+                                   : known_[at].step < known_[top].step;
         if (!has_gained) continue;
         top = at;
         break;
@@ -324,11 +331,19 @@ class FusedPlacer {
         known_.begin(), known_.end(), [&](const Known& known) { return known.step < total(known_[best_]); });
   }
 
-  // Where memories decide, what was found fits, and nothing else is looked for. Its prices are its own here, too; the
-  // bound by them leaves memories out.
+  // Where memories decide, what was found fits. By its own prices another may, too, and those near it; the cheapest as
+  // compiled is kept. The bound by its prices leaves memories out.
   void settle() {
+    if (most_searched() > 0) {
+      enter(known_[best_].prices, choice_, known_[best_].fitted.labels, {}, problem_);
+      const size_t other = take(solve());
+      if (total(known_[other]) < total(known_[best_])) best_ = other;
+    }
+    search(true);
+    take_cheapest();
     enter(known_[best_].prices, choice_, known_[best_].fitted.labels, {}, problem_);
     bound_by(solve_placement(problem_));
+    known_[best_].fitted.is_limited = true;
   }
 
   void bound_by(const Solution& least) {
@@ -365,7 +380,8 @@ class FusedPlacer {
   PlacementProblem copies_;   // what is copied between devices, nothing else
   std::vector<Known> known_;
   size_t best_ = 0;
-  bool is_news_ = false;  // that the last solution was not known
+  size_t known_before_ = 0;  // the last solution
+  bool is_news_ = false;     // that it was not known, or the last that was asked for
 };
 
 }  // namespace

@@ -33,9 +33,9 @@ struct FusedPlacement {
   int priced = 0;                          // placements whose prices as fused were asked for
 };
 
-// Where memories decide, the first placement found. Else never dearer, as fused, than that one, nor than all that can
-// on any one device, where that fits. In small problems never dearer than any other placement, in somewhat larger ones
-// than those that move one group.
+// Never dearer, as fused, than the first placement found, nor than all that can on any one device, where that fits. In
+// small problems never dearer than any other placement that fits, in somewhat larger ones than those that move one
+// group. What relief takes counts.
 FusedPlacement place_as_fused(const Graph& graph, const PassContext& context, const PlacementChoice& choice);
 
 // As fused, with `labels` of the groups; they become what the problem says of that placement.

@@ -20,7 +20,10 @@ class RoundWriter {
     last_reader_.assign(old.ops.size(), -1);
     for (size_t i = 0; i < old.ops.size(); ++i)
       for (Value operand : old.ops[i].operands) last_reader_[operand.op] = static_cast<int32_t>(i);
+    runs_again_.assign(old.ops.size(), false);
     for (const ReliefStep* step : steps) {
+      for (const Relaunch& launch : step->launches) runs_again_[launch.op] = true;
+      for (Value value : step->values) runs_again_[value.op] = true;
       PW_CHECK(step->before < static_cast<int32_t>(old.ops.size()) && step->after < step->before,
                "another graph's step");
       back_.emplace(step->before, step);
@@ -31,7 +34,10 @@ class RoundWriter {
   void run() {
     for (int32_t i = 0; i < static_cast<int32_t>(rewriter_.old().ops.size()); ++i) {
       for (auto [at, end] = back_.equal_range(i); at != end; ++at) bring_back(*at->second);
-      rewriter_.copy(i);
+      if (runs_again_[i] || rewriter_.old().ops[i].entry->traits.view)
+        rewriter_.copy(i);
+      else
+        rewriter_.take(i);
       for (auto [at, end] = away_.equal_range(i); at != end; ++at) take_away(*at->second);
     }
     rewriter_.finish();
@@ -106,6 +112,7 @@ class RoundWriter {
 
   Rewriter rewriter_;
   std::vector<int32_t> last_reader_;  // of each op's results
+  std::vector<bool> runs_again_;      // or comes back, of each op
   std::multimap<int32_t, const ReliefStep*> back_, away_;
   std::map<Value, Value> waiting_;  // old values to their copies elsewhere
 };

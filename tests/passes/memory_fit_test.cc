@@ -12,8 +12,8 @@
 namespace placewright {
 namespace {
 
-// x, then for each of six states of 4 MB: h = exp(h * w).
-Graph layers(const std::optional<Pin>& pin = {}) {
+// x, then for each of six states of 4 MB: h = exp(h * w), all of it one launch; or of `products` a launch each.
+Graph layers(bool products, const std::optional<Pin>& pin = {}) {
   Graph graph;
   FunctionBuilder builder(graph, add_function(graph, "main"));
   Type type(DType::f32, {1000, 1000});
@@ -21,7 +21,10 @@ Graph layers(const std::optional<Pin>& pin = {}) {
   std::vector<Value> weights;
   builder.pin = pin;
   for (int i = 0; i < 6; ++i) weights.push_back(builder.input("w" + std::to_string(i), InputKind::state, type));
-  for (Value weight : weights) h = builder("exp", {builder("mul", {h, weight})});
+  for (Value weight : weights)
+    h = builder("exp", {products ? builder("dot_general", {h, weight},
+                                           {{"lhs_contracting", Sizes{1}}, {"rhs_contracting", Sizes{0}}})
+                                 : builder("mul", {h, weight})});
   builder.function().results = {h};
   return graph;
 }
@@ -46,14 +49,14 @@ const DeviceId first{"sim", 0}, second{"sim", 1};
 TEST(MemoryFit, RunsAtItsPeakAndKeepsBelowLess) {
   TestMachine machine;
   machine.context.targets.erase(second);
-  Planned free = plan_with(layers(), machine, 0);
+  Planned free = plan_with(layers(true), machine, 0);
   int64_t peak = free.peaks.at(first);
   ASSERT_GE(peak, 24000000);
-  Planned exact = plan_with(layers(), machine, peak);
+  Planned exact = plan_with(layers(true), machine, peak);
   EXPECT_FALSE(exact.plan.solved->is_limited);
   EXPECT_EQ(exact.plan.solved->labels, free.plan.solved->labels);
   for (int64_t cap : {peak - 1, peak / 2}) {
-    Planned less = plan_with(layers(), machine, cap);
+    Planned less = plan_with(layers(true), machine, cap);
     EXPECT_TRUE(less.plan.solved->is_limited);
     EXPECT_LE(less.peaks.at(first), cap);
     EXPECT_GT(less.plan.solved->energy, free.plan.solved->energy);
@@ -69,8 +72,8 @@ TEST(MemoryFit, RunsAtItsPeakAndKeepsBelowLess) {
 
 TEST(MemoryFit, TwoAcceleratorsShareWhatOneCannotHold) {
   TestMachine machine;
-  int64_t peak = plan_with(layers(), machine, 0).peaks.at(first);
-  Planned shared = plan_with(layers(), machine, peak * 3 / 4);
+  int64_t peak = plan_with(layers(true), machine, 0).peaks.at(first);
+  Planned shared = plan_with(layers(true), machine, peak * 3 / 4);
   EXPECT_LE(shared.peaks.at(first), peak * 3 / 4);
   EXPECT_LE(shared.peaks.at(second), peak * 3 / 4);
   auto on = [&](const DeviceId& device) {
@@ -79,6 +82,22 @@ TEST(MemoryFit, TwoAcceleratorsShareWhatOneCannotHold) {
   };
   EXPECT_GT(on(first), 0);
   EXPECT_GT(on(second), 0);
+}
+
+// Whatever part of one launch is elsewhere, what is left of it takes as long: all on the host is the cheapest that
+// fits.
+TEST(MemoryFit, WhatFitsIsHeldAgainstAllOnOneDeviceAsFused) {
+  TestMachine machine;
+  machine.context.targets.erase(second);
+  const Graph graph = layers(false);
+  const Planned free = plan_with(graph, machine, 0);
+  const int64_t peak = free.peaks.at(first);
+  for (int64_t cap : {peak - 1, peak / 2}) {
+    const Planned less = plan_with(graph, machine, cap);
+    for (const OpPlacement& op : less.plan.ops) EXPECT_EQ(op.where.devices[0], (DeviceId{"cpu", 0})) << op.what;
+    EXPECT_EQ(less.plan.solved->energy, 4001000);
+    EXPECT_TRUE(less.plan.solved->is_limited);
+  }
 }
 
 // A product, two unary ops and an update: alone on the host it fits, whatever the accelerators hold.
@@ -107,7 +126,7 @@ TEST(MemoryFit, WhatFitsOnOneDeviceIsNotRefused) {
 TEST(MemoryFit, WhatIsPinnedAndDoesNotFitIsRefusedWithItsLargestHolders) {
   TestMachine machine;
   machine.context.targets.erase(second);
-  Graph pinned = layers(Pin{first, {"train.cc", 7}});
+  Graph pinned = layers(false, Pin{first, {"train.cc", 7}});
   int64_t peak = plan_with(pinned, machine, 0).peaks.at(first);
   EXPECT_EQ(plan_with(pinned, machine, peak).peaks.at(first), peak);
   try {

@@ -1,6 +1,7 @@
 // Ops are priced as they will be compiled: a launch's overhead is paid once, what only its ops read is not written.
 #include <cmath>
 #include <cstdlib>
+#include <optional>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -232,6 +233,71 @@ TEST(PlaceAsFused, WhatIsSaidToBeUnlimitedIsAsCheapAsWithAllMemory) {
   }
   EXPECT_GT(limited, 5);
   EXPECT_GT(unlimited, 5);
+}
+
+// The step as the last pass leaves it, in nanoseconds, and what relief takes of it.
+struct Relieved {
+  int64_t step = 0, relief = 0;
+};
+
+Relieved relieved(const Graph& graph, const PlacementPlan& plan, const PassContext& context) {
+  std::vector<ReliefStep> steps;
+  const Graph compiled = relieve_memory(
+      run_passes(apply_placement(graph, plan), context, {}, "insert_transfers", "overlap"), context, steps);
+  Relieved made{price_step(compiled, context), 0};
+  for (const ReliefStep& step : steps) made.relief += std::llround(step.seconds * 1e9);
+  return made;
+}
+
+// What the proof says that a step takes is what it takes as compiled; no device alone that fits takes less.
+TEST(PlaceAsFused, WithinMemoryAPlanTakesWhatItSaysAndNoMoreThanAllOnOneDeviceThatFits) {
+  int exact = 0, limited = 0, alone = 0;
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    TestMachine machine(seed % 2 == 1);
+    TestTarget slow(1e-6, 1e8, seed % 2 == 1), fast(1.2e-6, 1e10, seed % 2 == 1);
+    machine.context.targets = {{host, &slow}, {accelerator, &fast}};
+    for (Link& link : machine.machine.links) link.latency_seconds = 1e-7;
+    const Graph graph = run_passes(testing::make_random_graph(seed).graph, machine.context, {}, {}, "shard");
+    const PlacementPlan free = plan_placement(graph, machine.context);
+    if (!free.solved) continue;
+    int64_t peak = 0;
+    for (const DeviceNeed& need :
+         measure_need(run_passes(apply_placement(graph, free), machine.context, {}, "insert_transfers", "overlap"),
+                      machine.context)
+             .devices)
+      if (need.device == accelerator) peak = need.bytes;
+    const auto slack = static_cast<int64_t>(free.solved->problem.values.size());
+    for (int64_t cap : {peak * 7 / 8, peak / 2}) {
+      for (DeviceSpec& spec : machine.machine.devices)
+        if (spec.id == accelerator) spec.memory_bytes = std::max<int64_t>(1, cap);
+      const PlacementPlan plan = plan_placement(graph, machine.context);
+      const Relieved made = relieved(graph, plan, machine.context);
+      limited += plan.solved->is_limited ? 1 : 0;
+      // Not so where constants are made again in a chain, or what never changes is copied in each step all the same:
+      // of the problem's values these are none.
+      if (std::abs(whole_step(plan) * 1e9 - static_cast<double>(plan.solved->energy)) <= static_cast<double>(slack)) {
+        ++exact;
+        const auto read = std::llround((whole_step(plan) - plan.seconds) * 1e9);  // results, on the host
+        EXPECT_NEAR(plan.solved->energy + made.relief, made.step + read, slack) << "seed " << seed << ", " << cap;
+      }
+      if (plan.solved->makespan > 0) continue;
+      for (const DeviceId& device : {host, accelerator}) {
+        std::optional<PlacementPlan> single;
+        try {
+          single = plan_placement(pinned(graph, device), machine.context);
+        } catch (const Error&) {
+          continue;
+        }
+        if (relieved(pinned(graph, device), *single, machine.context).relief > 0) continue;
+        ++alone;
+        EXPECT_LE(plan.solved->energy + made.relief, single->solved->energy + slack)
+            << "seed " << seed << ", " << cap << " on " << device.to_string();
+      }
+    }
+  }
+  EXPECT_GT(limited, 10);
+  EXPECT_GT(exact, 60);
+  EXPECT_GT(alone, 60);
 }
 
 TEST(PlaceAsFused, MoreDevicesThanItChoosesAmongAreRefused) {

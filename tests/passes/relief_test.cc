@@ -3,6 +3,7 @@
 #include "placewright/passes/relief.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,6 +13,7 @@
 #include "placewright/ir/plan_memory.h"
 #include "placewright/passes/launch_order.h"
 #include "placewright/passes/placement.h"
+#include "placewright/passes/step_time.h"
 #include "test_machine.h"
 
 namespace placewright {
@@ -74,6 +76,9 @@ class ReliefTest : public ::testing::Test {
     verify_graph(relief.graph);
     check_memory_plan(relief.graph, 0, plan_memory(relief.graph, 0));
     EXPECT_EQ(print_graph(apply_relief(compiled, machine_.context, relief.steps)), print_graph(relief.graph));
+    int64_t price = 0;
+    for (const ReliefStep& step : relief.steps) price += std::llround(step.seconds * 1e9);
+    EXPECT_EQ(price, price_step(relief.graph, machine_.context) - price_step(compiled, machine_.context));
     HostTensor x(DType::f32, {side, side});
     for (int64_t i = 0; i < x.elements(); ++i) x.set_number(i, static_cast<double>(i % 7) / 100);
     const std::vector<HostTensor> inputs{x};

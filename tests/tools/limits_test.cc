@@ -1,4 +1,5 @@
 // Limits on the command line: memories that plans and runs keep within, and what a plan may copy and hold.
+#include <cmath>
 #include <filesystem>
 
 #include <gmock/gmock.h>
@@ -105,6 +106,36 @@ TEST_F(Limits, PlansKeepWithinTheSameMemories) {
   expect_one_line(place("cpu:0=1000"), 1, "bytes of memory on cpu:0, which has 1000; it holds ");
   ToolRun why = run_tool({"why", file, "tanh", "--devices", "cpu", "--symbol", "B=64", "--memory", "cpu=1000"});
   expect_one_line(why, 1, "which has 1000");
+}
+
+// What leaves memory is priced as it is compiled: proof, step, ledger, plan file and checker say one number.
+TEST_F(Limits, WhatFreesMemoryIsCountedOnce) {
+  const std::string root = PLACEWRIGHT_TEST_DATA "/../..", machine = folder_ / "small.machine";
+  const std::string memory = "memory 150754820096", lock = folder_ / "plan.lock";
+  std::string text = read_text_file(root + "/tools/machines/h200.machine");
+  ASSERT_NE(text.find(memory), std::string::npos);
+  write_file_atomically(machine, text.replace(text.find(memory), memory.size(), "memory 53000000"));
+  auto place = [&](const std::string& option, const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"place", root + "/examples/graphs/lenet.pw", "--machine", machine, option};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_tool(arguments);
+  };
+  ToolRun plan = place("--json", {});
+  ASSERT_EQ(plan.exit_code, 0) << plan.errors;
+  const Json report = Json::parse(plan.output);
+  double relief = 0;
+  bool copies_again = false;
+  for (const Json& step : report.at("relief")) relief += step.at("seconds").get<double>();
+  for (const Json& copy : report.at("transfers"))
+    copies_again = copies_again || copy.at("why") == "once more, to free memory meanwhile";
+  EXPECT_TRUE(copies_again);  // which is a step of relief and a copy of the ledger
+  const double chosen = report.at("proof").at("chosen_seconds");
+  EXPECT_GT(relief, 0);
+  EXPECT_NEAR(report.at("proof").at("relief_seconds").get<double>(), relief, 1e-9);
+  EXPECT_NEAR(report.at("seconds").get<double>(), chosen, 50e-9);  // whole nanoseconds a launch
+  ASSERT_EQ(place("--certificate", {lock}).exit_code, 0);
+  const std::string proof = read_text_file(lock);
+  EXPECT_THAT(proof, HasSubstr(" relief " + std::to_string(std::llround(relief * 1e9)) + " bounded"));
 }
 
 TEST_F(Limits, WrongMemoriesAreOneLine) {

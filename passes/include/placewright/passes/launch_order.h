@@ -22,7 +22,4 @@ Graph cut_launches(Graph compiled, const MemoryPlan& plan, const DeviceId& devic
 // for one reader, runs just before that; all else keeps its order.
 Graph order_for_memory(Graph compiled, const MemoryPlan& plan, const DeviceId& device);
 
-// Seconds that all launches on `device` take, one after the other; 0 without a model.
-double launch_seconds(const Graph& compiled, const PassContext& context, const DeviceId& device);
-
 }  // namespace placewright

@@ -14,6 +14,7 @@ struct DeviceNeed {
   DeviceId device;
   int64_t bytes = 0;     // a step runs with this much
   int64_t beside = 0;    // of these, what is not in the arena
+  int64_t least = 0;     // what is there all through a step, and with the largest launch: no relief needs less
   int64_t capacity = 0;  // as the machine says it; unlimited_memory (passes/placement_memory.h) where it does not
 
   int64_t excess() const { return bytes > capacity ? bytes - capacity : 0; }
@@ -33,6 +34,9 @@ MemoryNeed measure_need(const Graph& compiled, const PassContext& context);
 // "a step needs 1234 bytes of memory on cpu:0, which has 1000; it holds ...": the device that lacks most, its largest
 // holders with their lines.
 std::string describe_shortage(const Graph& compiled, const MemoryNeed& need);
+
+// The device that lacks most, as far as one does.
+const DeviceId& lacking_device(const MemoryNeed& need);
 
 // The line of an op of the entry function; inputs have none of their own: of the first op that reads it.
 SourceSite site_near(const Graph& graph, int32_t op);

@@ -58,7 +58,12 @@ struct Relief {
 // `compiled`: behind all other passes. Greedy by bytes freed for each second added, in rounds, each judged by a memory
 // plan; bounded by counts. First the launches change their order, which costs least. Values that are results, new
 // values of states, or made by what may not run twice stay.
+// Where that does not fit, as little as the search reaches on the device that lacks most.
 Relief find_relief(Graph compiled, const PassContext& context);
+// The first of it; what surely does not fit is not searched.
+Relief try_relief(Graph compiled, const PassContext& context);
+// The second: it does not matter what the device has, so that a step runs with the least memory that a refusal names.
+Relief find_least(const Graph& compiled, const PassContext& context, const DeviceId& device);
 Graph apply_relief(Graph compiled, const PassContext& context, const std::vector<ReliefStep>& steps);
 // Both, as the pass of that name does. Error if the step does not fit even so: needed, available, largest holders.
 Graph relieve_memory(Graph compiled, const PassContext& context, std::vector<ReliefStep>& steps);

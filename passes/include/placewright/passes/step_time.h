@@ -31,6 +31,9 @@ std::optional<double> price_launch(const Graph& compiled, int32_t op, const Pass
 // Each launch of a compiled graph, in their order.
 std::vector<LaunchTime> price_launches(const Graph& compiled, const PassContext& context);
 
+// Nanoseconds of all launches and of the copies of each step, one after the other, each rounded as the planner does.
+int64_t price_step(const Graph& compiled, const PassContext& context);
+
 // One after the other. `compiled` and the ledger of `plan` are what a compile made; the context holds the target
 // models.
 StepTime estimate_step(const Graph& compiled, const PlacementPlan& plan, const PassContext& context);
