@@ -131,6 +131,7 @@ class LoopMaker {
       see(loop);
       if (stage.reduced[loop.dim]) refuse(stage, "a shared loop over a reduced dimension");
     }
+    if (how.matrix) refuse(stage, "matrix tiles, which this target has no units for");
     LoopNode leaf;
     leaf.stage = number;
     std::vector<Loop> parallel;

@@ -32,10 +32,8 @@ class SeveralTargets final : public CodeTarget {
     for (const auto& [name, target] : targets_) {
       EmittedKernels emitted = target->emit(kernels, threads, store);
       PW_CHECK(shown.image_of.empty() || shown.image_of == emitted.image_of, "kin that share out kernels differently");
-      emitted.resources.resize(emitted.images.size());
       for (size_t i = 0; i < emitted.images.size(); ++i)
-        collected_.images.push_back(
-            {name, collected_.count + static_cast<int>(i), emitted.images[i], std::move(emitted.resources[i])});
+        collected_.images.push_back({name, collected_.count + static_cast<int>(i), emitted.images[i]});
       if (shown.images.empty()) shown = std::move(emitted);
     }
     collected_.count += static_cast<int>(shown.images.size());

@@ -16,7 +16,7 @@
 namespace placewright::capture {
 namespace {
 
-constexpr std::string_view compiler_version = "placewright 0.1.0 program 3";
+constexpr std::string_view compiler_version = "placewright 0.1.0 program 4";
 
 // All that passes and code generation depend on.
 std::string cache_key(const Graph& captured, const PassContext& context, const CompileProgramOptions& options) {
@@ -142,6 +142,10 @@ std::shared_ptr<LoadedGraph> LoadedGraph::load(Captured captured, const std::sha
     loaded->notices_.push_back(conflict);
     session->notice(conflict);
   }
+  const CompiledProgram& compiled = found.kept.compiled;
+  for (size_t i = 0; i < compiled.images.size(); ++i)
+    for (KernelReport& report : report_kernels(compiled.program, compiled.images[i], static_cast<int32_t>(i)))
+      loaded->kernels_.push_back(std::move(report));
   fill_replicas(found.kept.compiled.program, *session->states());
   placewright::Executable::Options options;
   options.check_memory = session->options().check_memory;

@@ -4,6 +4,7 @@
 #include "compiled.h"
 #include "optim_body.h"
 #include "placewright/compile.h"
+#include "placewright/kernel_report.h"
 #include "placewright/passes/placement.h"
 
 namespace placewright {
@@ -154,7 +155,11 @@ TrainingStep compile_training_step(nn::Module& model, Loss loss, optim::Optimize
 
 const Specialisation& CompiledFunction::last() const { return compiled_->last(); }
 
-std::string placement_report(const Specialisation& specialisation) { return print_plan(specialisation.placement()); }
+std::string placement_report(const Specialisation& specialisation) {
+  std::string text = print_plan(specialisation.placement());
+  for (const std::string& line : kernel_lines(specialisation.kernels())) text += line + "\n";
+  return text;
+}
 
 Tensor TrainingStep::operator()(const Tensor& x, const Tensor& target, Here where) {
   const Tensor* const arguments[] = {&x, &target};

@@ -10,6 +10,7 @@
 
 #include "capture/node.h"
 #include "placewright/compile.h"
+#include "placewright/kernel_report.h"
 #include "placewright/passes/memory_need.h"
 #include "placewright/passes/placement.h"
 #include "placewright/runtime/executable.h"
@@ -69,6 +70,7 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   const Graph& captured() const override { return captured_; }
   const Graph& placed() const override;
   const PlacementPlan& placement() const override;
+  const std::vector<KernelReport>& kernels() const override { return kernels_; }
   std::vector<DeviceNeed> memory() const override;
   double compile_seconds() const override { return compile_seconds_; }
   bool from_cache() const override { return from_cache_; }
@@ -113,6 +115,7 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   double compile_seconds_ = 0;
   bool from_cache_ = false;
   std::vector<std::string> notices_;
+  std::vector<KernelReport> kernels_;
   std::vector<Tensor> own_values_;  // arguments of the graph that it was captured with
   std::vector<std::shared_ptr<State>> states_;
   std::shared_ptr<const PlanFile> followed_;

@@ -5,7 +5,7 @@
 namespace placewright {
 namespace {
 
-constexpr uint64_t version = 3;
+constexpr uint64_t version = 4;
 
 class Writer {
  public:
@@ -74,6 +74,14 @@ void write(Writer& out, const KernelImage& image) {
     out.number(entry.workspace_bytes.size());
     for (int64_t bytes : entry.workspace_bytes) out.number(static_cast<uint64_t>(bytes));
   }
+  out.number(image.resources.size());
+  for (const KernelResources& uses : image.resources) {
+    out.text(uses.symbol);
+    for (int64_t number : {uses.registers, uses.shared_bytes, uses.stack_bytes, uses.spill_store_bytes,
+                           uses.spill_load_bytes, uses.resident_threads, uses.most_threads})
+      out.number(static_cast<uint64_t>(number));
+    out.text(uses.limit);
+  }
 }
 
 KernelImage read_image(Reader& in) {
@@ -97,6 +105,14 @@ KernelImage read_image(Reader& in) {
     }
     entry.workspace_bytes.resize(in.count(8));
     for (int64_t& bytes : entry.workspace_bytes) bytes = static_cast<int64_t>(in.number());
+  }
+  image.resources.resize(in.count(72));
+  for (KernelResources& uses : image.resources) {
+    uses.symbol = in.text();
+    for (int64_t* number : {&uses.registers, &uses.shared_bytes, &uses.stack_bytes, &uses.spill_store_bytes,
+                            &uses.spill_load_bytes, &uses.resident_threads, &uses.most_threads})
+      *number = static_cast<int64_t>(in.number());
+    uses.limit = in.text();
   }
   return image;
 }

@@ -13,6 +13,7 @@
 #include "placewright/calibrate.h"
 #include "placewright/codegen/compile_program.h"
 #include "placewright/codegen/cpu_target.h"
+#include "placewright/ir/kernel.h"
 #include "placewright/ir/machine.h"
 #include "placewright/passes/pass.h"
 #include "placewright/runtime/byte_cache.h"
@@ -130,7 +131,10 @@ DeviceSet open_devices(const SessionOptions& options, std::vector<Link>& links) 
 
 }  // namespace
 
-Session::Session(SessionOptions options) : options_(std::move(options)), seed_(options_.seed) {}
+Session::Session(SessionOptions options) : options_(std::move(options)), seed_(options_.seed) {
+  if (!try_parse_precision(options_.product_precision))
+    throw Error(fmt::format("product_precision is '{}', expected f32, tf32 or bf16", options_.product_precision));
+}
 Session::~Session() = default;
 
 Session::Opened& Session::opened() {

@@ -37,6 +37,7 @@ static_assert(static_cast<size_t>(ScalarOp::bitcast) + 1 == scalar_ops.size());
 const ScalarOpInfo& info_of(ScalarOp op) { return scalar_ops[static_cast<size_t>(op)]; }
 
 constexpr std::array<std::string_view, 8> reductions{"none", "sum", "prod", "min", "max", "any", "all", "custom"};
+constexpr std::array<std::string_view, 3> precisions{"f32", "tf32", "bf16"};
 constexpr std::array<std::string_view, 4> roles{"input", "output", "inout", "local"};
 
 bool has_slot(ScalarOp op) {
@@ -136,6 +137,7 @@ class Printer {
     for (int node : reduction.combined) line(3, "gives n{}", node);
     if (reduction.split.partials == 1) line(3, "in order");
     if (reduction.split.partials > 1) line(3, "split d{} {}", reduction.split.dim, reduction.split.partials);
+    if (reduction.precision != Precision::f32) line(3, "precision {}", name(reduction.precision));
     line(2, "}}");
   }
 
@@ -342,7 +344,9 @@ class Parser {
       reduction.split.dim = numbered('d', "a dimension such as d0");
       reduction.split.partials = lexer_.integer("a number of partial states");
     }
-    if (!lexer_.accept("}")) lexer_.fail("state, combine, gives (in this order) or }");
+    if (lexer_.accept("precision"))
+      reduction.precision = static_cast<Precision>(one_of(precisions, "f32, tf32 or bf16"));
+    if (!lexer_.accept("}")) lexer_.fail("state, combine, gives, in order or split, precision (in this order) or }");
     return reduction;
   }
 
@@ -352,6 +356,14 @@ class Parser {
 }  // namespace
 
 std::string_view name(ScalarOp op) { return info_of(op).name; }
+std::string_view name(Precision precision) { return precisions[static_cast<size_t>(precision)]; }
+
+std::optional<Precision> try_parse_precision(std::string_view name) {
+  for (size_t i = 0; i < precisions.size(); ++i)
+    if (precisions[i] == name) return static_cast<Precision>(i);
+  return std::nullopt;
+}
+
 int operand_count(ScalarOp op) { return info_of(op).operands; }
 
 std::string print_kernel(const StructuredKernel& kernel) { return Printer().print(kernel); }

@@ -33,11 +33,25 @@ std::string text_of(const Pack& pack) {
   return text;
 }
 
+std::string text_of(const MatrixTiles& tiles) {
+  auto dims = [](const std::vector<int>& list) {
+    std::vector<std::string> names;
+    for (int dim : list) names.push_back(fmt::format("d{}", dim));
+    return fmt::format("[{}]", join(names, ", "));
+  };
+  auto side = [&](const MatrixTiles::Side& side) {
+    return fmt::format("{} by {} by {}", dims(side.dims), side.tile, side.part);
+  };
+  return fmt::format(" matrix rows {} columns {} depth {} by {}", side(tiles.rows), side(tiles.columns),
+                     dims(tiles.depth), tiles.step);
+}
+
 std::string text_of(const StageSchedule& stage) {
   std::string text = fmt::format("  stage {}", text_of(stage.loops));
   if (stage.vector_dim >= 0) text += fmt::format(" vector d{}", stage.vector_dim);
   if (stage.reduction_unroll != 1) text += fmt::format(" unroll {}", stage.reduction_unroll);
   if (stage.partial_accumulators != 1) text += fmt::format(" accumulators {}", stage.partial_accumulators);
+  if (stage.matrix) text += text_of(*stage.matrix);
   if (stage.transposed_store) text += " transposed_store";
   for (const Pack& pack : stage.packs) text += text_of(pack);
   return text + "\n";
@@ -105,6 +119,38 @@ class Parser {
     return loops;
   }
 
+  std::vector<int> dims() {
+    std::vector<int> dims;
+    lexer_.expect("[");
+    while (!lexer_.accept("]")) {
+      dims.push_back(numbered('d', "a dimension such as d0"));
+      if (!lexer_.next_is("]")) lexer_.expect(",");
+    }
+    return dims;
+  }
+
+  MatrixTiles::Side side() {
+    MatrixTiles::Side side{dims(), 1, 1};
+    lexer_.expect("by");
+    side.tile = number("a tile");
+    lexer_.expect("by");
+    side.part = number("a part of it");
+    return side;
+  }
+
+  MatrixTiles matrix() {
+    MatrixTiles tiles;
+    lexer_.expect("rows");
+    tiles.rows = side();
+    lexer_.expect("columns");
+    tiles.columns = side();
+    lexer_.expect("depth");
+    tiles.depth = dims();
+    lexer_.expect("by");
+    tiles.step = number("a step");
+    return tiles;
+  }
+
   Pack pack() {
     Pack pack{numbered('a', "an access such as a0"), {}};
     if (lexer_.accept("order")) {
@@ -135,6 +181,7 @@ class Parser {
     if (lexer_.accept("vector")) stage.vector_dim = numbered('d', "a dimension such as d0");
     if (lexer_.accept("unroll")) stage.reduction_unroll = number("a factor");
     if (lexer_.accept("accumulators")) stage.partial_accumulators = number("a number of accumulators");
+    if (lexer_.accept("matrix")) stage.matrix = matrix();
     stage.transposed_store = lexer_.accept("transposed_store");
     while (lexer_.accept("pack")) stage.packs.push_back(pack());
     return stage;
@@ -253,7 +300,44 @@ class Verifier {
     require(how.reduction_unroll >= 1 && how.partial_accumulators >= 1, "unroll {}, accumulators {}",
             how.reduction_unroll, how.partial_accumulators);
     check_split(stage, how);
+    if (how.matrix) check_matrix(stage, how, group);
     for (const Pack& pack : how.packs) check_pack(stage, pack);
+  }
+
+  // Every dimension is a thread loop's or the tiles', a reduced one their depth's; the lanes are as many as the parts
+  // ask for; and the kernel lets the factors be rounded.
+  void check_matrix(const Stage& stage, const StageSchedule& how, const StageGroup& group) const {
+    const MatrixTiles& tiles = *how.matrix;
+    require(stage.reduction.precision != Precision::f32 && stage.reduction.split.partials == 0,
+            "matrix tiles of a reduction whose precision is {} and whose split is {}", name(stage.reduction.precision),
+            stage.reduction.split.partials);
+    require(group.stages == 1 && group.shared.empty() && how.vector_dim < 0 && how.packs.empty(),
+            "matrix tiles beside shared loops, vectors or packs");
+    std::vector<int> uses(stage.extents.size());
+    for (const Loop& loop : how.loops) {
+      require(loop.binding == Loop::Binding::thread && loop.step == 1, "a loop over d{} beside matrix tiles", loop.dim);
+      ++uses[loop.dim];
+    }
+    auto take = [&](const std::vector<int>& dims, bool reduced) {
+      require(!dims.empty(), "matrix tiles without rows, columns or depth");
+      for (int dim : dims) {
+        require(dim >= 0 && dim < stage.rank(), "there is no dimension d{}", dim);
+        require(stage.reduced[dim] == reduced && !is_sequential(stage, dim), "matrix tiles along d{}", dim);
+        ++uses[dim];
+      }
+    };
+    take(tiles.rows.dims, false);
+    take(tiles.columns.dims, false);
+    take(tiles.depth, true);
+    for (size_t d = 0; d < uses.size(); ++d)
+      require(uses[d] == 1, "d{} stands in {} loops and matrix tiles", d, uses[d]);
+    int64_t parts = 1;
+    for (const MatrixTiles::Side* side : {&tiles.rows, &tiles.columns}) {
+      require(side->part >= 1 && side->tile >= 1 && side->tile % side->part == 0, "matrix tiles of {} in parts of {}",
+              side->tile, side->part);
+      parts *= side->tile / side->part;
+    }
+    require(tiles.step >= 1 && group.lanes == 32 * parts, "{} lanes for matrix tiles of {} parts", group.lanes, parts);
   }
 
   // A decided split is kept: vectors along its dimension, or as many accumulators; and one turn of the loop over it for

@@ -243,6 +243,14 @@ class Verifier {
             split.partials);
     bool logical = reduction.kind == Reduction::Kind::any || reduction.kind == Reduction::Kind::all;
     require(!logical || reduction.dtypes[0] == DType::boolean, "any and all join booleans");
+    require(reduction.precision == Precision::f32 || is_sum_of_products(stage, DType::f32),
+            "precision {}, but no sum of f32 products", name(reduction.precision));
+  }
+
+  static bool is_sum_of_products(const Stage& stage, DType dtype) {
+    const Reduction& reduction = stage.reduction;
+    return reduction.kind == Reduction::Kind::sum && reduction.dtypes[0] == dtype &&
+           stage.body[reduction.values[0]].op == ScalarOp::mul && stage.body[reduction.values[0]].dtype == dtype;
   }
 
   static bool has_node(const ScalarBody& body, int node) { return node >= 0 && node < static_cast<int>(body.size()); }

@@ -3,6 +3,7 @@
 #include <bit>
 #include <optional>
 
+#include "matrix_tiles.h"
 #include "placewright/base/checked.h"
 #include "placewright/codegen/cuda/cuda_code.h"
 #include "placewright/ir/plan_memory.h"
@@ -123,19 +124,6 @@ struct Product {
   int left = -1, right = -1, depth = -1;
 };
 
-uint64_t dependencies(const Stage& stage, int number) {
-  const ScalarNode& node = stage.body[number];
-  uint64_t dims = node.op == ScalarOp::index ? uint64_t{1} << node.slot : 0;
-  for (int operand : node.operands)
-    if (operand >= 0) dims |= dependencies(stage, operand);
-  if (node.op != ScalarOp::load) return dims;
-  for (const AffineExpr& expr : stage.accesses[node.slot].index)
-    for (int d = 0; d < stage.rank(); ++d)
-      if (expr.coefficients[d] != 0) dims |= uint64_t{1} << d;
-  for (const Access::Indirect& part : stage.accesses[node.slot].indirect) dims |= dependencies(stage, part.node);
-  return dims;
-}
-
 std::optional<Product> find_product(const Stage& stage) {
   const Reduction& reduction = stage.reduction;
   if (reduction.kind != Reduction::Kind::sum || reduction.split.partials != 0 || has_sequential(stage)) return {};
@@ -181,6 +169,7 @@ class GridStrategy {
 
   void add_alone(size_t number) {
     const Stage& stage = this->stage(number);
+    if (add_matrix(stage)) return;
     if (std::optional<Product> product = find_product(stage); product && add_tiles(stage, *product)) return;
     if (!stage.has_reduction() && !has_sequential(stage) && add_transposed(stage)) return;
     StageFacts facts(kernel_, stage);
@@ -239,6 +228,22 @@ class GridStrategy {
     if (lanes == 1 || in_pieces || reduced.empty()) return;
     take_vector(facts, reduced.back(), how);
     if (how.vector_dim >= 0) how.partial_accumulators = static_cast<int>(how.loops.back().step);
+  }
+
+  // Tiles of results by matrix units, where the kernel lets them round.
+  bool add_matrix(const Stage& stage) {
+    StageSchedule how;
+    how.matrix = choose_matrix_tiles(stage);
+    if (!how.matrix) return false;
+    const std::vector<int>&rows = how.matrix->rows.dims, &columns = how.matrix->columns.dims;
+    for (int d : StageFacts(kernel_, stage).dims(false))
+      if (std::find(rows.begin(), rows.end(), d) == rows.end() &&
+          std::find(columns.begin(), columns.end(), d) == columns.end())
+        how.loops.push_back({d, 1, Loop::Binding::thread});
+    schedule_.groups.push_back({1, {}, count_lanes(*how.matrix)});
+    schedule_.stages.push_back(std::move(how));
+    schedule_.phases.push_back({});
+    return true;
   }
 
   // Tiles of results, with their factors in shared memory: 16 x 16 lanes of 1, 2 or 4 rows and columns each, as many as

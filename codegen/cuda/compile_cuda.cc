@@ -3,17 +3,19 @@
 
 namespace placewright {
 
-CudaImage compile_cuda_text(const CudaText& text, const std::string& target) {
-  CudaImage made;
-  made.image = {target.starts_with("compute_") ? "ptx" : "cubin", target, kernel_abi_version, {}, text.entries};
-  Nvrtc::Compiled compiled = Nvrtc::open().compile(text.text, target);
-  made.image.bytes = std::move(compiled.code);
+KernelImage make_cuda_image(const CudaText& text, const std::string& target, Nvrtc::Compiled compiled) {
+  KernelImage made{target.starts_with("compute_") ? "ptx" : "cubin", target, kernel_abi_version,
+                   std::move(compiled.code), text.entries};
   const std::vector<KernelResources> reported = parse_resources(compiled.log);
   for (const KernelEntry& entry : text.entries)
     for (const KernelPhase& phase : entry.phases)
       for (const KernelResources& each : reported)
         if (each.symbol == phase.symbol) add_occupancy(made.resources.emplace_back(each), phase, target);
   return made;
+}
+
+KernelImage compile_cuda_text(const CudaText& text, const std::string& target) {
+  return make_cuda_image(text, target, Nvrtc::open().compile(text.text, target));
 }
 
 }  // namespace placewright

@@ -1,5 +1,6 @@
 // CUDA devices as a target: kernels to images by a pool of NVRTC's compilations, kept in the store by their text.
 #include <algorithm>
+#include <cstdlib>
 
 #include <fmt/core.h>
 
@@ -35,7 +36,6 @@ class CudaCodeTarget final : public CodeTarget {
   EmittedKernels emit(std::vector<StructuredKernel> kernels, int threads, const CodeStore& store) const override {
     EmittedKernels emitted;
     emitted.images.resize(ceil_div(kernels.size(), kernels_an_image));
-    emitted.resources.resize(emitted.images.size());
     for (size_t i = 0; i < kernels.size(); ++i) emitted.image_of.push_back(static_cast<int>(i / kernels_an_image));
     parallel_for(threads, emitted.images.size(), [&](size_t image) {
       size_t begin = image * kernels_an_image, end = std::min(begin + kernels_an_image, kernels.size());
@@ -44,10 +44,12 @@ class CudaCodeTarget final : public CodeTarget {
       for (size_t i = begin; i < end; ++i) {
         std::string name = kernels[i].name;
         mine.push_back(collapse_dimensions(std::move(kernels[i])));
+        if (!has_matrix_units())
+          for (Stage& stage : mine.back().stages) stage.reduction.precision = Precision::f32;
         mine.back().name = name;
         schedules.push_back(choose_grid_schedule(mine.back()));
       }
-      emitted.images[image] = compile(emit_cuda_text(mine, schedules), store, emitted.resources[image]);
+      emitted.images[image] = compile(emit_cuda_text(mine, schedules), store);
     });
     return emitted;
   }
@@ -58,17 +60,32 @@ class CudaCodeTarget final : public CodeTarget {
   }
 
  private:
-  // What was compiled once for this target, by this NVRTC, is not compiled again.
-  KernelImage compile(const CudaText& text, const CodeStore& store, std::vector<KernelResources>& resources) const {
-    std::string key = fmt::format("cuda code 1\n{}\n{}", this->key(), text.text);
+  // That multiply f32 rounded to tf32: those of compute capability 8.0 and later.
+  bool has_matrix_units() const { return std::atoi(target_.c_str() + target_.find('_') + 1) >= 80; }
+
+  // What was compiled once for this target, by this NVRTC, is not compiled again. The log is kept in front of the code:
+  // it says what the kernels take.
+  KernelImage compile(const CudaText& text, const CodeStore& store) const {
+    const std::string key = fmt::format("cuda code 2\n{}\n{}", this->key(), text.text);
     if (store.load)
-      if (std::optional<std::vector<uint8_t>> bytes = store.load(key))
-        return {target_.starts_with("compute_") ? "ptx" : "cubin", target_, kernel_abi_version, std::move(*bytes),
-                text.entries};
-    CudaImage made = compile_cuda_text(text, target_);
-    if (store.store) store.store(key, made.image.bytes);
-    resources = std::move(made.resources);
-    return std::move(made.image);
+      if (std::optional<std::vector<uint8_t>> kept = store.load(key))
+        return make_cuda_image(text, target_, unpack(*kept));
+    Nvrtc::Compiled compiled = Nvrtc::open().compile(text.text, target_);
+    if (store.store) store.store(key, pack(compiled));
+    return make_cuda_image(text, target_, std::move(compiled));
+  }
+
+  static std::vector<uint8_t> pack(const Nvrtc::Compiled& compiled) {
+    std::vector<uint8_t> bytes(compiled.log.begin(), compiled.log.end());
+    bytes.push_back(0);
+    bytes.insert(bytes.end(), compiled.code.begin(), compiled.code.end());
+    return bytes;
+  }
+
+  static Nvrtc::Compiled unpack(const std::vector<uint8_t>& bytes) {
+    auto end = std::find(bytes.begin(), bytes.end(), 0);
+    PW_CHECK(end != bytes.end(), "kept code without its log");
+    return {{end + 1, bytes.end()}, {bytes.begin(), end}};
   }
 
   std::string target_;

@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 
+#include "matrix_tiles.h"
 #include "placewright/base/checked.h"
 #include "placewright/base/join.h"
 #include "placewright/codegen/cuda/cuda_code.h"
@@ -53,6 +54,8 @@ class KernelEmitter {
       grid.range = checked_mul(grid.range, ceil_div(tiles[loop.dim], loop.step));
       tiles[loop.dim] = std::min(loop.step, tiles[loop.dim]);
     }
+    if (const auto& tiles = schedule_.stages[stage].matrix)
+      grid.range = checked_mul(grid.range, count_tiles(kernel_.stages[stage], *tiles));
     if (grid.lanes > 32) {
       if (grid.lanes % 32 != 0 || grid.lanes > 1024)
         throw Error(fmt::format("kernel {}: {} lanes, expected a power of two to 32 or a multiple of 32 to 1024",

@@ -123,6 +123,10 @@ void StageEmitter::open_lanes(const std::vector<Loop>& loops) {
 void StageEmitter::emit(const std::string& iteration) {
   memo_.assign(1, {});
   size_t scopes = 0;
+  if (how_.matrix) {
+    emit_matrix(iteration);
+    return;
+  }
   open_range(iteration);
   if (is_tiled()) {
     emit_tiles();

@@ -38,7 +38,7 @@ void StageEmitter::emit_tiles() {
     below *= count;
   }
   PW_CHECK(below == grid_.lanes, "a tile that lanes do not share out once");
-  const bool ahead = is_copied(sides[0]) && is_copied(sides[1]);
+  const bool ahead = is_copied(sides[0].factor) && is_copied(sides[1].factor);
   for (const TileSide& side : sides)
     code_.line(fmt::format("__shared__ {} {}{}[{}][{}];", cuda_type(dtype), side.shared, ahead ? "[2]" : "", depth.step,
                            side.tile));
@@ -128,8 +128,8 @@ void StageEmitter::add_products(const TileSide (&sides)[2], const Loop& depth, c
 }
 
 // Whether the factor is an element of memory as it stands there, or 0: what hardware copies on its own.
-bool StageEmitter::is_copied(const TileSide& side) const {
-  const ScalarNode& factor = stage_.body[side.factor];
+bool StageEmitter::is_copied(int number) const {
+  const ScalarNode& factor = stage_.body[number];
   if (factor.op != ScalarOp::load) return false;
   const Access& access = stage_.accesses[factor.slot];
   const DType dtype = kernel_.buffers[access.buffer].dtype;

@@ -132,14 +132,14 @@ template <class T, int n> struct alignas(sizeof(T) * n) vec { T v[n]; };
 template <int n, class T> PW vec<T, n> load_vec(const T* at) { return *(const vec<T, n>*)at; }
 template <int n, class T> PW void store_vec(T* at, vec<T, n> value) { *(vec<T, n>*)at = value; }
 
-// Copies an element, or 0, to shared memory while the thread goes on. What was begun is committed as one, and waited for
+// Copies n elements, or zeros, to shared memory while the thread goes on. What was begun is committed as one, and waited for
 // until no more than `left` commitments are on their way; before sm_80 it is there at once.
-template <class T> PW void copy_ahead(T* to, const T* from, bool is_there) {
+template <int n = 1, class T> PW void copy_ahead(T* to, const T* from, bool is_there) {
 #if __CUDA_ARCH__ >= 800
   asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"((unsigned)__cvta_generic_to_shared(to)),
-               "l"(__cvta_generic_to_global(from)), "n"(sizeof(T)), "r"(is_there ? (int)sizeof(T) : 0) : "memory");
+               "l"(__cvta_generic_to_global(from)), "n"(n * sizeof(T)), "r"(is_there ? (int)(n * sizeof(T)) : 0) : "memory");
 #else
-  *to = is_there ? *from : (T)0;
+  for (int i = 0; i < n; ++i) to[i] = is_there ? from[i] : (T)0;
 #endif
 }
 PW void commit_copies() {
@@ -152,6 +152,24 @@ template <int left> PW void wait_for_copies() {
   asm volatile("cp.async.wait_group %0;" ::"n"(left) : "memory");
 #endif
 }
+
+#if __CUDA_ARCH__ >= 800
+// To 10 bits of fraction, to nearest.
+PW unsigned to_tf32(float a) { unsigned r; asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(r) : "f"(a)); return r; }
+// Two of 7 bits, to nearest even; the first is the lower half.
+PW unsigned to_bf16(float a, float b) { unsigned r; asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(r) : "f"(b), "f"(a)); return r; }
+// A warp's 16 x 8 sums, of which each lane has four, and products of 16 x 8 by 8 x 8 numbers, or of 16 x 16 by 16 x 8.
+PW void add_product_tf32(float (&sums)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+  asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+PW void add_product_bf16(float (&sums)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
+  asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+               : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+               : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+#endif
 
 // The value of the lane `offset` above, among the lanes of `mask`.
 template <class T> PW T from_above(unsigned mask, T value, int offset, int width) {

@@ -92,8 +92,35 @@ class StageEmitter {
   void sum_steps(const TileSide (&sides)[2], const Loop& depth, const std::string& sums);
   void sum_steps_ahead(const TileSide (&sides)[2], const Loop& depth, const std::string& sums);
   void add_products(const TileSide (&sides)[2], const Loop& depth, const std::string& sums, const std::string& half);
-  bool is_copied(const TileSide& side) const;
+  bool is_copied(int factor) const;
   void stage_factor(const TileSide& side, const Loop& depth, const std::string& shared, bool copies);
+
+  // emit_matrix.cc
+  struct MatrixSide {
+    const MatrixTiles::Side* tiles = nullptr;
+    int64_t count = 0;               // positions in all
+    std::string base, part, shared;  // where tile and warp's part begin; the factor's staged elements
+    int factor = -1;                 // node of the body
+    bool is_copied = false;          // an element of memory, which hardware copies on its own
+    bool is_deep = false;            // staged with the depth moving fastest
+    int64_t at_once = 1;             // elements that are copied as one
+  };
+  void emit_matrix(const std::string& iteration);
+  MatrixSide matrix_side(const MatrixTiles::Side& tiles, const std::string& tile, const std::string& part);
+  void open_each(const std::string& variable, int64_t count);
+  void find_run(MatrixSide& side, int factor);
+  const ScalarNode* find_load(int number, const std::vector<int>& some, const std::vector<int>& others);
+  std::vector<int64_t> steps_of(const Access& access) const;
+  int64_t run_of(const Access& access, const std::vector<int>& dims) const;
+  bool is_aligned(const Access& access, const std::vector<int>& along) const;
+  void sum_matrix_steps(const MatrixSide (&sides)[2], const std::string& sums, const std::string& row,
+                        const std::string& column);
+  void stage_matrix(const MatrixSide& side, const std::string& number);
+  void fetch(const MatrixSide& side, const std::string& inside, const std::string& target);
+  void add_matrices(const MatrixSide (&sides)[2], const std::string& step, const std::string& sums,
+                    const std::string& row, const std::string& column);
+  void store_matrix(const MatrixSide (&sides)[2], const std::string& sums, const std::string& row,
+                    const std::string& column);
 
   // emit_transposed.cc
   bool is_transposed() const;

@@ -32,6 +32,16 @@ std::string describe(const Operand& operand) {
   return operand.is_tensor() ? Type(operand.tensor().dtype(), operand.tensor().shape()).to_string() : "a number";
 }
 
+// Products of f32 that were not told a precision take the session's.
+void take_session_precision(const OpEntry& entry, std::span<const Type> operands, Attributes& attributes) {
+  const std::vector<AttributeSpec>& known = entry.signature.attributes;
+  const bool has_precision = std::any_of(known.begin(), known.end(), [](const AttributeSpec& attribute) {
+    return attribute.name == "precision" && attribute.kind == AttributeKind::string;
+  });
+  if (has_precision && !attributes.has("precision") && operands[0].tensor().dtype == DType::f32)
+    attributes.set("precision", session_options().product_precision);
+}
+
 }  // namespace
 
 std::unique_lock<std::recursive_mutex> lock_graphs() {
@@ -133,6 +143,7 @@ std::vector<Tensor> At::all(std::string_view op, std::vector<Tensor> operands, A
     types.push_back(operand.node()->results[operand.result()]);
   }
   try {
+    take_session_precision(*node->entry, types, attributes);
     node->attributes = complete_attributes(*node->entry, std::move(attributes));
     node->results = infer_types({*node->entry, types, {}, node->attributes, nullptr, {}});
   } catch (const Error& error) {

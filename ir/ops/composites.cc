@@ -2,6 +2,7 @@
 #include "checks.h"
 #include "graph_writer.h"
 #include "naive_loops.h"
+#include "product_sum.h"
 #include "windows.h"
 
 namespace placewright::ops {
@@ -16,6 +17,7 @@ std::vector<Type> infer_linear(const OpView& view) {
   expect(x.rank() >= 1, "operand x is a scalar, expected [...,in]");
   expect(weight.rank() == 2 && weight.shape[1] == x.shape.back(), "operand weight has shape {}, expected [out,{}]",
          to_string(weight.shape), x.shape.back().to_string());
+  check_precision(view.attributes);
   expect(view.operands.size() <= 3, "found {} operands, expected x, weight and at most a bias", view.operands.size());
   if (view.operands.size() == 3) expect_shape(view.operand(2).shape, {weight.shape[0]}, "bias");
   Shape shape(x.shape.begin(), x.shape.end() - 1);
@@ -35,7 +37,9 @@ void evaluate_linear(const OpView&, std::span<const HostTensor> operands, std::s
 }
 
 std::vector<Value> decompose_linear(FunctionBuilder& builder, const OpView& view, std::span<const Value> operands) {
-  Attributes attributes{{"lhs_contracting", Sizes{view.operand(0).rank() - 1}}, {"rhs_contracting", Sizes{1}}};
+  Attributes attributes{{"lhs_contracting", Sizes{view.operand(0).rank() - 1}},
+                        {"rhs_contracting", Sizes{1}},
+                        {"precision", view.attributes.get<std::string>("precision")}};
   Expr product{builder, builder("dot_general", {operands[0], operands[1]}, attributes)};
   if (operands.size() < 3) return {product};
   return {product + Expr{builder, operands[2]}};
@@ -64,6 +68,7 @@ MatmulShapes matmul_shapes(const Shape& a, const Shape& b) {
 
 std::vector<Type> infer_matmul(const OpView& view) {
   MatmulShapes shapes = matmul_shapes(view.operand(0).shape, view.operand(1).shape);
+  check_precision(view.attributes);
   Shape shape = shapes.batch;
   if (!shapes.a_is_vector) shape.push_back(shapes.a[0]);
   if (!shapes.b_is_vector) shape.push_back(shapes.b[1]);
@@ -97,10 +102,11 @@ void evaluate_matmul(const OpView& view, std::span<const HostTensor> operands, s
 std::vector<Value> decompose_matmul(FunctionBuilder& builder, const OpView& view, std::span<const Value> operands) {
   const Shape &a = view.operand(0).shape, &b = view.operand(1).shape;
   MatmulShapes shapes = matmul_shapes(a, b);
+  const auto& precision = view.attributes.get<std::string>("precision");
   auto a_rank = static_cast<int64_t>(a.size());
   if (b.size() <= 2) {  // one matrix for the whole stack: no batch dimensions
     return {builder("dot_general", {operands[0], operands[1]},
-                    {{"lhs_contracting", Sizes{a_rank - 1}}, {"rhs_contracting", Sizes{0}}})};
+                    {{"lhs_contracting", Sizes{a_rank - 1}}, {"rhs_contracting", Sizes{0}}, {"precision", precision}})};
   }
   auto stack = [&](Value value, const Shape& matrix) {
     Shape shape = shapes.batch;
@@ -116,13 +122,15 @@ std::vector<Value> decompose_matmul(FunctionBuilder& builder, const OpView& view
                     {{"lhs_batch", batch_dims},
                      {"rhs_batch", batch_dims},
                      {"lhs_contracting", Sizes{batch}},
-                     {"rhs_contracting", Sizes{batch}}})};
+                     {"rhs_contracting", Sizes{batch}},
+                     {"precision", precision}})};
   }
   return {builder("dot_general", {stack(operands[0], shapes.a), stack(operands[1], shapes.b)},
                   {{"lhs_batch", batch_dims},
                    {"rhs_batch", batch_dims},
                    {"lhs_contracting", Sizes{batch + 1}},
-                   {"rhs_contracting", Sizes{batch}}})};
+                   {"rhs_contracting", Sizes{batch}},
+                   {"precision", precision}})};
 }
 
 std::vector<Sample> matmul_samples() {
@@ -315,7 +323,8 @@ std::vector<OpEntry> composites() {
        .summary = "x [...,in] times the transpose of weight [out,in], plus bias [out] if it is given.",
        .signature = {.operands = {{"x", DTypeClass::floating},
                                   {"weight", DTypeClass::floating},
-                                  {"bias", DTypeClass::floating, true}}},
+                                  {"bias", DTypeClass::floating, true}},
+                     .attributes = {precision_attribute()}},
        .infer = infer_linear,
        .evaluate = evaluate_linear,
        .gradient = Gradient::through_decomposition(),
@@ -330,7 +339,8 @@ std::vector<OpEntry> composites() {
        .summary =
            "The matrix product of the last two dimensions; leading ones broadcast, vectors are rows on the left and "
            "columns on the right (NumPy's matmul).",
-       .signature = {.operands = {{"a", DTypeClass::numeric}, {"b", DTypeClass::numeric}}},
+       .signature = {.operands = {{"a", DTypeClass::numeric}, {"b", DTypeClass::numeric}},
+                     .attributes = {precision_attribute()}},
        .infer = infer_matmul,
        .evaluate = evaluate_matmul,
        .gradient = Gradient::through_decomposition(),

@@ -66,6 +66,8 @@ class StageWriter {
   // Joins the body's values over the reduced dimensions; returns the epilogue's node of the joined value.
   int reduce(Reduction::Kind kind, int value, double init);
   int reduce(Reduction::Kind kind, int value, const ScalarNode& init);
+  // A sum's: to what the factors of its products may be rounded.
+  void set_precision(Precision precision) { stage_.reduction.precision = precision; }
   // Several states; `combine` is written with `combine_parameter` and `combine_node`. Returns the epilogue's nodes.
   std::vector<int> reduce_custom(std::vector<int> values, const std::vector<double>& init, ScalarBody combine,
                                  std::vector<int> combined);

@@ -23,7 +23,7 @@ DType accumulate_dtype(const OpView& view) {
 
 void check_precision(const Attributes& attributes) {
   const auto& precision = attributes.get<std::string>("precision");
-  if (precision != "f32" && precision != "tf32" && precision != "bf16")
+  if (!try_parse_precision(precision))
     throw Error(fmt::format("precision is '{}', expected f32, tf32 or bf16", precision));
 }
 
@@ -33,7 +33,11 @@ void write_product_sum(StageWriter& stage, const OpView& view, int left, int rig
   left = stage.cast(left, accumulate);
   right = stage.cast(right, accumulate);
   int value = stage.node(ScalarOp::mul, accumulate, left, right);
-  if (sums) value = stage.reduce(Reduction::Kind::sum, value, 0);
+  if (sums) {
+    value = stage.reduce(Reduction::Kind::sum, value, 0);
+    if (accumulate == DType::f32 && view.operand(0).dtype == DType::f32)
+      stage.set_precision(*try_parse_precision(view.attributes.get<std::string>("precision")));
+  }
   value = stage.cast(value, view.result().dtype);
   stage.store(buffer, std::move(at), value);
   stage.finish();

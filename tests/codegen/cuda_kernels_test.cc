@@ -2,14 +2,13 @@
 // which the PTX emulator stands in for, against `evaluate`; registered from the table. Skipped where NVRTC is not
 // installed.
 #include <cmath>
-#include <cstdlib>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "cuda_cases.h"
 #include "placewright/base/error.h"
-#include "placewright/runtime/device_kinds.h"
+#include "run_on_cuda.h"
 
 namespace placewright::testing {
 namespace {
@@ -18,10 +17,10 @@ const std::vector<std::string> architectures{"sm_80", "sm_90", "sm_100"};
 
 void expect_cubins(const CudaText& text, const std::vector<std::string>& targets) {
   for (const std::string& target : targets) {
-    CudaImage made = compile_cuda_text(text, target);
-    EXPECT_EQ(made.image.format, "cubin");
+    KernelImage made = compile_cuda_text(text, target);
+    EXPECT_EQ(made.format, "cubin");
     size_t phases = 0;
-    for (const KernelEntry& entry : made.image.entries) phases += entry.phases.size();
+    for (const KernelEntry& entry : made.entries) phases += entry.phases.size();
     EXPECT_EQ(made.resources.size(), phases) << "resources of each phase";
     for (const KernelResources& each : made.resources) {
       EXPECT_GT(each.registers, 0) << each.symbol;
@@ -47,65 +46,6 @@ class CudaCubins : public ::testing::Test {
 
 // --- Running
 
-struct Devices {
-  std::shared_ptr<Device> host, cuda;
-  std::string absence;
-};
-
-// GPUs stand for themselves where PLACEWRIGHT_LIBCUDA is set, else the emulator stands for them.
-const Devices& devices() {
-  static const Devices opened = [] {
-    ::setenv("PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR, 0);
-    Devices found;
-    std::vector<DeviceKind> kinds = device_kinds();
-    found.host = kinds.front().open({1, 1, nullptr}).devices.at(0);
-    for (const DeviceKind& kind : kinds) {
-      if (kind.name != "cuda") continue;
-      OpenedDevices cuda = kind.open({1, 1, &found.host->spec()});
-      if (cuda.devices.empty())
-        found.absence = cuda.absent.empty() ? "no CUDA device" : cuda.absent[0].cause;
-      else
-        found.cuda = cuda.devices[0];
-    }
-    return found;
-  }();
-  return opened;
-}
-
-Status run_entry(const LoadedImage& image, int entry, std::vector<HostTensor>& buffers) {
-  const Devices& all = devices();
-  int stream = all.cuda->open_stream();
-  std::vector<DeviceMemory> memory;
-  for (const HostTensor& buffer : buffers) {
-    memory.emplace_back(all.cuda, buffer.bytes(), 64, "a test's buffer");
-    BufferView source{all.host.get(), const_cast<uint8_t*>(reinterpret_cast<const uint8_t*>(buffer.raw())),
-                      buffer.bytes()};
-    if (buffer.bytes() > 0) all.cuda->copy(stream, memory.back().view(), source, buffer.bytes(), "operand");
-  }
-  for (int64_t bytes : image.entries()[static_cast<size_t>(entry)].workspace_bytes)
-    memory.emplace_back(all.cuda, bytes, 64, "a test's workspace");
-  std::vector<void*> addresses;
-  std::vector<int64_t> bytes;
-  for (const DeviceMemory& each : memory) addresses.push_back(each.address()), bytes.push_back(each.bytes());
-  uint64_t status = 0;
-  KernelLaunch launch;
-  launch.image = &image;
-  launch.entry = entry;
-  launch.buffers = addresses.data();
-  launch.buffer_bytes = bytes.data();
-  launch.buffer_count = static_cast<int>(addresses.size());
-  launch.status = &status;
-  launch.name = "a test's kernel";
-  all.cuda->launch(stream, launch);
-  for (size_t i = 0; i < buffers.size(); ++i) {
-    BufferView destination{all.host.get(), buffers[i].raw(), buffers[i].bytes()};
-    if (buffers[i].bytes() > 0) all.cuda->copy(stream, destination, memory[i].view(), buffers[i].bytes(), "result");
-  }
-  all.cuda->finish(all.cuda->record(stream));
-  all.cuda->close_stream(stream);
-  return static_cast<Status>(status);
-}
-
 void expect_signs(const HostTensor& found, const HostTensor& expected, const std::string& name) {
   for (int64_t i = 0; is_floating(expected.dtype()) && i < expected.elements(); ++i) {
     if (expected.number(i) != 0) continue;
@@ -117,16 +57,16 @@ using MakeOperands = std::vector<HostTensor>(const DerivedCase&);
 
 void expect_results(const std::vector<DerivedCase>& cases, MakeOperands* make = make_operands) {
   if (std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
-  if (!devices().cuda) GTEST_SKIP() << devices().absence;
+  if (!cuda_devices().cuda) GTEST_SKIP() << cuda_devices().absence;
   if (cases.empty()) return;
-  CudaImage made = compile_cuda_text(cuda_text(cases), devices().cuda->spec().target);
-  std::shared_ptr<const LoadedImage> image = devices().cuda->load(made.image);
+  KernelImage made = compile_cuda_text(cuda_text(cases), cuda_devices().cuda->spec().target);
+  std::shared_ptr<const LoadedImage> image = cuda_devices().cuda->load(made);
   for (size_t i = 0; i < cases.size(); ++i) {
     std::vector<HostTensor> operands = make(cases[i]), expected = evaluate_case(cases[i], operands);
     std::vector<HostTensor> buffers;
     for (const HostTensor& operand : operands) buffers.push_back(operand.clone());
     for (const HostTensor& result : expected) buffers.emplace_back(result.dtype(), result.sizes());
-    EXPECT_EQ(run_entry(*image, static_cast<int>(i), buffers), Status::ok) << cases[i].name;
+    EXPECT_EQ(run_on_cuda(*image, static_cast<int>(i), buffers), Status::ok) << cases[i].name;
     for (size_t r = 0; r < expected.size(); ++r)
       EXPECT_EQ(mismatch(buffers[operands.size() + r], expected[r], tolerance(*cases[i].entry, expected[r].dtype())),
                 "")

@@ -1,11 +1,13 @@
 // NVRTC as it is found and used: versions, refusals, what ptxas reports.
 #include <cstdlib>
+#include <map>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "placewright/base/error.h"
 #include "placewright/base/join.h"
+#include "placewright/codegen/code_target.h"
 #include "placewright/codegen/cuda/nvrtc.h"
 
 namespace placewright::testing {
@@ -41,6 +43,41 @@ TEST_F(NvrtcTest, ReportsWhatEachKernelTakes) {
   EXPECT_EQ(found[0].symbol, "doubled");
   EXPECT_GT(found[0].registers, 0);
   EXPECT_EQ(found[0].spill_store_bytes, 0);
+}
+
+// What was compiled in another process is not compiled again, and the report of it is the same.
+TEST_F(NvrtcTest, KeptCodeKeepsWhatItsKernelsTake) {
+  const StructuredKernel kernel = parse_kernel(R"(kernel "twice" {
+  buffer "x" input f32[300]
+  buffer "y" output f32[300]
+  stage "add" [300] reduced [] {
+    access b0[d0]
+    access b1[d0]
+    body {
+      n0 = load f32 0
+      n1 = add f32 n0 n0
+    }
+    store a1 n1
+  }
+})");
+  std::map<std::string, std::vector<uint8_t>> kept;
+  int found = 0;
+  CodeStore store;
+  store.load = [&](const std::string& key) -> std::optional<std::vector<uint8_t>> {
+    if (!kept.contains(key)) return std::nullopt;
+    ++found;
+    return kept.at(key);
+  };
+  store.store = [&](const std::string& key, std::span<const uint8_t> bytes) {
+    kept[key].assign(bytes.begin(), bytes.end());
+  };
+  std::shared_ptr<const CodeTarget> target = make_code_target("sm_90", host_cpu_target());
+  const EmittedKernels first = target->emit({kernel}, 1, store), second = target->emit({kernel}, 1, store);
+  EXPECT_EQ(found, 1);
+  EXPECT_EQ(first.images, second.images);
+  ASSERT_EQ(first.images[0].resources.size(), 1u);
+  EXPECT_EQ(first.images[0].resources[0].symbol, "twice_0");
+  EXPECT_GT(first.images[0].resources[0].resident_threads, 0);
 }
 
 TEST_F(NvrtcTest, SaysWhatItRefuses) {

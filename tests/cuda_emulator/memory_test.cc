@@ -374,5 +374,29 @@ TEST(Matrices, ProductsOfTf32) {
     }
 }
 
+TEST(Matrices, ProductsOfBf16) {
+  // A is 16 x 16 with a[i][k] = i + k, B is 16 x 8 with b[k][j] = k - j, C is 1. A register has columns 2t and 2t + 1.
+  std::string body = "shr.u32 %r2, %r1, 2;\nand.b32 %r3, %r1, 3;\nshl.b32 %r3, %r3, 1;\nmov.f32 %f7, 0f3F800000;\n";
+  auto pair = [&](int result, const std::string& first) {  // of the number in %r4 and of its successor
+    body += first + "add.s32 %r5, %r4, 1;\ncvt.rn.f32.s32 %f1, %r4;\ncvt.rn.f32.s32 %f2, %r5;\n" +
+            "cvt.rn.bf16x2.f32 %r" + std::to_string(result) + ", %f2, %f1;\n";
+  };
+  for (int i = 0; i < 4; ++i)
+    pair(11 + i, "add.s32 %r4, %r2, %r3;\nadd.s32 %r4, %r4, " + std::to_string(8 * (i % 2) + 8 * (i / 2)) + ";\n");
+  for (int i = 0; i < 2; ++i)
+    pair(15 + i, "sub.s32 %r4, %r3, %r2;\nadd.s32 %r4, %r4, " + std::to_string(8 * i) + ";\n");
+  body +=
+      "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%f8,%f9,%f10,%f11}, {%r11,%r12,%r13,%r14}, {%r15,%r16}, "
+      "{%f7,%f7,%f7,%f7};\n"
+      "mul.wide.u32 %rd8, %r1, 16;\nadd.s64 %rd9, %rd2, %rd8;\nst.global.v4.f32 [%rd9], {%f8,%f9,%f10,%f11};";
+  std::vector<uint32_t> found = output_of(kernel(body), {}, 128);
+  for (uint32_t lane = 0; lane < 32; ++lane)
+    for (uint32_t i = 0; i < 4; ++i) {
+      int row = static_cast<int>(lane / 4 + i / 2 * 8), column = static_cast<int>(lane % 4 * 2 + i % 2), sum = 1;
+      for (int k = 0; k < 16; ++k) sum += (row + k) * (k - column);
+      EXPECT_EQ(get<float>(found[lane * 4 + i]), static_cast<float>(sum)) << row << " " << column;
+    }
+}
+
 }  // namespace
 }  // namespace cuda_emulator

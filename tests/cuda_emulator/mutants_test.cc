@@ -167,8 +167,8 @@ std::vector<Subject> subjects() {
   for (const Sizes& sizes : {Sizes{9, 70}, Sizes{6, 1100}})
     all.push_back(of_rows("layer_norm", sizes, {{"normalised_dims", int64_t{1}}}));
   for (Subject& subject : all) {
-    CudaImage image = compile_cuda_text(subject.text, "compute_80");
-    subject.ptx.assign(image.image.bytes.begin(), image.image.bytes.end());
+    KernelImage image = compile_cuda_text(subject.text, "compute_80");
+    subject.ptx.assign(image.bytes.begin(), image.bytes.end());
   }
   return all;
 }

@@ -1,4 +1,6 @@
 // What capture makes, held against the evaluator alone: no code is generated.
+#include <set>
+
 #include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -102,6 +104,35 @@ TEST(Capture, OriginsNameTheUsersLines) {
       EXPECT_EQ(origin.frames[0].file, "tests/frontend/capture_test.cc")
           << op.name() << " " << origin.frames[0].to_string();
     }
+}
+
+// What the session says of products reaches every one of them, gradients included.
+TEST(Capture, ProductsTakeTheSessionsPrecision) {
+  for (const std::string wanted : {"f32", "tf32", "bf16"}) {
+    configure({.product_precision = wanted});
+    nn::Sequential model(nn::Conv2d(1, 2, 3, {.padding = 1}), nn::ReLU(), nn::Conv2d(2, 2, 3), nn::Flatten(),
+                         nn::Linear(72, 4));
+    optim::SGD optimizer(model.named_parameters(), {.lr = 0.1});
+    auto loss = [](const Operand& output, const Operand& target) {
+      return mse_loss(output, target) + matmul(output.tensor().permute({1, 0}), output).mean();
+    };
+    TrainingStep step = compile_training_step(model, loss, optimizer);
+    Graph graph = run_passes(step.capture(randn({2, 1, 8, 8}), randn({2, 4})), {}, {}, "specialise", "differentiate");
+    std::set<std::string> products;
+    for (const Op& op : graph.main().ops) {
+      if (!op.attributes.has("precision")) continue;
+      EXPECT_EQ(op.attributes.get<std::string>("precision"), wanted) << op.name();
+      products.insert(std::string(op.name()));
+    }
+    EXPECT_THAT(products,
+                testing::IsSupersetOf({"conv", "conv_input_gradient", "conv_weight_gradient", "dot_general"}));
+  }
+  configure({});
+}
+
+TEST(Capture, PrecisionsThatAreNoneAreRefused) {
+  EXPECT_THAT([] { configure({.product_precision = "half"}); },
+              testing::ThrowsMessage<Error>("product_precision is 'half', expected f32, tf32 or bf16"));
 }
 
 struct Inner : nn::Module {

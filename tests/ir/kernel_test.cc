@@ -63,6 +63,18 @@ TEST(KernelText, IsExact) {
   EXPECT_EQ(cost.bytes, 4 * (24 + 32 + 48));
 }
 
+TEST(KernelText, PrecisionIsKept) {
+  StructuredKernel kernel = parse_kernel(product);
+  kernel.stages[0].reduction.precision = Precision::tf32;
+  const std::string text = print_kernel(kernel);
+  EXPECT_THAT(text, ::testing::HasSubstr("      state f32 n2 from constant f32 0\n      precision tf32\n    }\n"));
+  EXPECT_TRUE(parse_kernel(text) == kernel);
+  EXPECT_NO_THROW(verify_kernel(kernel));
+  for (Precision precision : {Precision::f32, Precision::tf32, Precision::bf16})
+    EXPECT_EQ(try_parse_precision(name(precision)), precision);
+  EXPECT_EQ(try_parse_precision("f16"), std::nullopt);
+}
+
 TEST(KernelText, ErrorsNamePlaceAndExpectation) {
   auto message = [](std::string_view found, std::string_view replacement) {
     std::string text(product);
@@ -75,6 +87,8 @@ TEST(KernelText, ErrorsNamePlaceAndExpectation) {
     return std::string("no error");
   };
   EXPECT_EQ(message("mul f32", "multiply f32"), "kernel:13:12: there is no scalar op 'multiply'");
+  EXPECT_EQ(message("constant f32 0\n", "constant f32 0\n precision f16\n"),
+            "kernel:17:12: found 'f16', expected f32, tf32 or bf16");
   EXPECT_EQ(message("n1 = load", "n2 = load"), "kernel:12:7: nodes are numbered in order: expected n1");
   EXPECT_EQ(message("b1[d2, d1]", "b1[d3, d1]"), "kernel:8:15: there is no dimension 3");
 }
@@ -134,6 +148,16 @@ TEST(VerifyKernel, NamesTheRuleThatIsBroken) {
   EXPECT_THAT(refusal([](Kernel& kernel) { kernel.buffers[0].role = KernelBuffer::Role::output; }),
               HasSubstr("out of order"));
   EXPECT_THAT(refusal([](Kernel& kernel) { kernel.stages[0].extents[0] = int64_t{1} << 62; }), HasSubstr("overflows"));
+  EXPECT_THAT(refusal([](Kernel& kernel) {
+                kernel.stages[0].reduction.precision = Precision::tf32;
+                kernel.stages[0].reduction.values[0] = 0;
+              }),
+              HasSubstr("precision tf32, but no sum of f32 products"));
+  EXPECT_THAT(refusal([](Kernel& kernel) {
+                kernel.stages[0].reduction.precision = Precision::bf16;
+                kernel.stages[0].reduction.kind = Reduction::Kind::max;
+              }),
+              HasSubstr("precision bf16, but no sum of f32 products"));
 }
 
 }  // namespace

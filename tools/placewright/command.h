@@ -8,7 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "placewright/base/duration.h"  // duration_text: as the rest of how output looks
+#include "placewright/base/counts.h"    // bytes_text, plural: as the rest of how output looks
+#include "placewright/base/duration.h"  // duration_text
 
 namespace placewright {
 struct Machine;  // ir/machine.h
@@ -157,8 +158,6 @@ std::string dim(std::string_view text);
 bool in_colour();
 std::string marked(std::string_view text, int code);  // by the terminal's code, whoever reads it
 
-std::string bytes_text(int64_t bytes);                    // "1,234,567 B"
-std::string plural(size_t count, std::string_view what);  // "1 op", "12,345 ops"
 // In lines of at most `width` columns, all but the first indented; words longer than a line stay whole.
 std::string wrapped(std::string_view text, int width, int indent);
 

@@ -27,31 +27,13 @@ std::string file_of(const TargetImage& made) {
   return fmt::format("{}/{}.{}", made.target, made.number, ending);
 }
 
-// What launches each entry, in the order of the program; each origin once.
-std::map<std::string, std::vector<std::string>> launch_origins(const Program& program) {
-  std::map<std::string, std::vector<std::string>> origins;
-  for (const Block& block : program.blocks)
-    for (const Instruction& instruction : block.instructions)
-      if (const Launch* launch = std::get_if<Launch>(&instruction)) {
-        std::vector<std::string>& known = origins[launch->entry];
-        if (std::find(known.begin(), known.end(), launch->origin) == known.end()) known.push_back(launch->origin);
-      }
-  return origins;
-}
-
 std::vector<KernelReport> kernel_reports(const AheadOfTime& made) {
-  const std::map<std::string, std::vector<std::string>> origins = launch_origins(made.program);
   std::vector<KernelReport> reports;
   for (const TargetImage& each : made.images)
-    for (const KernelEntry& entry : each.image.entries)
-      for (const KernelPhase& phase : entry.phases) {
-        auto uses = std::find_if(each.resources.begin(), each.resources.end(),
-                                 [&](const KernelResources& known) { return known.symbol == phase.symbol; });
-        if (uses == each.resources.end()) continue;
-        auto from = origins.find(entry.name);
-        reports.push_back({each.target, each.number, entry.name,
-                           from == origins.end() ? std::vector<std::string>{} : from->second, phase, *uses});
-      }
+    for (KernelReport& report : report_kernels(made.program, each.image, each.number)) {
+      report.target = each.target;
+      reports.push_back(std::move(report));
+    }
   return reports;
 }
 

@@ -7,8 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "placewright/codegen/kernel_resources.h"
-#include "placewright/ir/kernel_image.h"
+#include "placewright/kernel_report.h"
 #include "placewright/run_graph.h"
 
 namespace placewright::tools {
@@ -101,16 +100,6 @@ struct PlacementIsland {
   DeviceId device;
   std::vector<int32_t> ops;
   std::vector<std::pair<DeviceId, double>> elsewhere;
-};
-
-// What one phase of a kernel takes on a target, where kernels were compiled and the compiler says so.
-struct KernelReport {
-  std::string target;
-  int32_t image = 0;
-  std::string entry;
-  std::vector<std::string> origins;  // of what launches it
-  KernelPhase phase;
-  KernelResources uses;
 };
 
 struct PlacementReport {

@@ -7,16 +7,6 @@
 #include "command.h"
 
 namespace placewright::tools {
-namespace {
-
-std::string grouped(uint64_t number) {
-  std::string digits = std::to_string(number);
-  for (int at = static_cast<int>(digits.size()) - 3; at > 0; at -= 3) digits.insert(static_cast<size_t>(at), 1, ',');
-  return digits;
-}
-
-}  // namespace
-
 bool in_colour() {
   const char* no_color = std::getenv("NO_COLOR");
   return isatty(STDOUT_FILENO) != 0 && (no_color == nullptr || *no_color == '\0');
@@ -35,14 +25,6 @@ std::string marked(std::string_view text, int code) { return fmt::format("\x1b[{
 
 std::string bold(std::string_view text) { return in_colour() ? marked(text, 1) : std::string(text); }
 std::string dim(std::string_view text) { return in_colour() ? marked(text, 2) : std::string(text); }
-
-std::string bytes_text(int64_t bytes) {
-  return (bytes < 0 ? "-" : "") + grouped(static_cast<uint64_t>(bytes < 0 ? -bytes : bytes)) + " B";
-}
-
-std::string plural(size_t count, std::string_view what) {
-  return fmt::format("{} {}{}", grouped(count), what, count == 1 ? "" : "s");
-}
 
 std::string wrapped(std::string_view text, int width, int indent) {
   std::string lines, line(std::min(text.find_first_not_of(' '), text.size()), ' ');

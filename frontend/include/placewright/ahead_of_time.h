@@ -5,7 +5,6 @@
 #include <string>
 #include <vector>
 
-#include "placewright/codegen/kernel_resources.h"
 #include "placewright/ir/program.h"
 #include "placewright/run_graph.h"
 
@@ -16,7 +15,6 @@ struct TargetImage {
   std::string target;  // "sm_90", "x86-64-v3"
   int number = 0;
   KernelImage image;
-  std::vector<KernelResources> resources;  // of its phases, where the target's compiler reports them
 };
 
 struct AheadOfTime {

@@ -16,7 +16,8 @@
 
 namespace placewright {
 
-struct DeviceNeed;  // passes/memory_need.h
+struct KernelReport;  // kernel_report.h
+struct DeviceNeed;    // passes/memory_need.h
 struct PlacementPlan;
 struct Program;
 
@@ -27,7 +28,9 @@ class Specialisation {
   virtual const Graph& captured() const = 0;  // as captured: what --dump writes
   virtual const Graph& placed() const = 0;    // after all passes
   virtual const PlacementPlan& placement() const = 0;
-  virtual const Program& program() const = 0;          // what the runtime executes
+  virtual const Program& program() const = 0;  // what the runtime executes
+  // What its kernels take of their devices, where the targets' compilers say so.
+  virtual const std::vector<KernelReport>& kernels() const = 0;
   virtual std::vector<DeviceNeed> memory() const = 0;  // that a step needs: with as much as a limit it runs
   virtual double compile_seconds() const = 0;          // passes, code generation or cache, load
   virtual bool from_cache() const = 0;
@@ -41,7 +44,7 @@ class Specialisation {
   virtual const std::string& why_piecewise() const = 0;
 };
 
-// Text of devices, reasons and transfers of a specialisation: the placement report.
+// Text of devices, reasons and transfers of a specialisation, and of what its kernels take: the placement report.
 std::string placement_report(const Specialisation& specialisation);
 
 struct CompileOptions {

@@ -23,6 +23,10 @@ struct SessionOptions {
   // it has. Plans keep within them: docs/placement.md, Memory. Values that the program holds as host tensors are not
   // counted.
   std::map<std::string, int64_t> memory = {};
+  // To what devices that gain from it may round the f32 factors of products and convolutions that are captured,
+  // gradients included: "f32" (not at all), "tf32" or "bf16" (10 and 7 bits of fraction). Sums stay f32. The CPU rounds
+  // nothing.
+  std::string product_precision = "f32";
   bool strict = false;               // an unasked-for transfer is an error before anything runs, not a printed line
   std::string cache_directory = {};  // of compiled programs; empty: the user's cache folder
   bool use_cache = true;

@@ -12,7 +12,6 @@
 
 #include "placewright/codegen/cpu_target.h"
 #include "placewright/codegen/emitter.h"
-#include "placewright/codegen/kernel_resources.h"
 #include "placewright/codegen/op_facts.h"
 #include "placewright/ir/kernel.h"
 #include "placewright/ir/kernel_image.h"
@@ -26,8 +25,6 @@ struct Profile;  // ir/profile.h
 struct EmittedKernels {
   std::vector<KernelImage> images;  // one or a few: each is compiled by one thread
   std::vector<int> image_of;        // of each kernel
-  // Of each image's phases, where this call compiled it and the compiler reports it.
-  std::vector<std::vector<KernelResources>> resources;
 };
 
 // Bytes under keys that outlive the process, for targets whose compiler is slow. Both may be called from several

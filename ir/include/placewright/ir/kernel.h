@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -140,6 +141,13 @@ struct Split {
   friend bool operator==(const Split&, const Split&) = default;
 };
 
+// To what a target that gains from it may round the f32 factors of a sum of products, to nearest, before it multiplies
+// them: not at all, to 10 bits of fraction, or to 7. Sums stay f32; a target may round to a finer one, as the CPU does.
+enum class Precision : uint8_t { f32, tf32, bf16 };
+
+std::string_view name(Precision precision);
+std::optional<Precision> try_parse_precision(std::string_view name);
+
 // How the values of one reduced point are joined.
 struct Reduction {
   enum class Kind : uint8_t { none, sum, prod, min, max, any, all, custom };
@@ -151,6 +159,7 @@ struct Reduction {
   ScalarBody combine;
   std::vector<int> combined;  // node of `combine` that gives each new state
   Split split = {};
+  Precision precision = Precision::f32;  // another one: a sum of f32 fed by a `mul`
   friend bool operator==(const Reduction&, const Reduction&) = default;
 };
 

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "placewright/ir/kernel_resources.h"
+
 namespace placewright {
 
 // The kernel ABI of CPU images (format "elf-x86-64"): each phase of an entry is
@@ -42,6 +44,7 @@ struct KernelImage {
   uint32_t abi_version = kernel_abi_version;
   std::vector<uint8_t> bytes;
   std::vector<KernelEntry> entries;
+  std::vector<KernelResources> resources = {};  // of phases, by symbol, where the compiler reports them
   friend bool operator==(const KernelImage&, const KernelImage&) = default;
 };
 

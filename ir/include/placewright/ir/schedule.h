@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,12 +34,30 @@ struct Pack {
   friend bool operator==(const Pack&, const Pack&) = default;
 };
 
+// A sum of products in tiles of results, for units that multiply small matrices. Each list of dimensions counts as one,
+// the last of them moving fastest: `rows` are dimensions that only one factor moves with, `columns` those that only the
+// other moves with, `depth` all that are reduced. The launch's range runs over the tiles too, below its thread loops
+// and columns fastest; a tile is summed in steps of its depth, and each 32 lanes take one part of rows by one of
+// columns.
+struct MatrixTiles {
+  struct Side {
+    std::vector<int> dims;
+    int64_t tile = 1, part = 1;  // results of the group, of 32 lanes
+    friend bool operator==(const Side&, const Side&) = default;
+  };
+  Side rows, columns;
+  std::vector<int> depth;
+  int64_t step = 1;  // of the depth
+  friend bool operator==(const MatrixTiles&, const MatrixTiles&) = default;
+};
+
 struct StageSchedule {
   std::vector<Loop> loops;       // inside the shared ones, outermost first
   int vector_dim = -1;           // -1: scalar
   int reduction_unroll = 1;      // of the innermost reduction loop
   int partial_accumulators = 1;  // independent chains for that loop; joined in a fixed order
   std::vector<Pack> packs;
+  std::optional<MatrixTiles> matrix = {};  // then `loops` has thread loops over the other dimensions alone
   bool transposed_store = false;  // results strided in the vector dimension are transposed in registers before storing
   friend bool operator==(const StageSchedule&, const StageSchedule&) = default;
 };

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "placewright/codegen/kernel_resources.h"
 #include "placewright/ir/kernel.h"
 #include "placewright/ir/kernel_image.h"
+#include "placewright/ir/kernel_resources.h"
 #include "placewright/ir/schedule.h"
 
 namespace placewright {
@@ -25,15 +25,11 @@ struct CudaText {
 // ir/kernel_image.h. Error if a schedule does not fit its kernel.
 CudaText emit_cuda_text(std::span<const StructuredKernel> kernels, std::span<const Schedule> schedules);
 
-struct CudaImage {
-  KernelImage image;
-  std::vector<KernelResources> resources;  // of cubins: one for each phase, in the order of the entries
-};
-
 // What a multiprocessor of the target holds of a phase; says nothing for a target whose limits are not known.
 void add_occupancy(KernelResources& uses, const KernelPhase& phase, const std::string& target);
 
-// `target`: "sm_90" for a cubin, "compute_80" for PTX. Error if NVRTC is missing or refuses.
-CudaImage compile_cuda_text(const CudaText& text, const std::string& target);
+// `target`: "sm_90" for a cubin, whose resources have one element for each phase, in the order of the entries;
+// "compute_80" for PTX. Error if NVRTC is missing or refuses.
+KernelImage compile_cuda_text(const CudaText& text, const std::string& target);
 
 }  // namespace placewright

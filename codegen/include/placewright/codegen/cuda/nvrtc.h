@@ -40,6 +40,8 @@ class Nvrtc {
   virtual Compiled compile(const std::string& text, const std::string& target) const = 0;
 };
 
+// What the compiler made of the text for the target, with what its log says of the resources.
+KernelImage make_cuda_image(const CudaText& text, const std::string& target, Nvrtc::Compiled compiled);
 // What a compilation depends on beside text and target.
 std::vector<std::string> nvrtc_options(const std::string& target);
 // What ptxas's -v wrote of each kernel, in its own order; empty for PTX.
