@@ -181,6 +181,7 @@ PlacementChoice PlacementSolver::make_choice(std::vector<int> group_of, int grou
     for (Value operand : function_.ops[i].operands) readers[operand].insert(choice.group_of[i]);
   for (Value result : function_.results)
     if (!replicable[result.op]) readers[result].insert(groups);
+  for (const Update& update : function_.updates) readers[update.value].insert(choice.group_of[update.state.op]);
   for (auto& [value, consumers] : readers) {
     consumers.erase(choice.group_of[value.op]);
     if (consumers.empty() || (fixed[value.op] && !replicable[value.op])) continue;

@@ -235,6 +235,47 @@ TEST(PlaceAsFused, WhatIsSaidToBeUnlimitedIsAsCheapAsWithAllMemory) {
   EXPECT_GT(unlimited, 5);
 }
 
+// The problem has all that a step copies: what is minimised is what the ledger adds up to.
+TEST(PlaceAsFused, WhatIsMinimisedIsTheStep) {
+  int plans = 0;
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    TestMachine machine(seed % 2 == 1);
+    TestTarget slow(1e-6, 1e8, seed % 2 == 1), fast(1.2e-6, 1e10, seed % 2 == 1);
+    machine.context.targets = {{host, &slow}, {accelerator, &fast}};
+    for (Link& link : machine.machine.links) link.latency_seconds = 1e-7;
+    const Graph graph = run_passes(testing::make_random_graph(seed).graph, machine.context, {}, {}, "shard");
+    const PlacementPlan plan = plan_placement(graph, machine.context);
+    if (!plan.solved) continue;
+    ++plans;
+    EXPECT_NEAR(whole_step(plan) * 1e9, static_cast<double>(plan.solved->energy),
+                static_cast<double>(plan.solved->problem.values.size()))
+        << "seed " << seed;
+  }
+  EXPECT_GT(plans, 40);
+}
+
+// A state that becomes another one's old value is copied to it in every step.
+TEST(PlaceAsFused, StatesThatTradePlacesAreCopied) {
+  Graph graph;
+  FunctionBuilder builder(graph, add_function(graph, "main"));
+  const Type type(DType::f32, {1000});
+  Value x = builder.input("x", InputKind::argument, type);
+  Value near = builder.input("near", InputKind::state, type), far = builder.input("far", InputKind::state, type);
+  builder.function().results = {builder("add", {x, near}), builder("exp", {far})};
+  builder.function().updates = {{near, far}, {far, near}};
+  builder.function().ops[static_cast<size_t>(near.op)].pin = Pin{host, {"net.cc", 1}};
+  builder.function().ops[static_cast<size_t>(far.op)].pin = Pin{accelerator, {"net.cc", 2}};
+  TestMachine machine;
+  machine.context.targets.erase(other);
+  const PlacementPlan plan = plan_placement(graph, machine.context);
+  ASSERT_TRUE(plan.solved);
+  int copied = 0;
+  for (const PlannedTransfer& copy : plan.transfers)
+    copied += !copy.at_load && (copy.what == "near" || copy.what == "far") ? 1 : 0;
+  EXPECT_EQ(copied, 2);
+  EXPECT_NEAR(whole_step(plan) * 1e9, static_cast<double>(plan.solved->energy), 4);
+}
+
 // The step as the last pass leaves it, in nanoseconds, and what relief takes of it.
 struct Relieved {
   int64_t step = 0, relief = 0;
@@ -273,8 +314,7 @@ TEST(PlaceAsFused, WithinMemoryAPlanTakesWhatItSaysAndNoMoreThanAllOnOneDeviceTh
       const PlacementPlan plan = plan_placement(graph, machine.context);
       const Relieved made = relieved(graph, plan, machine.context);
       limited += plan.solved->is_limited ? 1 : 0;
-      // Not so where constants are made again in a chain, or what never changes is copied in each step all the same:
-      // of the problem's values these are none.
+      // Not so where constants are made again in a chain.
       if (std::abs(whole_step(plan) * 1e9 - static_cast<double>(plan.solved->energy)) <= static_cast<double>(slack)) {
         ++exact;
         const auto read = std::llround((whole_step(plan) - plan.seconds) * 1e9);  // results, on the host
