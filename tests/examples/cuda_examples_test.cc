@@ -1,5 +1,5 @@
-// The sixteen small programs with an NVIDIA GPU, which the PTX emulator stands in for unless PLACEWRIGHT_LIBCUDA is set,
-// and what a second process finds.
+// The sixteen small programs with an NVIDIA GPU, which the PTX emulator stands in for unless PLACEWRIGHT_LIBCUDA is
+// set, and what a second process finds.
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -19,8 +19,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-const std::string emulated =
-    std::getenv("PLACEWRIGHT_LIBCUDA") ? "" : "PLACEWRIGHT_LIBCUDA=" PLACEWRIGHT_CUDA_EMULATOR;
+const std::string emulated = std::getenv("PLACEWRIGHT_LIBCUDA") ? "" : "PLACEWRIGHT_LIBCUDA=" PLACEWRIGHT_CUDA_EMULATOR;
 
 class CudaExamples : public ::testing::Test {
  protected:

@@ -199,8 +199,7 @@ void expect_agree(const Trained& gpu, const Trained& cpu, double of_losses, doub
   EXPECT_TRUE(gpu.devices.contains("cuda:0"));
   ASSERT_EQ(gpu.losses.size(), cpu.losses.size());
   double loss = 0, parameter = 0;
-  for (size_t i = 0; i < gpu.losses.size(); ++i)
-    loss = std::max(loss, std::abs(gpu.losses[i] / cpu.losses[i] - 1));
+  for (size_t i = 0; i < gpu.losses.size(); ++i) loss = std::max(loss, std::abs(gpu.losses[i] / cpu.losses[i] - 1));
   for (size_t i = 0; i < gpu.parameters.size(); ++i)
     parameter = std::max(parameter, norm(gpu.parameters[i], &cpu.parameters[i]) / norm(cpu.parameters[i]));
   EXPECT_LE(loss, of_losses);

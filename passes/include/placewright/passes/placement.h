@@ -100,7 +100,7 @@ struct SolvedPlacement {
   // what no placement undercuts. Then `energy` is not the least. 0: the sum of all times was minimised.
   int64_t makespan = 0, makespan_bound = 0;
   int64_t done = 0;  // as compiled, launch by launch: when the last device is done and the host has the results
-  int priced = 0;  // placements whose launches were priced as they would be compiled
+  int priced = 0;    // placements whose launches were priced as they would be compiled
 };
 
 struct PlacementPlan {
