@@ -3,15 +3,14 @@
 //
 //   compile_bench MODEL.pw MACHINE.machine TARGET [THREADS]     prints two lines of JSON: nothing kept, all kept
 //   compile_bench examples/graphs/lenet.pw tools/machines/h200.machine sm_90
-#include <chrono>
 #include <cstdio>
-#include <ctime>
 #include <map>
 #include <mutex>
 #include <thread>
 
 #include <fmt/core.h>
 
+#include "clocks.h"
 #include "count_argument.h"
 #include "placewright/base/error.h"
 #include "placewright/base/file.h"
@@ -21,16 +20,6 @@
 namespace {
 
 using namespace placewright;
-
-double wall_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double processor_ms() {
-  timespec now{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
-}
 
 class KeptCode {
  public:

@@ -3,11 +3,9 @@
 //
 //   startup_bench [THREADS]     prints two lines of JSON: empty cache, filled cache; all processors by default
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -18,19 +16,13 @@
 #include <placewright/placewright.h>
 #include <sys/wait.h>
 
+#include "clocks.h"
+
 namespace {
 
 namespace fs = std::filesystem;
-
-double wall_ms() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
-
-double processor_ms() {
-  timespec now{};
-  ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-  return 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
-}
+using placewright::processor_ms;
+using placewright::wall_ms;
 
 double peak_memory_mb() {
   std::ifstream status("/proc/self/status");  // getrusage would count the process that started this one
