@@ -6,7 +6,9 @@
 namespace cuda_emulator {
 namespace {
 
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+double now() {
+  return process().passed + std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 void complete(Event& event) {
   uint64_t wanted = event.recorded;

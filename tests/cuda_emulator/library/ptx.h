@@ -17,7 +17,7 @@ struct Instruction;
 using Run = void (*)(Warp& warp, const Instruction& instruction, uint32_t mask);
 
 // What the text or a running kernel does wrong; the message names the PTX line.
-class Fault : public std::runtime_error {
+class __attribute__((visibility("default"))) Fault : public std::runtime_error {
  public:
   Fault(int result, const std::string& message) : std::runtime_error(message), result(result) {}
   int result;  // of the driver API

@@ -1,0 +1,50 @@
+#include "library_work.h"
+
+#include <algorithm>
+
+#include "driver.h"
+
+namespace cuda_emulator {
+namespace {
+
+bool has(const Context& context, const Stream* stream) {
+  return std::any_of(context.streams.begin(), context.streams.end(),
+                     [&](const auto& each) { return each.get() == stream; });
+}
+
+}  // namespace
+
+Context* current_context(int* result) {
+  std::lock_guard lock(process().mutex);
+  *result = !process().is_initialised ? not_initialised : current ? current->failed : 0;
+  return process().is_initialised ? current : nullptr;
+}
+
+bool is_alive(const Context* context) {
+  std::lock_guard lock(process().mutex);
+  return std::any_of(process().contexts.begin(), process().contexts.end(),
+                     [&](const auto& each) { return &each.second == context; });
+}
+
+int give(Context& context, Stream* stream, std::vector<LibraryWork> works, std::string* why) {
+  return guarded(&context, [&] {
+    *why = current != &context     ? "the handle is of another context than the current one"
+           : !has(context, stream) ? "the stream is none of the handle's context"
+                                   : "";
+    if (!why->empty()) return invalid_handle;
+    for (LibraryWork& work : works)
+      stream->commands.push_back([&context, work = std::move(work)] { work.run(context); });
+    return 0;
+  });
+}
+
+bool is_capturing(const Context&, const Stream*) { return false; }
+
+void lose_device(const std::string& why) { throw Fault(719, why); }
+
+void let_pass(double seconds) {
+  std::lock_guard lock(process().mutex);
+  process().passed += seconds;
+}
+
+}  // namespace cuda_emulator
