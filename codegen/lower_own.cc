@@ -16,7 +16,7 @@ bool has_reduction(const StructuredKernel& kernel) {
 }
 
 Type row_major(Type type) {
-  type.tensor().layout = {};
+  type.set_layout({});
   return type;
 }
 

@@ -16,16 +16,17 @@ Attributes::Attributes(std::initializer_list<std::pair<std::string_view, Attribu
 }
 
 void Attributes::set(std::string_view name, Attribute value) {
-  auto at = std::lower_bound(entries_.begin(), entries_.end(), name,
+  Entries& entries = entries_.own();
+  auto at = std::lower_bound(entries.begin(), entries.end(), name,
                              [](const auto& entry, std::string_view key) { return entry.first < key; });
-  if (at != entries_.end() && at->first == name)
+  if (at != entries.end() && at->first == name)
     at->second = std::move(value);
   else
-    entries_.emplace(at, std::string(name), std::move(value));
+    entries.emplace(at, std::string(name), std::move(value));
 }
 
 const Attribute* Attributes::try_get(std::string_view name) const {
-  for (const auto& [key, value] : entries_)
+  for (const auto& [key, value] : *entries_)
     if (key == name) return &value;
   return nullptr;
 }
@@ -50,9 +51,9 @@ bool same_attribute(const Attribute& a, const Attribute& b) {
 }
 
 bool operator==(const Attributes& a, const Attributes& b) {
-  return std::equal(
-      a.entries_.begin(), a.entries_.end(), b.entries_.begin(), b.entries_.end(),
-      [](const auto& x, const auto& y) { return x.first == y.first && same_attribute(x.second, y.second); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& x, const auto& y) {
+    return x.first == y.first && same_attribute(x.second, y.second);
+  });
 }
 
 }  // namespace placewright

@@ -41,9 +41,18 @@ Type::Type(Type&&) noexcept = default;
 Type& Type::operator=(const Type&) = default;
 Type& Type::operator=(Type&&) noexcept = default;
 Type::~Type() = default;
-Type::Type(TensorType tensor) : value_(std::move(tensor)) {}
-Type::Type(DType dtype, Shape shape) : value_(TensorType{dtype, std::move(shape), {}, {}}) {}
+Type::Type(TensorType tensor) : value_(std::variant<TensorType>(std::move(tensor))) {}
+Type::Type(DType dtype, Shape shape) : Type(TensorType{dtype, std::move(shape), {}, {}}) {}
 bool operator==(const Type& a, const Type& b) { return a.value_ == b.value_; }
+
+template <typename T>
+void Type::set(T TensorType::* member, T value) {
+  if (tensor().*member != value) std::get<TensorType>(value_.own()).*member = std::move(value);
+}
+void Type::set_dtype(DType dtype) { set(&TensorType::dtype, dtype); }
+void Type::set_shape(Shape shape) { set(&TensorType::shape, std::move(shape)); }
+void Type::set_layout(Layout layout) { set(&TensorType::layout, std::move(layout)); }
+void Type::set_where(Where where) { set(&TensorType::where, std::move(where)); }
 
 int64_t element_count(const Sizes& sizes) {
   int64_t count = 1;

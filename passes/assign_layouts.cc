@@ -112,7 +112,7 @@ Graph assign_layouts(Graph graph, const PassContext& context) {
       if (at == chosen.end() || assigner.wants(i, static_cast<int>(o), at->second)) continue;
       op.operands[o] = read_row_major(old.operands[o]);
     }
-    if (auto at = chosen.find({i, 0}); at != chosen.end()) op.results[0].tensor().layout = at->second;
+    if (auto at = chosen.find({i, 0}); at != chosen.end()) op.results[0].set_layout(at->second);
     rewriter.replace(i, rewriter.builder.append(std::move(op)));
   }
   // Old inputs that are results, or new values of other states, are given row-major too.

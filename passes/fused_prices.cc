@@ -26,7 +26,7 @@ Graph traced(const Graph& placed, const std::vector<DeviceId>& places) {
     const Role role = placed.origins[placed.main().ops[i].origin].role;
     op.origin = graph.origins.intern({{}, "", role, static_cast<int32_t>(i) + 1, {}});
     if (op.is("all_reduce")) continue;  // its types name its devices
-    for (Type& type : op.results) type.tensor().where = Where{{places[i]}, {}, {}};
+    for (Type& type : op.results) type.set_where(Where{{places[i]}, {}, {}});
   }
   return graph;
 }

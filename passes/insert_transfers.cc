@@ -66,7 +66,7 @@ class TransferInserter {
   Value replicate(Value value, const Where& place) {
     Op op = rewriter_.old().op(value);
     for (Value& operand : op.operands) operand = on_device(operand, place);
-    for (Type& type : op.results) type.tensor().where = place;
+    for (Type& type : op.results) type.set_where(place);
     return rewriter_.builder.append(std::move(op))[value.result];
   }
 
@@ -77,7 +77,7 @@ class TransferInserter {
     const Op& producer = old.op(value);
     const Op& reader = movement.reader >= 0 ? old.ops[movement.reader] : producer;
     Op op{&find_op("transfer"), {rewriter_(value)}, {old.type(value)}, {}, {}, 0, {}};
-    op.results[0].tensor().where = place;
+    op.results[0].set_where(place);
     op.origin = graph.origins.with_role(origin ? origin : reader.origin, Role::transfer);
     op.attributes.set("at_load", movement.at_load);
     op.attributes.set("why", why.empty() ? reason(old, movement) : why);

@@ -232,7 +232,7 @@ class PartWriter {
     for (size_t r = 0; r < values.size(); ++r) made[part.results[r]] = values[r];
   }
 
-  static void give_place(Type& type, const Op& whole) { type.tensor().where = whole.results[0].tensor().where; }
+  static void give_place(Type& type, const Op& whole) { type.set_where(whole.results[0].tensor().where); }
 
   void finish(int32_t launch) {
     std::vector<Value> results;

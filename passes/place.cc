@@ -293,7 +293,7 @@ Graph apply_placement(Graph graph, const PlacementPlan& plan) {
   PW_CHECK(plan.ops.size() == graph.main().ops.size(), "the plan is another graph's");
   for (const OpPlacement& placement : plan.ops)
     if (!graph.main().ops[placement.op].is("all_reduce"))  // its results are on several devices, which it says itself
-      for (Type& type : graph.main().ops[placement.op].results) type.tensor().where = placement.where;
+      for (Type& type : graph.main().ops[placement.op].results) type.set_where(placement.where);
   return graph;
 }
 

@@ -42,6 +42,12 @@ void set_entry(Attribute& attribute, size_t index, int64_t value) {
   if (auto* shape = std::get_if<Shape>(&attribute)) (*shape)[index] = value;
 }
 
+void set_size(Type& type, size_t dim, int64_t size) {
+  Shape shape = type.tensor().shape;
+  shape[dim] = size;
+  type.set_shape(std::move(shape));
+}
+
 }  // namespace
 
 // `grown_` is the graph with a batch so much larger that what grew can be told from what did not. Sizes only ever
@@ -76,8 +82,8 @@ class BatchResizer::Growth {
         const Op& grown = grown_.functions[f].ops[i];
         for (size_t r = 0; r < op.results.size(); ++r)
           for (size_t d = 0; d < op.results[r].tensor().shape.size(); ++d) {
-            Dim& dim = op.results[r].tensor().shape[d];
-            if (dim != grown.results[r].tensor().shape[d]) dim = scaled(dim.number());
+            const Dim& size = op.results[r].tensor().shape[d];
+            if (size != grown.results[r].tensor().shape[d]) set_size(op.results[r], d, scaled(size.number()));
           }
         for (const auto& [name, before] : Attributes(op.attributes))
           for (size_t e = 0; e < entries_of(before); ++e) {
@@ -139,7 +145,7 @@ class BatchResizer::Growth {
   void grow(FunctionId f, Value value, size_t dim) {
     if (has_grown(f, value, dim)) return;
     Op& op = grown_.functions[f].ops[value.op];
-    op.results[value.result].tensor().shape[dim] = checked_mul(before(f, value, dim).number(), factor_);
+    set_size(op.results[value.result], dim, checked_mul(before(f, value, dim).number(), factor_));
     open_.insert({f, value.op});
     for (int32_t reader : readers_[f][value.op]) open_.insert({f, reader});
     for (const OpKey& caller : callers_[f]) open_.insert(caller);
@@ -166,8 +172,8 @@ class BatchResizer::Growth {
     Attributes attributes = op.attributes;
     for (const Place& place : further) {
       if (place.operand >= 0) {
-        operands[place.operand].tensor().shape[place.index] =
-            checked_mul(before(f, op.operands[place.operand], place.index).number(), factor_);
+        set_size(operands[place.operand], place.index,
+                 checked_mul(before(f, op.operands[place.operand], place.index).number(), factor_));
       } else {
         Attribute changed = *attributes.try_get(place.attribute);
         set_entry(changed, place.index, checked_mul(*entry_of(changed, place.index), factor_));

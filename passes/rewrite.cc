@@ -110,7 +110,7 @@ std::vector<Value> expand_composite(FunctionBuilder& builder, const Op& op, cons
   const Where& where = op.results.front().tensor().where;
   if (where.is_single())
     for (size_t i = first; i < builder.function().ops.size(); ++i)
-      for (Type& type : builder.function().ops[i].results) type.tensor().where = where;
+      for (Type& type : builder.function().ops[i].results) type.set_where(where);
   return values;
 }
 

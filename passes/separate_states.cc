@@ -28,7 +28,7 @@ Graph separate_states(Graph graph, const PassContext&) {
     Sizes dims;
     for (int d = 0; d < type.rank(); ++d) dims.push_back(d);
     Value copy = builder("broadcast", {update.value}, {{"shape", type.shape}, {"dims", dims}});  // adds no dimension
-    graph.main().ops[copy.op].results[0].tensor().where = type.where;
+    graph.main().ops[copy.op].results[0].set_where(type.where);
     graph.main().updates[i].value = copy;
   }
   return graph;

@@ -206,7 +206,7 @@ class Sharder {
   }
 
   Value append(Op op, const DeviceId& device) {
-    for (Type& type : op.results) type.tensor().where = on(device);
+    for (Type& type : op.results) type.set_where(on(device));
     return builder_.append(std::move(op)).front();
   }
 
@@ -249,7 +249,7 @@ class Sharder {
       return made;
     }
     Op single = op;
-    single.results[0].tensor().where = where.is_single() ? where : Where{};
+    single.results[0].set_where(where.is_single() ? where : Where{});
     Value value = builder_.append(std::move(single)).front();
     builder_.function().inputs.push_back(value);
     for (size_t m = 0; m < count(); ++m)
@@ -282,7 +282,7 @@ class Sharder {
     for (size_t m = 0; m < count(); ++m) {
       Op copy = op;
       for (Value& operand : copy.operands) operand = with_dim(operand, whole).members[m];
-      for (Type& type : copy.results) type.tensor().where = on(mesh_[m]);
+      for (Type& type : copy.results) type.set_where(on(mesh_[m]));
       std::vector<Value> values = builder_.append(std::move(copy));
       for (size_t r = 0; r < values.size(); ++r) made[r].members.push_back(values[r]);
     }
@@ -365,7 +365,7 @@ class Sharder {
     }
     for (size_t r = 0; r < results.size(); ++r) {
       if (local.results[r].tensor().shape != local_shape(op.results[r].tensor().shape, results[r], m)) return {};
-      local.results[r].tensor().where = on(mesh_[m]);
+      local.results[r].set_where(on(mesh_[m]));
     }
     return local;
   }

@@ -89,7 +89,7 @@ Value Simplifier::make(std::string_view name, std::vector<Value> operands, Attri
   std::vector<Type> types;
   for (Value operand : op.operands) types.push_back(builder_.type(operand));
   op.results = infer_types({entry, types, {}, op.attributes, &builder_.graph(), {}});
-  for (Type& type : op.results) type.tensor().where = result().where;
+  for (Type& type : op.results) type.set_where(result().where);
   if (std::optional<Value> simpler = Simplifier(builder_, op).run()) return *simpler;
   return builder_.append(std::move(op)).front();
 }

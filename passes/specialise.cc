@@ -49,7 +49,7 @@ Graph specialise(Graph graph, const PassContext& context) {
       for (const auto& [name, value] : Attributes(op.attributes))
         if (const Shape* shape = std::get_if<Shape>(&value)) op.attributes.set(name, bound(*shape, context));
       std::vector<Type> declared = op.results;
-      for (Type& type : declared) type.tensor().shape = bound(type.tensor().shape, context);
+      for (Type& type : declared) type.set_shape(bound(type.tensor().shape, context));
       std::vector<Type> operands;
       for (Value operand : op.operands) operands.push_back(function.type(operand));
       std::vector<Type> inferred;
@@ -58,7 +58,7 @@ Graph specialise(Graph graph, const PassContext& context) {
       } catch (const Error& error) {
         throw Error(fmt::format("{} ({})", error.what(), graph.origins[op.origin].site()));
       }
-      for (size_t i = 0; i < declared.size(); ++i) op.results[i].tensor().shape = inferred[i].tensor().shape;
+      for (size_t i = 0; i < declared.size(); ++i) op.results[i].set_shape(inferred[i].tensor().shape);
     }
   });
   return graph;

@@ -41,7 +41,7 @@ std::vector<Sample> elementwise_samples(const OpEntry& entry) {
 bool infers(const OpEntry& entry, const Sample& sample, DType dtype) {
   std::vector<Type> operands = sample.operands;
   for (Type& operand : operands)
-    if (operand.tensor().dtype == DType::f32) operand.tensor().dtype = dtype;
+    if (operand.tensor().dtype == DType::f32) operand.set_dtype(dtype);
   try {
     infer_types({entry, operands, {}, complete_attributes(entry, sample.attributes)});
     return true;
@@ -141,13 +141,13 @@ DerivedCase make_case(const OpEntry& entry, const Sample& sample, DType dtype, b
   each.special_values = special;
   each.attributes = complete_attributes(entry, sample.attributes);
   for (size_t i = 0; i < each.operands.size(); ++i) {
-    TensorType& type = each.operands[i].tensor();
-    if (type.dtype == DType::f32) type.dtype = dtype;
-    each.ranges.push_back(range_of(entry, sample, i, type.dtype));
+    Type& type = each.operands[i];
+    if (type.tensor().dtype == DType::f32) type.set_dtype(dtype);
+    each.ranges.push_back(range_of(entry, sample, i, type.tensor().dtype));
   }
   if (special) {
     int64_t count = special_combinations(each.operands);
-    for (Type& operand : each.operands) operand.tensor().shape = {Dim(count)};
+    for (Type& operand : each.operands) operand.set_shape({Dim(count)});
   }
   each.results = infer_types({entry, each.operands, {}, each.attributes});
   each.name = case_name(entry, each.operands, each.attributes, special);

@@ -98,7 +98,7 @@ class Generator {
       const Known& like = known_[recent(known_.size())];
       const Shape& shape = builder_.shape(like.value);
       if (like.numbers.elements() == 0 && !empty_too) return std::nullopt;
-      for (Type& operand : sample.operands) operand.tensor().shape = shape;
+      for (Type& operand : sample.operands) operand.set_shape(shape);
     }
     return sample;
   }

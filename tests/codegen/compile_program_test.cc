@@ -25,7 +25,7 @@ Graph contractions(int count) {
                         {{"lhs_contracting", std::vector<int64_t>{1}}, {"rhs_contracting", std::vector<int64_t>{1}}}));
   }
   b.function().results = results;
-  for (Op& op : b.function().ops) op.results[0].tensor().where = Where{{{"cpu", 0}}, {}, {}};
+  for (Op& op : b.function().ops) op.results[0].set_where(Where{{{"cpu", 0}}, {}, {}});
   return graph;
 }
 
@@ -82,7 +82,7 @@ Graph rounds(int count) {
     x = placed(host, b("tanh", {copied(host, sum)}));
   }
   b.function().results = {x};
-  for (size_t i = 0; i < places.size(); ++i) b.function().ops[i].results[0].tensor().where = Where{{places[i]}, {}, {}};
+  for (size_t i = 0; i < places.size(); ++i) b.function().ops[i].results[0].set_where(Where{{places[i]}, {}, {}});
   return graph;
 }
 

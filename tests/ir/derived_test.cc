@@ -77,7 +77,7 @@ void check_refusals(const OpEntry& entry) {
   for (size_t i = 0; i < good.operands.size(); ++i)
     for (DType dtype : {DType::boolean, DType::u8, DType::i64, DType::f32, DType::f16}) {
       std::vector<Type> operands = good.operands;
-      operands[i].tensor().dtype = dtype;
+      operands[i].set_dtype(dtype);
       const OperandSpec& spec = specs[std::min(i, specs.size() - 1)];
       bool mixed = entry.signature.same_dtype && operands.size() > 1 && dtype != good.operands[i].tensor().dtype;
       if (!accepts(spec.dtypes, dtype) || mixed)
@@ -85,7 +85,9 @@ void check_refusals(const OpEntry& entry) {
     }
   if (entry.realised_as<Scalar>() && good.operands.size() > 1) {
     std::vector<Type> operands = good.operands;
-    operands[1].tensor().shape.emplace_back(5);
+    Shape longer = operands[1].tensor().shape;
+    longer.emplace_back(5);
+    operands[1].set_shape(std::move(longer));
     expect_refused(entry, "operands of different shapes", [&] { infer(operands); });
   }
   Attributes unknown = good.attributes;

@@ -23,7 +23,7 @@ struct Case {
   }
   Value op(std::string_view name, std::vector<Value> operands, Attributes attributes = {}) {
     Value value = builder(name, std::move(operands), std::move(attributes));
-    builder.function().ops[value.op].results[0].tensor().where = host;
+    builder.function().ops[value.op].results[0].set_where(host);
     return value;
   }
   MemoryPlan plan(const MemoryOptions& options = {}) {
@@ -158,9 +158,7 @@ Graph random_graph(uint32_t seed) {
   FunctionBuilder builder(graph, add_function(graph, "main"));
   std::vector<Value> values;
   auto pick = [&] { return values[random() % values.size()]; };
-  auto place = [&](Value value, const Where& where) {
-    builder.function().ops[value.op].results[0].tensor().where = where;
-  };
+  auto place = [&](Value value, const Where& where) { builder.function().ops[value.op].results[0].set_where(where); };
   for (int i = 0; i < 4; ++i) {
     TensorType type{DType::f32, {8, 8}, {}, {{{"sim", static_cast<int>(random() % 2)}}, {}, {}}};
     values.push_back(builder.input("i" + std::to_string(i), i % 2 ? InputKind::state : InputKind::argument, type));
@@ -220,7 +218,7 @@ Graph graph_of_sizes(uint32_t seed, int ops) {
   FunctionBuilder builder(graph, add_function(graph, "main"));
   std::vector<Value> rows{builder.input("x", InputKind::argument, TensorType{DType::f32, {3, 40}, {}, host})};
   auto place = [&](Value value) {
-    builder.function().ops[value.op].results[0].tensor().where = host;
+    builder.function().ops[value.op].results[0].set_where(host);
     return value;
   };
   for (int i = 0; i < ops; ++i) {

@@ -57,7 +57,7 @@ Graph random_graph(uint32_t seed, int ops, bool is_near) {
     values.push_back(random() % 3 ? builder("max", {first, any()}) : builder("neg", {first}));
   }
   for (Op& op : graph.main().ops)
-    for (Type& type : op.results) type.tensor().where = Where{{DeviceId{"cpu", 0}}, {}, {}};
+    for (Type& type : op.results) type.set_where(Where{{DeviceId{"cpu", 0}}, {}, {}});
   builder.function().results.assign(values.begin() + 1, values.end());
   return graph;
 }

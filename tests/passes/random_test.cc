@@ -92,9 +92,10 @@ TEST(RandomGraphs, SplitInputsKeepMeaning) {
     TestMachine machine;
     Function& main = made.graph.main();
     for (Value input : main.inputs) {
-      TensorType& type = main.ops[input.op].results[0].tensor();
-      if (input_kind(main, input) != InputKind::argument || type.rank() == 0 || type.sizes()[0] < 2) continue;
-      type.where = {{{"sim", 0}, {"sim", 1}}, {}, {{Sharding::Kind::split, 0}}};
+      Type& type = main.ops[input.op].results[0];
+      const TensorType& tensor = type.tensor();
+      if (input_kind(main, input) != InputKind::argument || tensor.rank() == 0 || tensor.sizes()[0] < 2) continue;
+      type.set_where({{{"sim", 0}, {"sim", 1}}, {}, {{Sharding::Kind::split, 0}}});
       ++split;
       break;
     }

@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "placewright/base/shared.h"
 #include "placewright/ir/host_tensor.h"
 #include "placewright/ir/type.h"
 
@@ -38,15 +39,16 @@ class Attributes {
     if (!value) broken_promise(name);
     return *value;
   }
-  auto begin() const { return entries_.begin(); }
-  auto end() const { return entries_.end(); }
-  bool empty() const { return entries_.empty(); }
+  auto begin() const { return entries_->begin(); }
+  auto end() const { return entries_->end(); }
+  bool empty() const { return entries_->empty(); }
   friend bool operator==(const Attributes& a, const Attributes& b);
 
  private:
   [[noreturn]] static void broken_promise(std::string_view name);
 
-  std::vector<std::pair<std::string, Attribute>> entries_;
+  using Entries = std::vector<std::pair<std::string, Attribute>>;
+  Shared<Entries> entries_;  // copies share them until one is changed
 };
 
 bool same_attribute(const Attribute& a, const Attribute& b);  // tensors by their bytes, numbers by their bits

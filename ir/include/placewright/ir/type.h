@@ -8,6 +8,7 @@
 #include <variant>
 #include <vector>
 
+#include "placewright/base/shared.h"
 #include "placewright/ir/dtype.h"
 
 namespace placewright {
@@ -109,8 +110,8 @@ struct TensorType {
   friend bool operator==(const TensorType&, const TensorType&) = default;
 };
 
-// Sequences and optionals will be further alternatives. Copies and destruction are in type.cc: a Type is large, and
-// most files copy some.
+// Sequences and optionals will be further alternatives. Copies share what they hold until one of them is changed.
+// Construction and destruction are in type.cc: most files need some.
 class Type {
  public:
   Type();
@@ -122,14 +123,21 @@ class Type {
   Type(TensorType tensor);  // implicit: a tensor type is a type
   Type(DType dtype, Shape shape);
 
-  bool is_tensor() const { return std::holds_alternative<TensorType>(value_); }
-  const TensorType& tensor() const { return std::get<TensorType>(value_); }
-  TensorType& tensor() { return std::get<TensorType>(value_); }
+  bool is_tensor() const { return std::holds_alternative<TensorType>(*value_); }
+  const TensorType& tensor() const { return std::get<TensorType>(*value_); }
+  // Of a tensor. What it holds already is not set anew: it stays shared.
+  void set_dtype(DType dtype);
+  void set_shape(Shape shape);
+  void set_layout(Layout layout);
+  void set_where(Where where);
   std::string to_string() const;
   friend bool operator==(const Type& a, const Type& b);
 
  private:
-  std::variant<TensorType> value_;
+  template <typename T>
+  void set(T TensorType::* member, T value);
+
+  Shared<std::variant<TensorType>> value_;
 };
 
 }  // namespace placewright
