@@ -155,6 +155,26 @@ static void bound_copies(PlacementProblem& problem) {
     for (int64_t& move : value.moves) move = std::min(move, most);
 }
 
+// Of each value, the groups that read it.
+using Readers = std::map<Value, std::set<int>>;
+
+// What is made again on a device has there made again whatever it comes from: that is needed wherever one of its
+// readers' readers is. Of an op's results the first stands for all. Bounded by a count, for chains as long as programs.
+static void add_readers_of_remade(const Function& function, const std::vector<bool>& replicable, Readers& readers) {
+  size_t left = 16 * function.ops.size() + 4096;
+  for (auto i = static_cast<int32_t>(function.ops.size()) - 1; i >= 0; --i) {
+    if (!replicable[i]) continue;
+    std::set<int>& of_op = readers[{i, 0}];
+    for (int32_t r = 1; r < static_cast<int32_t>(function.ops[i].results.size()); ++r)
+      if (auto of_result = readers.extract({i, r})) of_op.merge(of_result.mapped());
+    for (Value operand : function.ops[i].operands) {
+      if (of_op.size() > left) return;
+      left -= of_op.size();
+      readers[operand].insert(of_op.begin(), of_op.end());
+    }
+  }
+}
+
 // Decided groups stand where they are; results go to the host, which is one more group.
 PlacementChoice PlacementSolver::make_choice(std::vector<int> group_of, int groups) {
   auto labels = static_cast<int>(devices_.size());
@@ -176,12 +196,13 @@ PlacementChoice PlacementSolver::make_choice(std::vector<int> group_of, int grou
       if (!refusal(op, devices_[label]).empty()) costs[choice.group_of[i]][label] = PlacementProblem::unrunnable;
   }
   std::vector<bool> fixed = find_fixed(function_), replicable = find_replicable(function_);
-  std::map<Value, std::set<int>> readers;
+  Readers readers;
   for (size_t i = 0; i < function_.ops.size(); ++i)
     for (Value operand : function_.ops[i].operands) readers[operand].insert(choice.group_of[i]);
   for (Value result : function_.results)
     if (!replicable[result.op]) readers[result].insert(groups);
   for (const Update& update : function_.updates) readers[update.value].insert(choice.group_of[update.state.op]);
+  add_readers_of_remade(function_, replicable, readers);
   for (auto& [value, consumers] : readers) {
     consumers.erase(choice.group_of[value.op]);
     if (consumers.empty() || (fixed[value.op] && !replicable[value.op])) continue;

@@ -122,6 +122,9 @@ Result known_size(Simplifier& s) {
   return s.make("constant", {}, {{"value", HostTensor::scalar<int64_t>(dim.number())}});
 }
 
+// Known before placement, so that nobody pays for copies of what is the same.
+Result dropout_of_inference(Simplifier& s) { return s.op().attributes.get<bool>("training") ? Result() : s.operand(0); }
+
 // A contraction names the dimensions that it reads, so it can read them where they stood before a transpose, as long as
 // the free ones keep their order.
 Result dot_of_transposed(Simplifier& s) {
@@ -165,6 +168,7 @@ constexpr NamedRule rules[] = {
     {"pad", pad_by_nothing},
     {"reverse", reverse_chain},
     {"concat", concat_of_one},
+    {"dropout", dropout_of_inference},
     {"size_of", known_size},
     {"dot_general", dot_of_transposed},
 };
