@@ -63,6 +63,24 @@ int cuEventQuery(void*);
 int cuEventSynchronize(void*);
 int cuEventElapsedTime(float*, void*, void*);
 int cuStreamWaitEvent(void* stream, void* event, unsigned);
+int cuStreamBeginCapture_v2(void*, int mode);
+int cuStreamEndCapture(void*, void** graph);
+int cuStreamIsCapturing(void*, int*);
+int cuGraphCreate(void**, unsigned);
+int cuGraphDestroy(void*);
+int cuGraphAddChildGraphNode(void** node, void* graph, void* const* after, size_t count, void* child);
+int cuGraphInstantiateWithFlags(void** made, void* graph, unsigned long long);
+int cuGraphExecChildGraphNodeSetParams(void* made, void* node, void* child);
+int cuGraphLaunch(void* made, void* stream);
+int cuGraphExecDestroy(void*);
+int cuModuleLoadDataEx(void**, const void*, unsigned, int*, void**);
+int cuModuleUnload(void*);
+int cuModuleGetFunction(void**, void*, const char*);
+int cuLaunchKernel(void* function, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned shared,
+                   void* stream, void** parameters, void**);
+int cuMemHostAlloc(void**, size_t, unsigned);
+int cuMemFreeHost(void*);
+int cuMemcpyPeerAsync(uint64_t, void*, uint64_t, void*, size_t, void* stream);
 }
 
 namespace cuda_emulator {

@@ -55,8 +55,9 @@ std::vector<T> pack(const Lines<T>& matrix, uint64_t count, uint64_t depth, bool
 }
 
 template <class T>
-T activate(uint32_t epilogue, T value) {
-  if (epilogue & epilogue_relu) return value > 0 ? value : 0;
+T activate(uint32_t epilogue, bool drops_nan, T value) {
+  // Documented is max(x, 0), and not what that is of NaN.
+  if (epilogue & epilogue_relu) return value > 0 || (std::isnan(value) && !drops_nan) ? value : 0;
   if (epilogue & epilogue_gelu)  // as documented: 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
     return T(0.5) * value * (1 + std::tanh(T(0.7978845608028654) * (value + T(0.044715) * value * value * value)));
   return value;
@@ -98,7 +99,7 @@ class Epilogue {
     T value = static_cast<T>(operands_.alpha) * sum;
     if (operands_.beta != 0) value += static_cast<T>(operands_.beta) * c_.at(row, column);
     if (bias_) value += bias_[row];
-    d_.at(row, column) = activate(problem_.operation.epilogue, value);
+    d_.at(row, column) = activate(problem_.operation.epilogue, operands_.drops_nan, value);
   }
 
  private:

@@ -24,6 +24,7 @@ bool decode(const Algorithm& algorithm, const Problem& problem, int64_t version,
 struct Operands {
   double alpha = 1, beta = 0;
   uint64_t a = 0, b = 0, c = 0, d = 0, workspace = 0;
+  bool drops_nan = false;  // where RELU is x > 0 ? x : 0
 };
 
 // What runs one behind the other: one piece of work, or two for a sum whose depth is split.

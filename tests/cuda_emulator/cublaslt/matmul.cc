@@ -139,6 +139,8 @@ EXPORT int cublasLtCreate(Handle** handle) {
     cuda_emulator::Context* context = cuda_emulator::current_context(&result);
     require(context && result == 0, not_initialised,
             context ? "the driver says " + std::to_string(result) : "no context is current");
+    require(cuda_emulator::refuse_if_capturing("cublasLtCreate") == 0, allocation_failed,
+            "it allocates under a capture");
     const auto wanted = static_cast<int>(options.get("create", success));
     require(wanted == success, wanted, "cublasLtCreate fails on purpose");
     make(handle, Handle{context});
@@ -211,7 +213,7 @@ EXPORT int cublasLtMatmul(Handle* handle, const Operation* operation, const void
     auto address = [](const void* pointer) { return reinterpret_cast<uint64_t>(pointer); };
     const Operands operands{
         scalar(problem, alpha), scalar(problem, beta), address(a), address(b), address(c), address(d),
-        address(workspace)};
+        address(workspace),     options.drops_nan()};
     check_operands(problem, choice, operands, workspace_bytes);
     const bool is_captured = cuda_emulator::is_capturing(context, stream);
     options.log((is_captured ? "matmul captured: " : "matmul: ") + describe(problem) + " candidate " +

@@ -65,6 +65,11 @@ bool Options::fails(int place) const {
   return found != values_.end() && (found->second == "all" || std::atoll(found->second.c_str()) == place);
 }
 
+bool Options::drops_nan() const {
+  auto found = values_.find("relu");
+  return found != values_.end() && found->second == "zero";
+}
+
 void Options::log(const std::string& line) const {
   auto found = values_.find("log");
   if (found != values_.end()) std::ofstream(found->second, std::ios::app) << line << "\n";

@@ -26,12 +26,13 @@ struct Session {
 Session& session();
 
 // PLACEWRIGHT_CUBLASLT_EMULATOR as it is now: "version=110800,create=1,candidates=3,fail=2,check=7,slow=20,lose=1,
-// log=/path".
+// relu=zero,log=/path".
 class Options {
  public:
   Options();
   int64_t get(const std::string& name, int64_t otherwise) const;
   bool fails(int place) const;  // the candidate of that place: fail=2, fail=all
+  bool drops_nan() const;       // relu=zero: of NaN, RELU makes 0
   int64_t version() const { return get("version", 130100); }
   void log(const std::string& line) const;
 

@@ -27,6 +27,7 @@ using namespace cuda_emulator;
 
 EXPORT int cuModuleLoadDataEx(LoadedModule** module, const void* image, unsigned count, int* options, void** values) {
   return guarded(current, [&] {
+    if (int result = refuse_unsafe("cuModuleLoadDataEx")) return result;
     if (auto result = static_cast<int>(process().options.get("load", 0))) return result;
     auto made = std::make_unique<LoadedModule>();
     made->context = current;
@@ -61,6 +62,7 @@ EXPORT int cuModuleLoadDataEx(LoadedModule** module, const void* image, unsigned
 
 EXPORT int cuModuleUnload(LoadedModule* module) {
   std::lock_guard lock(process().mutex);
+  if (int result = refuse_unsafe("cuModuleUnload")) return result;
   Context& context = *module->context;
   if (!context.failed) run_everything(context);
   for (const GlobalVariable& variable : module->module.variables) context.memory.free(variable.address);
@@ -89,16 +91,13 @@ EXPORT int cuFuncSetAttribute(Function* function, int attribute, int value) {
 EXPORT int cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsigned gz, unsigned tx, unsigned ty,
                           unsigned tz, unsigned shared_bytes, Stream* stream, void** parameters, void** extra) {
   return guarded(current, [&] {
-    if (++process().launches == process().options.get("lose", 0)) {
+    if (!stream->capture && ++process().launches == process().options.get("lose", 0)) {
       current->failed = 719;
       return 0;  // as real ones: said later
     }
-    LaunchFacts facts;
-    int result =
-        check_launch({function, gx, gy, gz, tx, ty, tz, shared_bytes, parameters, extra, nullptr, nullptr}, &facts);
-    if (result != 0) return result;
-    Memory* memory = &current->memory;
-    stream->commands.push_back([memory, facts = std::move(facts)] { run_kernel(*memory, facts); });
-    return 0;
+    GraphNode node;
+    int result = check_launch({function, gx, gy, gz, tx, ty, tz, shared_bytes, parameters, extra, nullptr, nullptr},
+                              &node.launch);
+    return result != 0 ? result : give(*stream, std::move(node));
   });
 }

@@ -27,7 +27,8 @@ using namespace cuda_emulator;
 EXPORT int cuStreamCreate(Stream** stream, unsigned) {
   return guarded(current, [&] {
     if (auto result = static_cast<int>(process().options.get("stream", 0))) return result;
-    current->streams.push_back(std::make_unique<Stream>(Stream{current, {}}));
+    current->streams.push_back(std::make_unique<Stream>());
+    current->streams.back()->context = current;
     *stream = current->streams.back().get();
     return 0;
   });
@@ -38,6 +39,7 @@ EXPORT int cuStreamDestroy_v2(Stream* stream) {
   auto& streams = stream->context->streams;
   for (auto found = streams.begin(); found != streams.end(); ++found)
     if (found->get() == stream) {
+      leave_capture(*stream);
       streams.erase(found);
       return 0;
     }
@@ -46,6 +48,8 @@ EXPORT int cuStreamDestroy_v2(Stream* stream) {
 
 EXPORT int cuStreamSynchronize(Stream* stream) {
   return guarded(stream->context, [&] {
+    if (int result = refuse_captured(*stream, "cuStreamSynchronize")) return result;
+    if (int result = refuse_unsafe("cuStreamSynchronize")) return result;
     run_all(*stream);
     return 0;
   });
@@ -54,7 +58,7 @@ EXPORT int cuStreamSynchronize(Stream* stream) {
 EXPORT int cuEventCreate(Event** event, unsigned) {
   return guarded(current, [&] {
     if (auto result = static_cast<int>(process().options.get("event", 0))) return result;
-    *event = new Event{current, nullptr, 0, 0, 0};
+    *event = new Event{current};
     return 0;
   });
 }
@@ -67,6 +71,8 @@ EXPORT int cuEventDestroy_v2(Event* event) {
 
 EXPORT int cuEventRecord(Event* event, Stream* stream) {
   return guarded(current, [&] {
+    if (stream->capture) return record_captured(*event, *stream);
+    event->capture = nullptr;
     event->stream = stream;
     uint64_t number = ++event->recorded;
     stream->commands.push_back([=] {
@@ -79,6 +85,7 @@ EXPORT int cuEventRecord(Event* event, Stream* stream) {
 
 EXPORT int cuStreamWaitEvent(Stream* stream, Event* event, unsigned) {
   return guarded(current, [&] {
+    if (stream->capture || event->capture) return wait_captured(*stream, *event);
     uint64_t number = event->recorded;
     Stream* other = event->stream;
     if (!other || other == stream) return 0;
@@ -94,11 +101,17 @@ EXPORT int cuStreamWaitEvent(Stream* stream, Event* event, unsigned) {
 }
 
 EXPORT int cuEventQuery(Event* event) {
-  return guarded(event->context, [&] { return event->completed == event->recorded ? 0 : not_ready; });
+  return guarded(event->context, [&] {
+    if (int result = refuse_captured(*event, "cuEventQuery")) return result;
+    if (int result = refuse_unsafe("cuEventQuery")) return result;
+    return event->completed == event->recorded ? 0 : not_ready;
+  });
 }
 
 EXPORT int cuEventSynchronize(Event* event) {
   return guarded(event->context, [&] {
+    if (int result = refuse_captured(*event, "cuEventSynchronize")) return result;
+    if (int result = refuse_unsafe("cuEventSynchronize")) return result;
     complete(*event);
     return 0;
   });
@@ -106,6 +119,8 @@ EXPORT int cuEventSynchronize(Event* event) {
 
 EXPORT int cuEventElapsedTime(float* milliseconds, Event* begin, Event* end) {
   return guarded(begin->context, [&] {
+    for (Event* event : {begin, end})
+      if (int result = refuse_captured(*event, "cuEventElapsedTime")) return result;
     if (begin->completed == 0 || end->completed == 0) return not_ready;
     *milliseconds = static_cast<float>((end->seconds - begin->seconds) * 1e3);
     return 0;

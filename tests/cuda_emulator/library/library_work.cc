@@ -32,13 +32,28 @@ int give(Context& context, Stream* stream, std::vector<LibraryWork> works, std::
            : !has(context, stream) ? "the stream is none of the handle's context"
                                    : "";
     if (!why->empty()) return invalid_handle;
-    for (LibraryWork& work : works)
-      stream->commands.push_back([&context, work = std::move(work)] { work.run(context); });
+    for (LibraryWork& work : works) {
+      GraphNode node;
+      node.kind = GraphNode::Kind::library;
+      node.library = std::move(work);
+      if (int result = give(*stream, std::move(node))) {
+        *why = "the capture has broken";
+        return result;
+      }
+    }
     return 0;
   });
 }
 
-bool is_capturing(const Context&, const Stream*) { return false; }
+bool is_capturing(const Context& context, const Stream* stream) {
+  std::lock_guard lock(process().mutex);
+  return has(context, stream) && stream->capture;
+}
+
+int refuse_if_capturing(const char* call) {
+  std::lock_guard lock(process().mutex);
+  return refuse_unsafe(call);
+}
 
 void lose_device(const std::string& why) { throw Fault(719, why); }
 

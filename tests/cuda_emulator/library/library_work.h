@@ -29,6 +29,8 @@ SHARED bool is_alive(const Context* context);
 // capture that has broken.
 SHARED int give(Context& context, Stream* stream, std::vector<LibraryWork> works, std::string* why);
 SHARED bool is_capturing(const Context& context, const Stream* stream);
+// Not 0 where this thread must not call what might wait for captured work; that breaks the capture.
+SHARED int refuse_if_capturing(const char* call);
 // Where bytes of a device are. Fault if they are not within one allocation.
 SHARED uint8_t* find(Context& context, uint64_t address, uint64_t bytes, const char* what);
 [[noreturn]] SHARED void lose_device(const std::string& why);
