@@ -79,7 +79,8 @@ run_whole() {
     passed=$((passed + ${ok:-0}))
     failed=$((failed + ${bad:-0}))
     skipped=$((skipped + ${skip:-0}))
-    echo "  $name: ${ok:-0} passed, ${bad:-0} failed"
+    echo "  $name: ${ok:-0} passed, ${bad:-0} failed, ${skip:-0} skipped"
+    awk '/: Skipped$/ { getline; n[$0]++ } END { for (reason in n) print "    " n[reason] " skipped: " reason }' "$log" | sort
     if ((status != 0)); then
       tail -n 60 "$log"
     fi
