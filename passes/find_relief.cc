@@ -14,6 +14,7 @@
 #include "placewright/passes/relief.h"
 #include "placewright/passes/step_time.h"
 #include "relief_candidates.h"
+#include "relief_rounds.h"
 
 namespace placewright {
 namespace {
@@ -31,7 +32,7 @@ class ReliefFinder {
  public:
   ReliefFinder(Graph compiled, const PassContext& context) : context_(context) { relief_.graph = std::move(compiled); }
 
-  // `in_vain`: even where it is clear that nothing makes it fit.
+  // `in_vain`: even where it is clear that nothing makes it fit; what frees more than it must is kept then.
   Relief run(bool in_vain) {
     if (surely_fits() || !has_single_places()) return std::move(relief_);
     relief_.need = measure_need(relief_.graph, context_);
@@ -42,6 +43,7 @@ class ReliefFinder {
     if (relief_.need.excess() == 0) return settle(std::move(relief_));
     const Relief ordered = relief_;
     search(false);
+    if (!in_vain) prune(ordered);
     Relief best = std::exchange(relief_, ordered);
     // In parts the launches free more, at a price.
     const bool has_parts = try_order(true);
@@ -49,14 +51,31 @@ class ReliefFinder {
     if (best.need.excess() == 0 && (!has_parts || base.seconds >= best.seconds)) return settle(std::move(best));
     if (has_parts) {
       search(false);
+      if (!in_vain) prune(base);
       take_better(best);
     }
     if (best.need.excess() > 0) {
       relief_ = base;
       search(true);
+      if (!in_vain) prune(base);
       take_better(best);
     }
     return settle(std::move(best));
+  }
+
+  // What another search found for the same graph, without what is superfluous within this one's limits.
+  Relief pruned(Relief found) {
+    without_relief_ = price_step(relief_.graph, context_);
+    Relief base;
+    for (const ReliefStep& step : found.steps) {
+      if (step.kind != ReliefKind::reordered) break;
+      base.steps.push_back(step);
+      base.seconds += step.seconds;
+    }
+    base.graph = apply_relief(std::move(relief_.graph), context_, base.steps);
+    relief_ = std::move(found);
+    prune(base);
+    return settle(std::move(relief_));
   }
 
  private:
@@ -193,6 +212,26 @@ class ReliefFinder {
     relief_.need = std::move(need);
     take_steps(steps);
     return true;
+  }
+
+  // Small steps that were taken first may be superfluous behind larger ones. `base`: before all rounds.
+  void prune(const Relief& base) {
+    if (relief_.need.excess() > 0) return;
+    const size_t before = relief_.steps.size();
+    ReliefRounds rounds;
+    for (size_t i = base.steps.size(); i < before; ++i) {
+      if (rounds.empty() || rounds.back().front().round != relief_.steps[i].round) rounds.emplace_back();
+      rounds.back().push_back(relief_.steps[i]);
+    }
+    rounds = drop_superfluous(base.graph, context_, std::move(rounds));
+    relief_ = base;
+    for (const std::vector<ReliefStep>& round : rounds) {
+      if (round.empty()) continue;
+      relief_.graph = apply_round(std::move(relief_.graph), round);
+      take_steps(round);
+    }
+    relief_.need = measure_need(relief_.graph, context_);
+    PW_CHECK(relief_.need.excess() == 0, "what is left of the steps is too little");
   }
 
   // What they were thought to take shares out what the step does take longer with them, as it is compiled now.
@@ -332,7 +371,7 @@ Relief find_least(const Graph& compiled, const PassContext& context, const Devic
     goal = needed - 1;
   }
   lowest.fits = lowest.need.excess() == 0;
-  return lowest;
+  return lowest.fits ? ReliefFinder(compiled, context).pruned(std::move(lowest)) : lowest;
 }
 
 Relief find_relief(Graph compiled, const PassContext& context) {

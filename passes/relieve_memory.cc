@@ -8,6 +8,7 @@
 #include "placewright/passes/launch_order.h"
 #include "placewright/passes/relief.h"
 #include "relaunch.h"
+#include "relief_rounds.h"
 #include "rewrite.h"
 
 namespace placewright {
@@ -15,36 +16,51 @@ namespace {
 
 class RoundWriter {
  public:
-  RoundWriter(Graph& graph, const std::vector<const ReliefStep*>& steps) : rewriter_(graph, 0) {
+  RoundWriter(Graph& graph, const std::vector<ReliefStep>& steps) : rewriter_(graph, 0), first_(steps.data()) {
     const Function& old = rewriter_.old();
     last_reader_.assign(old.ops.size(), -1);
     for (size_t i = 0; i < old.ops.size(); ++i)
       for (Value operand : old.ops[i].operands) last_reader_[operand.op] = static_cast<int32_t>(i);
     runs_again_.assign(old.ops.size(), false);
-    for (const ReliefStep* step : steps) {
-      for (const Relaunch& launch : step->launches) runs_again_[launch.op] = true;
-      for (Value value : step->values) runs_again_[value.op] = true;
-      PW_CHECK(step->before < static_cast<int32_t>(old.ops.size()) && step->after < step->before,
-               "another graph's step");
-      back_.emplace(step->before, step);
-      if (step->kind == ReliefKind::offloaded) away_.emplace(step->after, step);
+    for (const ReliefStep& step : steps) {
+      for (const Relaunch& launch : step.launches) runs_again_[launch.op] = true;
+      for (Value value : step.values) runs_again_[value.op] = true;
+      PW_CHECK(step.before < static_cast<int32_t>(old.ops.size()) && step.after < step.before, "another graph's step");
+      back_.emplace(step.before, &step);
+      if (step.kind == ReliefKind::offloaded) away_.emplace(step.after, &step);
     }
+    made_by_.assign(steps.size(), 0);
   }
 
   void run() {
     for (int32_t i = 0; i < static_cast<int32_t>(rewriter_.old().ops.size()); ++i) {
-      for (auto [at, end] = back_.equal_range(i); at != end; ++at) bring_back(*at->second);
+      for (auto [at, end] = back_.equal_range(i); at != end; ++at) {
+        bring_back(*at->second);
+        note(*at->second);
+      }
       if (runs_again_[i] || rewriter_.old().ops[i].entry->traits.view)
         rewriter_.copy(i);
       else
         rewriter_.take(i);
-      for (auto [at, end] = away_.equal_range(i); at != end; ++at) take_away(*at->second);
+      ops_.push_back({i, -1, 0});
+      for (auto [at, end] = away_.equal_range(i); at != end; ++at) {
+        take_away(*at->second);
+        note(*at->second);
+      }
     }
     rewriter_.finish();
   }
 
+  std::vector<RoundOp> take_ops() { return std::move(ops_); }
+
  private:
   using Made = std::map<Value, Value>;  // old values to what was made again of them
+
+  // The ops that were appended last are the step's.
+  void note(const ReliefStep& step) {
+    const auto number = static_cast<int32_t>(&step - first_);
+    while (ops_.size() < rewriter_.builder.function().ops.size()) ops_.push_back({-1, number, made_by_[number]++});
+  }
 
   Value current(Value value, const Made& made) const {
     auto at = made.find(value);
@@ -111,6 +127,9 @@ class RoundWriter {
   }
 
   Rewriter rewriter_;
+  const ReliefStep* first_;
+  std::vector<RoundOp> ops_;
+  std::vector<int32_t> made_by_;      // ops, by each step
   std::vector<int32_t> last_reader_;  // of each op's results
   std::vector<bool> runs_again_;      // or comes back, of each op
   std::multimap<int32_t, const ReliefStep*> back_, away_;
@@ -144,16 +163,23 @@ std::string_view name(ReliefKind kind) {
   return "";
 }
 
+Graph apply_round(Graph compiled, const std::vector<ReliefStep>& steps, std::vector<RoundOp>* ops) {
+  RoundWriter writer(compiled, steps);
+  writer.run();
+  if (ops) *ops = writer.take_ops();
+  return compiled;
+}
+
 Graph apply_relief(Graph compiled, const PassContext& context, const std::vector<ReliefStep>& steps) {
   for (size_t begin = 0; begin < steps.size();) {
     if (steps[begin].kind == ReliefKind::reordered) {
       compiled = reorder(std::move(compiled), context, steps[begin++]);
       continue;
     }
-    std::vector<const ReliefStep*> round;
     size_t end = begin;
-    for (; end < steps.size() && steps[end].round == steps[begin].round; ++end) round.push_back(&steps[end]);
-    RoundWriter(compiled, round).run();
+    while (end < steps.size() && steps[end].round == steps[begin].round) ++end;
+    compiled = apply_round(std::move(compiled), {steps.begin() + static_cast<std::ptrdiff_t>(begin),
+                                                 steps.begin() + static_cast<std::ptrdiff_t>(end)});
     begin = end;
   }
   return compiled;

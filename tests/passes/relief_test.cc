@@ -131,6 +131,37 @@ TEST_F(ReliefTest, RecomputesAChainWhereThatIsCheaperThanTheLinkAndElseOffloads)
   EXPECT_NEAR(link.steps[0].seconds, 2 * (10e-6 + static_cast<double>(bytes) / 1e10), 1e-9);
 }
 
+// Half as many bytes for a third of the time are taken first; behind what frees all that is needed they are
+// superfluous.
+TEST_F(ReliefTest, WhatALargerStepMakesSuperfluousIsDropped) {
+  Graph graph;
+  FunctionBuilder builder(graph, add_function(graph, "main"));
+  builder.pin = Pin{sim, {"train.cc", 7}};
+  const Type type(DType::f32, {side, side});
+  Value x = builder.input("x", InputKind::argument, type);
+  Value small =
+      builder("slice", {x}, {{"starts", Sizes{0, 0}}, {"limits", Sizes{side / 2, side}}, {"strides", Sizes{}}});
+  Value large = x;
+  for (int i = 0; i < 3; ++i) large = dot(builder, large, x);
+  Value h = dot(builder, small, large);
+  for (int i = 0; i < 3; ++i) h = dot(builder, h, x);
+  Value wide = builder("concat", {h, h, h, h, h, h}, {{"dim", int64_t{0}}});
+  Value narrow = builder("reduce_sum", {wide}, {{"dims", Sizes{0}}});
+  Value rows = builder("broadcast", {narrow}, {{"shape", type.tensor().shape}, {"dims", Sizes{1}}});
+  builder.function().results = {dot(builder, small, rows), dot(builder, large, rows), narrow};
+  const Graph compiled = compile(graph);
+  const int64_t full = need(compiled);
+  limit(full - bytes / 2);
+  const Relief little = relieved(compiled);
+  ASSERT_THAT(little.steps, SizeIs(1));
+  EXPECT_EQ(little.steps[0].bytes, bytes / 2);
+  limit(full - bytes);
+  const Relief relief = relieved(compiled);
+  ASSERT_THAT(relief.steps, SizeIs(1));
+  EXPECT_EQ(relief.steps[0].bytes, bytes);
+  EXPECT_THAT(relief.steps[0].launches, SizeIs(3));
+}
+
 TEST_F(ReliefTest, ThePassRefusesWhatCannotFitWithItsHolders) {
   Graph compiled = compile(with_a_late_reader(1));
   limit(3 * bytes);
