@@ -286,6 +286,24 @@ TEST_F(ChildGraphs, AreExchangedForAlikeOnes) {
   EXPECT_EQ(value(next_), 2);
 }
 
+// The same nodes in another order are other graphs.
+TEST_F(ChildGraphs, AreNotExchangedForThoseWithOtherEdges) {
+  void *one = captured({{place_, one_}}), *two = captured({{next_, two_}}), *graphs[2], *node = nullptr,
+       *made = nullptr;
+  for (size_t edges : {0, 1}) {
+    void* first = nullptr;
+    ASSERT_EQ(cuGraphCreate(&graphs[edges], 0), 0);
+    ASSERT_EQ(cuGraphAddChildGraphNode(&first, graphs[edges], nullptr, 0, one), 0);
+    ASSERT_EQ(cuGraphAddChildGraphNode(&node, graphs[edges], &first, edges, two), 0);
+  }
+  void* graph = nullptr;
+  ASSERT_EQ(cuGraphCreate(&graph, 0), 0);
+  ASSERT_EQ(cuGraphAddChildGraphNode(&node, graph, nullptr, 0, graphs[0]), 0);
+  ASSERT_EQ(cuGraphInstantiateWithFlags(&made, graph, 0), 0);
+  EXPECT_EQ(cuGraphExecChildGraphNodeSetParams(made, node, graphs[1]), 910);
+  EXPECT_EQ(cuGraphExecChildGraphNodeSetParams(made, node, graphs[0]), 0);
+}
+
 TEST_F(ChildGraphs, ComeFromTheSameContextAndStandBehindNodesOfTheGraph) {
   void *child = captured({{place_, one_}}), *graph = nullptr, *node = nullptr, *elsewhere = nullptr;
   ASSERT_EQ(cuGraphCreate(&graph, 0), 0);

@@ -157,6 +157,7 @@ struct ProductCase {
   int32_t transpose_a = 0, transpose_b = 0;
   double alpha = 1, beta = 0;
   uint32_t epilogue = 1;
+  int64_t bias_stride = 0;
   uint64_t most_workspace = 1 << 20;
   uint32_t alignment = 4;
 
@@ -183,6 +184,7 @@ class Described {
     set_operation(4, wanted.transpose_b);
     set_operation(7, wanted.epilogue);
     if (bias) set_operation(8, bias);
+    set_operation(10, wanted.bias_stride);
     const MatrixShape shapes[] = {wanted.a, wanted.b, wanted.shape_of_c(), wanted.d};
     for (int i = 0; i < 4; ++i) {
       const MatrixShape& shape = shapes[i];

@@ -49,7 +49,7 @@ class Operands {
         b(numbers<T>(wanted.b.elements(), 2)),
         c(numbers<T>(wanted.shape_of_c().elements(), 3)),
         d(wanted.d.elements(), T(-77)),
-        bias(numbers<T>(wanted.d.rows, 4)) {}
+        bias(numbers<T>(wanted.d.rows + static_cast<size_t>(wanted.bias_stride * (wanted.d.batches - 1)), 4)) {}
 
   // What D must be; elements of gaps stay.
   std::vector<T> expected() const {
@@ -67,7 +67,7 @@ class Operands {
           }
           sum *= wanted_.alpha;
           if (wanted_.beta != 0) sum += wanted_.beta * c[wanted_.shape_of_c().place(i, j, batch)];
-          if (wanted_.epilogue & 4) sum += bias[i];
+          if (wanted_.epilogue & 4) sum += bias[i + batch * static_cast<uint64_t>(wanted_.bias_stride)];
           result[wanted_.d.place(i, j, batch)] = static_cast<T>(expected_epilogue(wanted_.epilogue, sum));
         }
     return result;
@@ -162,6 +162,9 @@ TEST_F(Products, OfBatches) {
   check(wanted);
   wanted.epilogue = 4;
   check(wanted);
+  wanted.bias_stride = 5;
+  check(wanted);
+  wanted.bias_stride = 0;
   wanted.compute = lt_compute_f64;
   wanted.epilogue = 1;
   check(wanted);

@@ -117,6 +117,9 @@ TEST_F(CublasLt, WithoutWhatTheyNeedAreRefused) {
   EXPECT_EQ(refusal(candidate), "7: the algorithm needs 128 bytes of workspace, given were 100");
   workspace_bytes_ = wanted_.most_workspace, d_ = workspace_;
   EXPECT_EQ(refusal(candidate), "7: the workspace and D overlap");
+  d_ = d, a_ = workspace_;
+  EXPECT_EQ(refusal(candidate), "7: A and the workspace overlap");
+  a_ = a;
   d_ = d, stream_ = nullptr;
   EXPECT_EQ(refusal(), "13: the driver says 400: the stream is none of the handle's context");
 }
@@ -255,6 +258,15 @@ TEST_F(CublasLt, BiasMustBeWhole) {
   prepare(wanted, allocate(7 * 4));
   EXPECT_EQ(multiply(), 0);
   EXPECT_EQ(cuStreamSynchronize(stream_), 700);
+}
+
+TEST_F(CublasLt, BiasIsAlignedAndItsBatchesFollow) {
+  ProductCase wanted = product(8, 4, 16);
+  wanted.epilogue = 4;
+  prepare(wanted, allocate(9 * 4) + 4);
+  EXPECT_EQ(refusal(), "7: the bias is not aligned to 16 bytes");
+  described_->set_operation(10, int64_t{-8});
+  EXPECT_EQ(refusal(), "7: a negative batch stride of the bias");
 }
 
 TEST_F(CublasLt, DoNotReadDWhereBetaIsZero) {
@@ -459,6 +471,15 @@ TEST_F(CublasLt, ThatMayRunAtOnceHaveAWorkspaceEach) {
   EXPECT_EQ(run(first, second, true), 0);
   EXPECT_THAT(download<float>(d, 16), Each(16));
   EXPECT_THAT(download<float>(other_d, 16), Each(16));
+  // Ordered by what stands between them.
+  void *graph = nullptr, *made = nullptr, *nodes[3];
+  EXPECT_EQ(cuGraphCreate(&graph, 0), 0);
+  EXPECT_EQ(cuGraphAddChildGraphNode(&nodes[0], graph, nullptr, 0, first), 0);
+  EXPECT_EQ(cuGraphAddChildGraphNode(&nodes[1], graph, &nodes[0], 1, second_apart), 0);
+  EXPECT_EQ(cuGraphAddChildGraphNode(&nodes[2], graph, &nodes[1], 1, second), 0);
+  EXPECT_EQ(cuGraphInstantiateWithFlags(&made, graph, 0), 0);
+  EXPECT_EQ(cuGraphLaunch(made, stream_), 0);
+  EXPECT_EQ(cuStreamSynchronize(stream_), 0);
   EXPECT_EQ(run(first, second, false), 719);
   const char* text = nullptr;
   cuGetErrorString(719, &text);
