@@ -1,9 +1,9 @@
-#include "placewright/ir/origin.h"
-
 #include <algorithm>
 #include <array>
+#include <unordered_set>
 
 #include "placewright/base/error.h"
+#include "placewright/ir/merged_origins.h"
 
 namespace placewright {
 
@@ -34,20 +34,33 @@ OriginId OriginTable::intern(Origin origin) {
   return at->second;
 }
 
+// What was merged into one of them is not listed again: where many launches compute it, all lists together would grow
+// with the square of the graph.
 OriginId OriginTable::merge(std::span<const OriginId> origins) {
-  OriginId first = 0;
   std::vector<OriginId> others;  // many where a whole step is one launch
-  for (OriginId id : origins) {
-    if (first == 0) first = id;
-    others.push_back(id);
-    others.insert(others.end(), origins_[id].merged.begin(), origins_[id].merged.end());
-  }
+  for (OriginId id : origins)
+    if (id != 0) others.push_back(id);
+  const OriginId first = others.empty() ? 0 : others.front();
   std::sort(others.begin(), others.end());
   others.erase(std::unique(others.begin(), others.end()), others.end());
-  std::erase_if(others, [&](OriginId id) { return id == 0 || id == first; });
-  Origin merged = origins_[first];
-  merged.merged = std::move(others);
-  return intern(std::move(merged));
+  if (others.size() < 2) return first;
+  const Origin& known = origins_[first];
+  if (known.merged.empty()) std::erase(others, first);
+  return intern({known.frames, known.module_path, known.role, known.ordinal, std::move(others)});
+}
+
+std::vector<OriginId> merged_origins(const OriginTable& origins, OriginId id) {
+  std::vector<OriginId> all;
+  std::unordered_set<OriginId> seen{id};
+  auto add = [&](OriginId from) {
+    for (OriginId merged : origins[from].merged)
+      if (seen.insert(merged).second) all.push_back(merged);
+  };
+  add(id);
+  for (size_t i = 0; i < all.size(); ++i) add(all[i]);
+  std::sort(all.begin(), all.end());
+  all.insert(all.begin(), id);
+  return all;
 }
 
 OriginId OriginTable::with_role(OriginId id, Role role) {

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <functional>
+#include <queue>
 
 #include <fmt/core.h>
 
@@ -43,19 +45,35 @@ class Parser {
     std::vector<PendingOrigin> pending;
     lexer_.expect("{");
     while (!lexer_.accept("}")) pending.push_back(parse_origin(static_cast<int64_t>(pending.size()) + 1));
-    // An origin may name later ones as merged, so plain ones are interned first.
-    origins_.assign(pending.size() + 1, 0);
-    for (bool merged : {false, true})
-      for (size_t i = 0; i < pending.size(); ++i) {
-        if (pending[i].merged.empty() == merged) continue;
-        for (int64_t number : pending[i].merged) {
-          if (number < 1 || number > static_cast<int64_t>(pending.size()))
-            lexer_.fail_at(pending[i].at, fmt::format("origin #{} is not in the table", number));
-          pending[i].origin.merged.push_back(origins_[number]);
-        }
-        std::sort(pending[i].origin.merged.begin(), pending[i].origin.merged.end());
-        origins_[i + 1] = graph_.origins.intern(pending[i].origin);
+    intern(pending);
+  }
+
+  // An origin may name later ones as merged: each is interned behind those.
+  void intern(std::vector<PendingOrigin>& pending) {
+    std::vector<std::vector<size_t>> followers(pending.size());
+    std::vector<size_t> waits(pending.size(), 0);
+    std::priority_queue<size_t, std::vector<size_t>, std::greater<>> ready;  // as the text has them, where that may be
+    for (size_t i = 0; i < pending.size(); ++i) {
+      for (int64_t number : pending[i].merged) {
+        if (number < 1 || number > static_cast<int64_t>(pending.size()))
+          lexer_.fail_at(pending[i].at, fmt::format("origin #{} is not in the table", number));
+        followers[static_cast<size_t>(number) - 1].push_back(i);
+        ++waits[i];
       }
+      if (waits[i] == 0) ready.push(i);
+    }
+    origins_.assign(pending.size() + 1, 0);
+    while (!ready.empty()) {
+      const size_t i = ready.top();
+      ready.pop();
+      for (int64_t number : pending[i].merged) pending[i].origin.merged.push_back(origins_[number]);
+      std::sort(pending[i].origin.merged.begin(), pending[i].origin.merged.end());
+      origins_[i + 1] = graph_.origins.intern(std::move(pending[i].origin));
+      for (size_t follower : followers[i])
+        if (--waits[follower] == 0) ready.push(follower);
+    }
+    for (size_t i = 0; i < pending.size(); ++i)
+      if (waits[i] > 0) lexer_.fail_at(pending[i].at, fmt::format("origin #{} is merged into itself", i + 1));
   }
 
   PendingOrigin parse_origin(int64_t number) {

@@ -8,6 +8,7 @@
 #include "placewright/base/error.h"
 #include "placewright/base/join.h"
 #include "placewright/ir/graph.h"
+#include "placewright/ir/merged_origins.h"
 #include "placewright/ir/op_table.h"
 #include "placewright/ir/parse_type.h"
 
@@ -75,8 +76,8 @@ bool means(const PlacementRule& rule, const Graph& graph, const Op& op) {
     const std::string place = id == 0 ? "unknown" : origin.name();
     return matches(rule.pattern, place) || matches(rule.pattern, fmt::format("{}:{}", place, op.name()));
   };
-  const std::vector<OriginId>& merged = graph.origins[op.origin].merged;
-  return of_origin(op.origin) || std::any_of(merged.begin(), merged.end(), of_origin);
+  const std::vector<OriginId> origins = merged_origins(graph.origins, op.origin);
+  return std::any_of(origins.begin(), origins.end(), of_origin);
 }
 
 PlacementRule parse_placement_rule(Lexer& lexer) {

@@ -1,5 +1,4 @@
 #include <cmath>
-#include <map>
 
 #include <fmt/core.h>
 
@@ -60,10 +59,9 @@ struct AttributeText {
 
 class Printer {
  public:
-  explicit Printer(const Graph& graph) : graph_(graph) {}
+  explicit Printer(const Graph& graph) : graph_(graph) { find_origins(); }
 
   std::string run() {
-    // Functions first, for they say which origins are used; the table stands before them in the text.
     std::string functions;
     for (const Function& function : graph_.functions) functions += "\n" + function_text(function);
     std::string origins;
@@ -75,14 +73,23 @@ class Printer {
   }
 
  private:
-  int number_of(OriginId id) {
-    auto [at, is_new] = numbers_.try_emplace(id, static_cast<int>(used_.size()) + 1);
-    if (is_new) {
+  // As they stand in the table, so that a parsed one has them in the same order. Merged ones stand behind their parts.
+  void find_origins() {
+    std::vector<bool> is_used(static_cast<size_t>(graph_.origins.size()), false);
+    for (const Function& function : graph_.functions)
+      for (const Op& op : function.ops) is_used[static_cast<size_t>(op.origin)] = true;
+    for (OriginId id = graph_.origins.size(); id-- > 0;)
+      if (is_used[static_cast<size_t>(id)])
+        for (OriginId merged : graph_.origins[id].merged) is_used[static_cast<size_t>(merged)] = true;
+    numbers_.assign(is_used.size(), 0);
+    for (OriginId id = 1; id < graph_.origins.size(); ++id) {
+      if (!is_used[static_cast<size_t>(id)]) continue;
       used_.push_back(id);
-      for (OriginId merged : graph_.origins[id].merged) number_of(merged);
+      numbers_[static_cast<size_t>(id)] = static_cast<int>(used_.size());
     }
-    return at->second;
   }
+
+  int number_of(OriginId id) const { return numbers_[static_cast<size_t>(id)]; }
 
   std::string origin_text(OriginId id, int number) {
     const Origin& origin = graph_.origins[id];
@@ -147,8 +154,8 @@ class Printer {
   }
 
   const Graph& graph_;
-  std::vector<OriginId> used_;  // in order of first use
-  std::map<OriginId, int> numbers_;
+  std::vector<OriginId> used_;
+  std::vector<int> numbers_;  // of each origin
 };
 
 }  // namespace

@@ -32,17 +32,25 @@ class ReliefFinder {
  public:
   ReliefFinder(Graph compiled, const PassContext& context) : context_(context) { relief_.graph = std::move(compiled); }
 
-  // `in_vain`: even where it is clear that nothing makes it fit; what frees more than it must is kept then.
-  Relief run(bool in_vain) {
-    if (surely_fits() || !has_single_places()) return std::move(relief_);
+  // As it is: then there is nothing to search.
+  bool fits() {
+    if (surely_fits() || !has_single_places()) return true;
     relief_.need = measure_need(relief_.graph, context_);
-    if (relief_.need.excess() == 0) return std::move(relief_);
+    return relief_.need.excess() == 0;
+  }
+
+  const Graph& graph() const { return relief_.graph; }
+  Relief take() { return std::move(relief_); }
+
+  // Where it does not fit. `in_vain`: even where it is clear that nothing makes it; what frees more than it must is
+  // kept then.
+  Relief search(bool in_vain) {
     if (!in_vain && !may_fit()) return settle(std::move(relief_));
     without_relief_ = price_step(relief_.graph, context_);
     try_order(false);
     if (relief_.need.excess() == 0) return settle(std::move(relief_));
     const Relief ordered = relief_;
-    search(false);
+    search_values(false);
     if (!in_vain) prune(ordered);
     Relief best = std::exchange(relief_, ordered);
     // In parts the launches free more, at a price.
@@ -50,13 +58,13 @@ class ReliefFinder {
     const Relief base = relief_;
     if (best.need.excess() == 0 && (!has_parts || base.seconds >= best.seconds)) return settle(std::move(best));
     if (has_parts) {
-      search(false);
+      search_values(false);
       if (!in_vain) prune(base);
       take_better(best);
     }
     if (best.need.excess() > 0) {
       relief_ = base;
-      search(true);
+      search_values(true);
       if (!in_vain) prune(base);
       take_better(best);
     }
@@ -170,7 +178,7 @@ class ReliefFinder {
   }
 
   // Value by value, or stretches of launches first, as far as they help.
-  void search(bool by_stretches) {
+  void search_values(bool by_stretches) {
     plans_ = stalled_ = 0;
     for (int round = 1; round < most_rounds && relief_.need.excess() > 0; ++round) {
       const int64_t before = area(relief_.graph, relief_.need);
@@ -349,7 +357,8 @@ class ReliefFinder {
 }  // namespace
 
 Relief try_relief(Graph compiled, const PassContext& context) {
-  return ReliefFinder(std::move(compiled), context).run(false);
+  ReliefFinder finder(std::move(compiled), context);
+  return finder.fits() ? finder.take() : finder.search(false);
 }
 
 Relief find_least(const Graph& compiled, const PassContext& context, const DeviceId& device) {
@@ -361,7 +370,8 @@ Relief find_least(const Graph& compiled, const PassContext& context, const Devic
   for (int i = 0; i < most_floors; ++i) {
     for (DeviceSpec& spec : machine.devices)
       if (spec.id == device) spec.memory_bytes = goal;
-    Relief found = ReliefFinder(compiled, limited).run(true);
+    ReliefFinder finder(compiled, limited);
+    Relief found = finder.fits() ? finder.take() : finder.search(true);
     found.need = measure_need(found.graph, context);
     int64_t needed = 0;
     for (const DeviceNeed& need : found.need.devices)
@@ -375,8 +385,11 @@ Relief find_least(const Graph& compiled, const PassContext& context, const Devic
 }
 
 Relief find_relief(Graph compiled, const PassContext& context) {
-  Relief relief = try_relief(compiled, context);
-  return relief.fits ? relief : find_least(compiled, context, lacking_device(relief.need));
+  ReliefFinder finder(std::move(compiled), context);
+  if (finder.fits()) return finder.take();
+  const Graph before = finder.graph();
+  Relief relief = finder.search(false);
+  return relief.fits ? std::move(relief) : find_least(before, context, lacking_device(relief.need));
 }
 
 std::string describe(const ReliefStep& step) {

@@ -6,10 +6,12 @@
 #include <numeric>
 #include <optional>
 #include <set>
+#include <unordered_set>
 #include <utility>
 
 #include "launch_tasks.h"
 #include "placewright/base/duration.h"
+#include "placewright/ir/merged_origins.h"
 #include "placewright/ir/op_table.h"
 #include "placewright/passes/step_time.h"
 
@@ -114,12 +116,13 @@ TracedGraph::TracedGraph(const Graph& graph, const PassContext& context, const s
 }
 
 std::vector<int32_t> TracedGraph::sources(const Graph& compiled, OriginId origin) {
+  const Origin& own = compiled.origins[origin];
+  if (own.merged.empty()) return own.ordinal > 0 ? std::vector{own.ordinal - 1} : std::vector<int32_t>{};
   std::vector<int32_t> ops;
-  auto add = [&](const Origin& known) {
-    if (known.ordinal > 0) ops.push_back(known.ordinal - 1);
-  };
-  add(compiled.origins[origin]);
-  for (OriginId merged : compiled.origins[origin].merged) add(compiled.origins[merged]);
+  std::unordered_set<int32_t> seen;  // a merged origin has the number of its first
+  for (OriginId id : merged_origins(compiled.origins, origin))
+    if (const int32_t ordinal = compiled.origins[id].ordinal; ordinal > 0 && seen.insert(ordinal).second)
+      ops.push_back(ordinal - 1);
   return ops;
 }
 

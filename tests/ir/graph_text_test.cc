@@ -1,10 +1,14 @@
 // Text form, verifier and evaluator of the Graph level.
+#include <set>
+
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "placewright/ir/builder.h"
 #include "placewright/ir/evaluate.h"
 #include "placewright/ir/graph.h"
+#include "placewright/ir/merged_origins.h"
 
 namespace placewright {
 namespace {
@@ -50,6 +54,37 @@ TEST(GraphText, RoundTripsExactly) {
   EXPECT_EQ(graph.origins[before.origin].frames, again.origins[after.origin].frames);
 }
 
+TEST(GraphText, OriginsOfManyLaunchesAreListedOnce) {
+  Graph graph;
+  FunctionBuilder builder(graph, add_function(graph, "main"));
+  std::vector<OriginId> shared;
+  for (int i = 0; i < 100; ++i) shared.push_back(graph.origins.intern({{}, "shared", Role::forward, i, {}}));
+  const OriginId joined = graph.origins.merge(shared);
+  EXPECT_EQ(graph.origins.merge(std::vector{OriginId{0}, joined, joined}), joined);
+  Value x = builder.input("x", InputKind::argument, Type(DType::f32, {2}));
+  size_t listed = 0;
+  for (int i = 0; i < 100; ++i) {
+    const OriginId own = graph.origins.intern({{}, "own", Role::forward, i, {}});
+    builder.origin = graph.origins.merge(i % 2 ? std::vector{own, joined} : std::vector{joined, own});
+    EXPECT_EQ(graph.origins[builder.origin].name(), i % 2 ? fmt::format("own/forward#{}", i) : "shared/forward#0");
+    listed += graph.origins[builder.origin].merged.size();
+    const std::vector<OriginId> all = merged_origins(graph.origins, builder.origin);
+    EXPECT_EQ(all.front(), builder.origin);
+    EXPECT_EQ(std::set<OriginId>(all.begin(), all.end()).size(), all.size());
+    for (OriginId id : shared)
+      EXPECT_TRUE(id == shared[0] || std::find(all.begin(), all.end(), id) != all.end()) << i << " lacks " << id;
+    x = builder("neg", {x});
+  }
+  EXPECT_LE(listed, 200u);
+  builder.function().results = {x};
+  const std::string text = print_graph(graph);
+  const Graph again = parse_graph(text);
+  EXPECT_EQ(print_graph(again), text);
+  for (size_t i = 0; i < graph.main().ops.size(); ++i)
+    EXPECT_EQ(merged_origins(graph.origins, graph.main().ops[i].origin).size(),
+              merged_origins(again.origins, again.main().ops[i].origin).size());
+}
+
 std::string error_of(std::string_view text) {
   try {
     parse_graph(text);
@@ -69,6 +104,9 @@ TEST(GraphText, ErrorsNameLineAndColumn) {
             "graph:3:34: found ')', expected ','");
   EXPECT_EQ(error_of("graph v1\nfunction \"f\"() {\n  %0 = constant() {value=f32[9999999,9999999](splat 0)} : f32[]"),
             "graph:3:26: a constant is too large");
+  EXPECT_EQ(error_of("graph v1\norigins {\n  #1 = forward 0 with #3\n}"), "graph:3:3: origin #3 is not in the table");
+  EXPECT_EQ(error_of("graph v1\norigins {\n  #1 = forward 0 with #2\n  #2 = forward 1 with #1\n}"),
+            "graph:3:3: origin #1 is merged into itself");
 }
 
 TEST(GraphText, EveryPrefixIsRefusedCleanly) {
