@@ -115,15 +115,19 @@ TracedGraph::TracedGraph(const Graph& graph, const PassContext& context, const s
   compiled_ = run_passes(traced(graph, places), context, hooks, "insert_transfers", "overlap");
 }
 
-std::vector<int32_t> TracedGraph::sources(const Graph& compiled, OriginId origin) {
-  const Origin& own = compiled.origins[origin];
-  if (own.merged.empty()) return own.ordinal > 0 ? std::vector{own.ordinal - 1} : std::vector<int32_t>{};
-  std::vector<int32_t> ops;
+std::span<const int32_t> OpSources::of(OriginId origin) {
+  const Origin& own = compiled_.origins[origin];
+  if (own.merged.empty()) {
+    only_ = own.ordinal - 1;
+    return {&only_, own.ordinal > 0 ? 1u : 0u};
+  }
+  auto [at, is_new] = joined_.try_emplace(origin);
+  if (!is_new) return at->second;
   std::unordered_set<int32_t> seen;  // a merged origin has the number of its first
-  for (OriginId id : merged_origins(compiled.origins, origin))
-    if (const int32_t ordinal = compiled.origins[id].ordinal; ordinal > 0 && seen.insert(ordinal).second)
-      ops.push_back(ordinal - 1);
-  return ops;
+  for (OriginId id : merged_origins(compiled_.origins, origin))
+    if (const int32_t ordinal = compiled_.origins[id].ordinal; ordinal > 0 && seen.insert(ordinal).second)
+      at->second.push_back(ordinal - 1);
+  return at->second;
 }
 
 int64_t FusedPrices::of(int32_t op) const {
@@ -159,6 +163,7 @@ FusedPrices price_as_fused(const TracedGraph& traced, const PassContext& context
   FusedPrices prices;
   prices.shares.assign(devices.size(), std::vector<int64_t>(labels.size(), 0));
   const std::vector<Op>& ops = compiled.main().ops;
+  OpSources sources_of(compiled);
   const std::vector<std::optional<double>> seconds = price_each(compiled, context);
   prices.done = when_done(compiled, context, seconds);
   for (size_t i = 0; i < ops.size(); ++i) {
@@ -167,7 +172,7 @@ FusedPrices price_as_fused(const TracedGraph& traced, const PassContext& context
     auto label = std::find(devices.begin(), devices.end(), device) - devices.begin();
     Sharing sharing;
     for (const Part& part : parts_of(compiled, ops[i], *context.targets.at(device))) {
-      const std::vector<int32_t> sources = TracedGraph::sources(compiled, part.origin);
+      const std::span<const int32_t> sources = sources_of.of(part.origin);
       for (int32_t source : sources)
         sharing.add(prices.shares[label][source], part.weight / static_cast<double>(sources.size()));
     }

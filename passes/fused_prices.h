@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <unordered_map>
 #include <vector>
 
 #include "placewright/passes/pass.h"
@@ -17,12 +19,23 @@ class TracedGraph {
 
   const Graph& compiled() const { return compiled_; }
 
-  // Numbers of ops of the graph's entry function: several if equal ops were joined, none if nobody knows. `compiled`
-  // may have been changed since.
-  static std::vector<int32_t> sources(const Graph& compiled, OriginId origin);
-
  private:
   Graph compiled_;
+};
+
+// Of a traced graph, which may have been changed since.
+class OpSources {
+ public:
+  explicit OpSources(const Graph& compiled) : compiled_(compiled) {}
+
+  // Numbers of ops of the entry function it was compiled from: several if equal ops were joined, none if nobody knows.
+  // Stands until the next is asked for.
+  std::span<const int32_t> of(OriginId origin);
+
+ private:
+  const Graph& compiled_;
+  int32_t only_ = 0;                                           // what was asked for last
+  std::unordered_map<OriginId, std::vector<int32_t>> joined_;  // many launches compute some of these
 };
 
 // In nanoseconds. What comes from constants alone is made again where it is read, so that an op may run on several

@@ -35,7 +35,7 @@ class TransferInserter {
     const Op& op = rewriter_.old().ops[i];
     Where place = place_of(op);
     if (op.is("transfer")) {  // written by the user
-      rewriter_.replace(i, {user_transfer(op, place)});
+      rewriter_.replace(i, user_transfer(op, place));
       return;
     }
     if (op.is("all_reduce")) {

@@ -266,23 +266,24 @@ class MemoryFit {
     Need need{labels, std::vector<int64_t>(count, 0), {}, {}, 0, 0};
     need.alive.assign(count, std::vector<int64_t>(labels.size(), 0));
     need.holders.resize(count);
+    OpSources sources_of(placed);
     for (size_t i = 0; i < memory.devices.size(); ++i) {
       auto at = std::find(devices_.begin(), devices_.end(), memory.devices[i].device);
       if (at == devices_.end()) continue;
       auto label = static_cast<size_t>(at - devices_.begin());
       need.peaks[label] = memory.devices[i].bytes;
       for (int32_t holder : memory.plan.devices[i].holders)
-        add_holder(placed, memory.plan.storages[holder], label, need);
+        add_holder(placed, sources_of, memory.plan.storages[holder], label, need);
     }
     return need;
   }
 
-  void add_holder(const Graph& placed, const Storage& storage, size_t label, Need& need) const {
+  void add_holder(const Graph& placed, OpSources& sources_of, const Storage& storage, size_t label, Need& need) const {
     Value value = storage.values.front();
     const Op* op = &placed.main().op(value);
     bool is_state = storage.kind == StorageKind::state;
     while (op->is("transfer")) op = &placed.main().op(op->operands[0]);
-    const std::vector<int32_t> sources = TracedGraph::sources(placed, op->origin);
+    const std::span<const int32_t> sources = sources_of.of(op->origin);
     if (sources.empty()) return;
     const int32_t old = sources.front();
     if (!is_state) need.alive[label][group_of_[old]] += storage.bytes;

@@ -40,6 +40,7 @@ PlacementSolver::PlacementSolver(const Graph& graph, const PassContext& context)
   std::stable_partition(devices_.begin(), devices_.end(), [&](const DeviceId& device) { return device == host_; });
 
   size_t count = function_.ops.size();
+  runs_.resize(count * devices_.size(), false);
   for (size_t i = 0; i < count; ++i) parents_.push_back(static_cast<int32_t>(i));
   decisions_.resize(count);
   decided_op_.resize(count, -1);
@@ -112,6 +113,16 @@ SourceSite PlacementSolver::site(int32_t op) const {
 }
 
 std::string PlacementSolver::refusal(int32_t op, const DeviceId& device) const {
+  const auto label = static_cast<size_t>(std::find(devices_.begin(), devices_.end(), device) - devices_.begin());
+  if (label == devices_.size()) return find_refusal(op, device);
+  const size_t at = static_cast<size_t>(op) * devices_.size() + label;
+  if (runs_[at]) return {};
+  std::string cause = find_refusal(op, device);
+  runs_[at] = cause.empty();
+  return cause;
+}
+
+std::string PlacementSolver::find_refusal(int32_t op, const DeviceId& device) const {
   if (const PlacementRule* rule = rule_against(op, device)) return disallowance(*rule);
   const Op& made = function_.ops[op];
   auto at = context_.targets.find(device);

@@ -84,6 +84,7 @@ class PlacementSolver {
   bool decided(int32_t op) { return decisions_[root(op)].has_value(); }
   void decide(int32_t op, Decision decision);
   const Graph& parts(int32_t op) const;
+  std::string find_refusal(int32_t op, const DeviceId& device) const;
   void require_device(const Op& op, const DeviceId& device, const std::string& site) const;
 
   const Graph& graph_;
@@ -99,6 +100,7 @@ class PlacementSolver {
   std::shared_ptr<const SolvedPlacement> solved_;
   FusedPrices prices_;                      // of what was chosen
   mutable std::map<int32_t, Graph> parts_;  // of composites, made when they are asked for
+  mutable std::vector<bool> runs_;          // of each op on each device: known that `refusal` is empty
 };
 
 }  // namespace placewright

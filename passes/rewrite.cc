@@ -1,5 +1,7 @@
 #include "rewrite.h"
 
+#include <algorithm>
+
 namespace placewright {
 
 Rewriter::Rewriter(Graph& graph, FunctionId function) : builder(graph, function) {
@@ -7,13 +9,22 @@ Rewriter::Rewriter(Graph& graph, FunctionId function) : builder(graph, function)
   old_ = std::move(target);
   target = Function{old_.name, {}, {}, {}, {}};
   target.ops.reserve(old_.ops.size());
-  map_.resize(old_.ops.size());
+  first_.reserve(old_.ops.size() + 1);
+  first_.push_back(0);
+  for (const Op& op : old_.ops) first_.push_back(first_.back() + op.results.size());
+  map_.resize(first_.back());
 }
 
-Value Rewriter::operator()(Value old_value) const {
-  const std::vector<Value>& values = map_[old_value.op];
-  PW_CHECK(!values.empty(), "a dropped op is read");
-  return values[old_value.result];
+void Rewriter::replace(int32_t op, std::span<const Value> values) {
+  PW_CHECK(values.size() == first_[op + 1] - first_[op], "an op is replaced by other values than it has");
+  std::copy(values.begin(), values.end(), map_.begin() + static_cast<std::ptrdiff_t>(first_[op]));
+}
+
+void Rewriter::append(int32_t old, Op made) {
+  std::vector<Op>& ops = builder.function().ops;
+  for (size_t i = first_[old]; i < first_[old + 1]; ++i)
+    map_[i] = {static_cast<int32_t>(ops.size()), static_cast<int32_t>(i - first_[old])};
+  ops.push_back(std::move(made));
 }
 
 std::vector<Value> Rewriter::operands(const Op& op) const {
@@ -23,16 +34,16 @@ std::vector<Value> Rewriter::operands(const Op& op) const {
   return values;
 }
 
-const std::vector<Value>& Rewriter::copy(int32_t op) {
+void Rewriter::copy(int32_t op) {
   Op copy = old_.ops[op];
-  copy.operands = operands(copy);
-  return map_[op] = builder.append(std::move(copy));
+  for (Value& operand : copy.operands) operand = (*this)(operand);
+  append(op, std::move(copy));
 }
 
-const std::vector<Value>& Rewriter::take(int32_t op) {
+void Rewriter::take(int32_t op) {
   Op taken = release(op);
   for (Value& operand : taken.operands) operand = (*this)(operand);
-  return map_[op] = builder.append(std::move(taken));
+  append(op, std::move(taken));
 }
 
 void Rewriter::finish() {

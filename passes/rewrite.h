@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -19,24 +20,32 @@ class Rewriter {
 
   const Function& old() const { return old_; }
   // The new value that stands for an old one.
-  Value operator()(Value old_value) const;
+  Value operator()(Value old_value) const {
+    PW_CHECK(has(old_value), "a dropped op is read");
+    return map_[at(old_value)];
+  }
   std::vector<Value> operands(const Op& op) const;
-  bool has(Value old_value) const { return !map_[old_value.op].empty(); }
+  bool has(Value old_value) const { return map_[at(old_value)].op >= 0; }
 
   // The old op as it was, types included, reading the new values.
-  const std::vector<Value>& copy(int32_t op);
+  void copy(int32_t op);
   // The same, moved: old() then has the op's name and origin, but no operands, types or attributes.
-  const std::vector<Value>& take(int32_t op);
+  void take(int32_t op);
   // The old op itself, reading old values; old() then has no more of it than behind take().
   Op release(int32_t op) { return std::move(old_.ops[op]); }
-  void replace(int32_t op, std::vector<Value> values) { map_[op] = std::move(values); }
+  void replace(int32_t op, std::span<const Value> values);
+  void replace(int32_t op, Value value) { replace(op, std::span<const Value>(&value, 1)); }
   void finish();
 
   FunctionBuilder builder;
 
  private:
+  void append(int32_t old, Op made);
+  size_t at(Value old_value) const { return first_[old_value.op] + static_cast<size_t>(old_value.result); }
+
   Function old_;
-  std::vector<std::vector<Value>> map_;
+  std::vector<size_t> first_;  // of each old op, in `map_`
+  std::vector<Value> map_;     // of each old result, op by op
 };
 
 // The entry function's ops in another order, by their numbers; each stands behind what it reads.

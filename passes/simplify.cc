@@ -116,7 +116,7 @@ Graph simplify(Graph graph, const PassContext&) {
       op.operands = rewriter.operands(op);
       std::optional<Value> simpler = Simplifier(rewriter.builder, op).run();
       if (simpler && may_stand_for(rewriter.builder.type(*simpler).tensor(), op.results[0].tensor()))
-        rewriter.replace(i, {*simpler});
+        rewriter.replace(i, *simpler);
       else
         rewriter.replace(i, rewriter.builder.append(std::move(op)));
     }
