@@ -26,16 +26,22 @@ std::shared_ptr<const Driver> Driver::try_open(std::vector<std::string>* reasons
 #define PLACEWRIGHT_FIND(name, symbol, parameters) driver->name = reinterpret_cast<Result(*) parameters>(find(symbol));
   PLACEWRIGHT_CUDA_DRIVER(PLACEWRIGHT_FIND)
 #undef PLACEWRIGHT_FIND
-  driver->has_graphs_ = true;
+  driver->has_graph_functions_ = true;
 #define PLACEWRIGHT_FIND(name, symbol, parameters)                                            \
   driver->name = reinterpret_cast<Result(*) parameters>(driver->library_.try_symbol(symbol)); \
-  driver->has_graphs_ = driver->has_graphs_ && driver->name;
+  driver->has_graph_functions_ = driver->has_graph_functions_ && driver->name;
   PLACEWRIGHT_CUDA_GRAPHS(PLACEWRIGHT_FIND)
 #undef PLACEWRIGHT_FIND
   driver->takes_ptx_alone_ = driver->library_.try_symbol("placewright_takes_ptx_alone") != nullptr;
   if (missing.empty()) return driver;
   if (reasons) reasons->push_back(fmt::format("{} has no function {}", library->path(), missing));
   return nullptr;
+}
+
+bool Driver::has_graphs() const {
+  constexpr int cuda_12 = 12000;
+  int version = 0;
+  return has_graph_functions_ && driver_version(&version) == 0 && version >= cuda_12;
 }
 
 std::string Driver::describe(Result result) const {

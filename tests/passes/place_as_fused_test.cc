@@ -91,10 +91,32 @@ TEST(PlaceAsFused, WhatPaysLaunchesOfItsOwnStaysOnTheHost) {
   for (const OpPlacement& op : plan_placement(graph, machine.context).ops) EXPECT_EQ(op.where.devices[0], host);
 }
 
+// Two devices near enough to each other for small graphs to use both; by odd seeds they fuse all that they may.
+struct NearMachine : TestMachine {
+  explicit NearMachine(uint64_t seed)
+      : TestMachine(seed % 2 == 1), slow(1e-6, 1e8, seed % 2 == 1), fast(1.2e-6, 1e10, seed % 2 == 1) {
+    context.targets = {{placewright::host, &slow}, {placewright::accelerator, &fast}};
+    for (Link& link : machine.links) link.latency_seconds = 1e-7;
+  }
+  TestTarget slow, fast;
+};
+
+// As placement finds it.
+Graph random_graph(uint64_t seed, const TestMachine& machine, const testing::RandomGraphOptions& options = {}) {
+  return run_passes(testing::make_random_graph(seed, options).graph, machine.context, {}, {}, "shard");
+}
+
+int64_t accelerator_need(const Graph& graph, const PlacementPlan& plan, const PassContext& context) {
+  const Graph compiled = run_passes(apply_placement(graph, plan), context, {}, "insert_transfers", "overlap");
+  for (const DeviceNeed& need : measure_need(compiled, context).devices)
+    if (need.device == accelerator) return need.bytes;
+  return 0;
+}
+
 TEST(PlaceAsFused, SharesAddUpToTheLaunches) {
   for (uint64_t seed = 0; seed < 60; ++seed) {
     TestMachine machine(seed % 2 == 1);
-    Graph graph = run_passes(testing::make_random_graph(seed).graph, machine.context, {}, {}, "shard");
+    Graph graph = random_graph(seed, machine);
     PlacementPlan plan = plan_placement(graph, machine.context);
     double shares = 0;
     for (const OpPlacement& op : plan.ops) shares += op.seconds;
@@ -117,12 +139,8 @@ Graph pinned(Graph graph, const DeviceId& device) {
 TEST(PlaceAsFused, IsNeverDearerAsFusedThanAllOnOneDevice) {
   int split = 0, by_sum = 0;
   for (uint64_t seed = 0; seed < 100; ++seed) {
-    TestMachine machine(seed % 2 == 1);
-    // Near enough to each other for small graphs to use both.
-    TestTarget slow(1e-6, 1e8, seed % 2 == 1), fast(1.2e-6, 1e10, seed % 2 == 1);
-    machine.context.targets = {{host, &slow}, {accelerator, &fast}};
-    for (Link& link : machine.machine.links) link.latency_seconds = 1e-7;
-    Graph graph = run_passes(testing::make_random_graph(seed).graph, machine.context, {}, {}, "shard");
+    NearMachine machine(seed);
+    Graph graph = random_graph(seed, machine);
     PlacementPlan plan = plan_placement(graph, machine.context);
     EXPECT_LE(plan.solved->bound, plan.solved->energy) << "seed " << seed;
     EXPECT_EQ(plan.solved->energy, energy(plan.solved->problem, plan.solved->labels));
@@ -166,13 +184,10 @@ TEST(PlaceAsFused, NoSingleRuleBettersAPlan) {
   int held = 0, held_in_small = 0, bettered = 0, optimal = 0, plans = 0;
   const uint64_t seeds = std::getenv("PLACEWRIGHT_FULL_COUNTS") ? 400 : 50;
   for (uint64_t seed = 0; seed < seeds; ++seed) {
-    TestMachine machine(seed % 2 == 1);
-    TestTarget slow(1e-6, 1e8, seed % 2 == 1), fast(1.2e-6, 1e10, seed % 2 == 1);
-    machine.context.targets = {{host, &slow}, {accelerator, &fast}};
-    for (Link& link : machine.machine.links) link.latency_seconds = 1e-7;
+    NearMachine machine(seed);
     testing::RandomGraphOptions options;
     options.ops = 2 + static_cast<int>(seed % 5);
-    Graph graph = run_passes(testing::make_random_graph(seed, options).graph, machine.context, {}, {}, "shard");
+    Graph graph = random_graph(seed, machine, options);
     const PlacementPlan plan = plan_placement(graph, machine.context);
     if (!plan.solved || plan.solved->makespan > 0) continue;
     ++plans;
@@ -207,19 +222,11 @@ TEST(PlaceAsFused, NoSingleRuleBettersAPlan) {
 TEST(PlaceAsFused, WhatIsSaidToBeUnlimitedIsAsCheapAsWithAllMemory) {
   int limited = 0, unlimited = 0;
   for (uint64_t seed = 0; seed < 60; ++seed) {
-    TestMachine machine(seed % 2 == 1);
-    TestTarget slow(1e-6, 1e8, seed % 2 == 1), fast(1.2e-6, 1e10, seed % 2 == 1);
-    machine.context.targets = {{host, &slow}, {accelerator, &fast}};
-    for (Link& link : machine.machine.links) link.latency_seconds = 1e-7;
-    Graph graph = run_passes(testing::make_random_graph(seed).graph, machine.context, {}, {}, "shard");
+    NearMachine machine(seed);
+    Graph graph = random_graph(seed, machine);
     const PlacementPlan free = plan_placement(graph, machine.context);
     if (!free.solved) continue;
-    int64_t peak = 0;
-    for (const DeviceNeed& need :
-         measure_need(run_passes(apply_placement(graph, free), machine.context, {}, "insert_transfers", "overlap"),
-                      machine.context)
-             .devices)
-      if (need.device == accelerator) peak = need.bytes;
+    const int64_t peak = accelerator_need(graph, free, machine.context);
     const auto slack = static_cast<int64_t>(free.solved->problem.values.size());
     for (int64_t cap : {peak, peak * 7 / 8, peak / 2}) {
       for (DeviceSpec& spec : machine.machine.devices)
@@ -239,11 +246,8 @@ TEST(PlaceAsFused, WhatIsSaidToBeUnlimitedIsAsCheapAsWithAllMemory) {
 TEST(PlaceAsFused, WhatIsMinimisedIsTheStep) {
   int plans = 0;
   for (uint64_t seed = 0; seed < 60; ++seed) {
-    TestMachine machine(seed % 2 == 1);
-    TestTarget slow(1e-6, 1e8, seed % 2 == 1), fast(1.2e-6, 1e10, seed % 2 == 1);
-    machine.context.targets = {{host, &slow}, {accelerator, &fast}};
-    for (Link& link : machine.machine.links) link.latency_seconds = 1e-7;
-    const Graph graph = run_passes(testing::make_random_graph(seed).graph, machine.context, {}, {}, "shard");
+    NearMachine machine(seed);
+    const Graph graph = random_graph(seed, machine);
     const PlacementPlan plan = plan_placement(graph, machine.context);
     if (!plan.solved) continue;
     ++plans;
@@ -317,19 +321,11 @@ TEST(PlaceAsFused, WithinMemoryAPlanTakesWhatItSaysAndNoMoreThanAllOnOneDeviceTh
   int limited = 0, alone = 0;
   const uint64_t seeds = std::getenv("PLACEWRIGHT_FULL_COUNTS") ? 400 : 60;
   for (uint64_t seed = 0; seed < seeds; ++seed) {
-    TestMachine machine(seed % 2 == 1);
-    TestTarget slow(1e-6, 1e8, seed % 2 == 1), fast(1.2e-6, 1e10, seed % 2 == 1);
-    machine.context.targets = {{host, &slow}, {accelerator, &fast}};
-    for (Link& link : machine.machine.links) link.latency_seconds = 1e-7;
-    const Graph graph = run_passes(testing::make_random_graph(seed).graph, machine.context, {}, {}, "shard");
+    NearMachine machine(seed);
+    const Graph graph = random_graph(seed, machine);
     const PlacementPlan free = plan_placement(graph, machine.context);
     if (!free.solved) continue;
-    int64_t peak = 0;
-    for (const DeviceNeed& need :
-         measure_need(run_passes(apply_placement(graph, free), machine.context, {}, "insert_transfers", "overlap"),
-                      machine.context)
-             .devices)
-      if (need.device == accelerator) peak = need.bytes;
+    const int64_t peak = accelerator_need(graph, free, machine.context);
     const auto slack = static_cast<int64_t>(free.solved->problem.values.size());
     for (int64_t cap : {peak * 7 / 8, peak / 2}) {
       for (DeviceSpec& spec : machine.machine.devices)

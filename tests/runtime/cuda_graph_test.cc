@@ -1,6 +1,7 @@
 // Steps that are given to a CUDA device as a whole, by the emulator: it counts what it is asked for, and runs a graph's
 // nodes in an order that only their dependencies hold back.
 #include <cstdlib>
+#include <functional>
 
 #include <fmt/core.h>
 #include <gmock/gmock.h>
@@ -56,33 +57,7 @@ struct GpuMachine {
   std::shared_ptr<StateStore> states;
 };
 
-template <typename Action>
-std::string error_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
-// y = x + x + x on a GPU, with the copies in and out.
-ProgramBuilder triple() {
-  ProgramBuilder b("triple");
-  int compute = b.stream(cuda(0)), in = b.stream(cuda(0), "copies in"), out = b.stream(cuda(0), "copies out");
-  int x = b.buffer(argument, "x", cpu0, {n});
-  int dx = b.buffer(temporary, "x there", cuda(0), {n});
-  int t = b.buffer(temporary, "", cuda(0), {n});
-  int dy = b.buffer(temporary, "", cuda(0), {n});
-  int y = b.buffer(result, "y", cpu0, {n});
-  int copied = b.copy(in, x, dx);
-  b.wait(compute, copied);
-  b.launch(compute, "add_f32", {dx, dx, t});
-  int launched = b.launch(compute, "add_f32", {t, dx, dy});
-  b.wait(out, launched);
-  b.copy(out, dy, y);
-  return b;
-}
+ProgramBuilder triple() { return triple_on(cuda(0), n); }
 
 // w -= rate * gradient, twice, on a GPU; the second through a copy of w.
 ProgramBuilder updates() {
@@ -248,6 +223,103 @@ std::string why_piecewise(GpuMachine& m, const CompiledProgram& program, std::ve
   EXPECT_EQ(context->steps().piecewise, 3);
   EXPECT_EQ(m.graph_launches(), 0);
   return context->steps().why_piecewise;
+}
+
+// What the step's block does on a GPU besides a copy in and a sum there, and what the step then gives of {1, 2, 3, 4}.
+struct Refused {
+  std::string name, why;
+  std::function<void(ProgramBuilder& b, int stream, int x, int y)> step;
+  std::vector<float> expected;
+};
+
+std::vector<Refused> refused_steps() {
+  // y = x + x in a block of its own.
+  auto doubling = [](ProgramBuilder& b, int stream, int x, int y) {
+    b.program.blocks.push_back({"double", {}});
+    b.block = b.program.blocks.size() - 1;
+    b.launch(stream, "add_f32", {x, x, y});
+    b.block = 0;
+    return static_cast<int>(b.program.blocks.size()) - 1;
+  };
+  auto condition = [](ProgramBuilder& b) { return b.buffer(argument, "condition", cpu0, {}, DType::boolean); };
+  const std::string control = "it has branches, loops or calls";
+  return {
+      {"call",
+       control,
+       [=](ProgramBuilder& b, int stream, int x, int y) { b.add(Call{doubling(b, stream, x, y)}); },
+       {2, 4, 6, 8}},
+      {"branch",
+       control,
+       [=](ProgramBuilder& b, int stream, int x, int y) {
+         b.launch(stream, "add_f32", {x, x, y});
+         b.add(Branch{condition(b), doubling(b, stream, y, y), -1});
+       },
+       {4, 8, 12, 16}},
+      {"loop",
+       control,
+       [=](ProgramBuilder& b, int stream, int x, int y) {
+         b.launch(stream, "add_f32", {x, x, y});
+         b.add(Repeat{doubling(b, stream, y, y), 3, -1});
+       },
+       {16, 32, 48, 64}},
+      {"allocation",
+       "it allocates memory as it runs",
+       [](ProgramBuilder& b, int stream, int x, int y) {
+         const int t = b.buffer(temporary, "", cuda(0), {n});
+         b.program.buffers[static_cast<size_t>(t)].arena = -1;
+         b.program.buffers[static_cast<size_t>(t)].offset = 0;
+         b.add(Allocate{stream, t});
+         b.launch(stream, "add_f32", {x, x, t});
+         b.launch(stream, "add_f32", {t, x, y});
+       },
+       {3, 6, 9, 12}},
+      {"sum",
+       "it sums over several devices",
+       [](ProgramBuilder& b, int stream, int x, int y) {
+         const int second = b.stream(cuda(1)), there = b.buffer(temporary, "x on the second", cuda(1), {n});
+         b.wait(second, b.copy(stream, x, there));
+         Collective sum;
+         sum.streams = {stream, second};
+         sum.sources = {x, there};
+         sum.destinations = {y, b.buffer(result, "y on the second", cuda(1), {n})};
+         sum.scratch = b.buffer(temporary, "scratch", cuda(0), {n});
+         sum.facts = {cuda(0), cuda(1), 2 * n * 4, "gradient", "train.cc:9", "partial sums"};
+         b.add(sum);
+       },
+       {2, 4, 6, 8}},
+  };
+}
+
+TEST(CudaGraph, StepsThatAGraphCannotHoldSayWhyAndRun) {
+  for (const Refused& refused : refused_steps()) {
+    SCOPED_TRACE(refused.name);
+    GpuMachine m;
+    ProgramBuilder b(refused.name);
+    const int stream = b.stream(cuda(0)), x = b.buffer(argument, "x", cpu0, {n});
+    const int there = b.buffer(temporary, "x there", cuda(0), {n}), y = b.buffer(result, "y", cuda(0), {n});
+    b.copy(stream, x, there);
+    refused.step(b, stream, there, y);
+    std::vector<HostTensor> arguments{vector_of({1, 2, 3, 4})};
+    if (b.program.arguments.size() > 1) arguments.push_back(HostTensor::scalar<bool>(true));
+    const CompiledProgram program = m.compiled(b, {entry_of("add_f32", n)});
+    EXPECT_EQ(why_piecewise(m, program, arguments), refused.why);
+    auto executable = m.bind(program);
+    auto context = executable->make_context();
+    executable->run(*context, arguments);
+    EXPECT_EQ(values_of(context->read_result(0)), refused.expected);
+  }
+}
+
+TEST(CudaGraph, DriversOfCuda11HaveNoGraphs) {
+  GpuMachine old("version=11080");
+  const CompiledProgram program = old.compiled(triple(), {entry_of("add_f32", n)});
+  EXPECT_THAT(why_piecewise(old, program, {vector_of({1, 2, 3, 4})}),
+              HasSubstr("has no graphs: a driver for CUDA 12 or later does"));
+  GpuMachine first("version=12000");
+  auto executable = first.bind(program);
+  auto context = executable->make_context();
+  for (int round = 0; round < 3; ++round) executable->run(*context, std::vector{vector_of({1, 2, 3, 4})});
+  EXPECT_EQ(context->steps().at_once, 2);
 }
 
 TEST(CudaGraph, StepsOfTwoDevicesGoPieceByPiece) {

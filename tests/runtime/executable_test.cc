@@ -20,16 +20,6 @@ using testing::HasSubstr;
 
 constexpr int64_t n = 4;
 
-template <typename Action>
-std::string error_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
 // result = (x + x) + x on the host.
 CompiledProgram host_program() {
   ProgramBuilder b("triple");
@@ -42,23 +32,8 @@ CompiledProgram host_program() {
   return b.compiled({entry_of("add_f32", n)});
 }
 
-// The same on sim:0, with the copies in and out and every wait that they need.
-CompiledProgram sim_program() {
-  ProgramBuilder b("triple on sim");
-  int compute = b.stream(sim(0)), in = b.stream(sim(0), "copy in"), out = b.stream(sim(0), "copy out");
-  int x = b.buffer(argument, "x", cpu0, {n});
-  int dx = b.buffer(temporary, "x on sim", sim(0), {n});
-  int t = b.buffer(temporary, "", sim(0), {n});
-  int dy = b.buffer(temporary, "", sim(0), {n});
-  int y = b.buffer(result, "y", cpu0, {n});
-  int copied = b.copy(in, x, dx);
-  b.wait(compute, copied);
-  b.launch(compute, "add_f32", {dx, dx, t});
-  int launched = b.launch(compute, "add_f32", {t, dx, dy});
-  b.wait(out, launched);
-  b.copy(out, dy, y);
-  return b.compiled({entry_of("add_f32", n)});
-}
+// The same on sim:0.
+CompiledProgram sim_program() { return triple_on(sim(0), n).compiled({entry_of("add_f32", n)}); }
 
 // w -= rate * gradient, in place.
 CompiledProgram update_program(const DeviceId& device, bool in_place = true) {
@@ -459,7 +434,7 @@ TEST(Executable, ProfileNestsAndNamesKernelsCopiesAndOrigins) {
   std::vector<Profiler::Record> records = profiler.records();
   ASSERT_EQ(records.size(), 2u * (4 + 1));
   EXPECT_EQ(records[0].name, "x cpu:0 -> sim:0");
-  EXPECT_EQ(records[0].track, "copy in");
+  EXPECT_EQ(records[0].track, "copies in");
   EXPECT_EQ(records[0].bytes, 16);
   EXPECT_EQ(records[1].name, "add_f32");
   EXPECT_EQ(records[1].origin, "model/forward#0");

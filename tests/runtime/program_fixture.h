@@ -97,6 +97,35 @@ struct Machines {
   std::shared_ptr<StateStore> states;
 };
 
+// y = x + x + x of `n` numbers on a device, with the copies in and out and every wait that they need.
+inline ProgramBuilder triple_on(const DeviceId& device, int64_t n) {
+  ProgramBuilder b("triple on " + device.kind);
+  int compute = b.stream(device), in = b.stream(device, "copies in"), out = b.stream(device, "copies out");
+  int x = b.buffer(BufferKind::argument, "x", cpu0, {n});
+  int dx = b.buffer(BufferKind::temporary, "x there", device, {n});
+  int t = b.buffer(BufferKind::temporary, "", device, {n});
+  int dy = b.buffer(BufferKind::temporary, "", device, {n});
+  int y = b.buffer(BufferKind::result, "y", cpu0, {n});
+  int copied = b.copy(in, x, dx);
+  b.wait(compute, copied);
+  b.launch(compute, "add_f32", {dx, dx, t});
+  int launched = b.launch(compute, "add_f32", {t, dx, dy});
+  b.wait(out, launched);
+  b.copy(out, dy, y);
+  return b;
+}
+
+// What the error says; "" if there is none.
+template <typename Action>
+std::string error_of(Action action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
 inline HostTensor vector_of(std::vector<float> values) {
   return HostTensor::from<float>({static_cast<int64_t>(values.size())}, values);
 }

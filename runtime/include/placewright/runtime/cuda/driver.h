@@ -138,7 +138,7 @@ class Driver {
 #undef PLACEWRIGHT_MEMBER
 
   const std::string& path() const { return library_.path(); }
-  bool has_graphs() const { return has_graphs_; }
+  bool has_graphs() const;  // those of CUDA 12, by its functions and by the version that it says it has
   // A stand-in for the driver says by an export of its own that it takes PTX alone.
   bool takes_ptx_alone() const { return takes_ptx_alone_; }
   std::string describe(Result result) const;  // "CUDA_ERROR_ILLEGAL_ADDRESS (700): an illegal memory access ..."
@@ -146,7 +146,7 @@ class Driver {
  private:
   explicit Driver(SharedLibrary library) : library_(std::move(library)) {}
   SharedLibrary library_;
-  bool takes_ptx_alone_ = false, has_graphs_ = false;
+  bool takes_ptx_alone_ = false, has_graph_functions_ = false;
 };
 
 // After such an error the context is of no use any more, and neither is what stands in its memory.
