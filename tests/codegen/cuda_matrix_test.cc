@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "cuda_cases.h"
+#include "matrix_cases.h"
 #include "placewright/base/error.h"
 #include "placewright/codegen/code_target.h"
 #include "placewright/ir/interpret_kernel.h"
@@ -18,62 +19,6 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 
 Type f32(Shape shape) { return {DType::f32, std::move(shape)}; }
-
-DerivedCase rounded(std::string_view op, const Shape& left, const Shape& right, Attributes attributes,
-                    Precision precision = Precision::tf32) {
-  attributes.set("precision", std::string(name(precision)));
-  return large_case(op, {f32(left), f32(right)}, std::move(attributes));
-}
-
-Attributes contracting(int64_t left, int64_t right) {
-  return {{"lhs_contracting", Sizes{left}}, {"rhs_contracting", Sizes{right}}};
-}
-
-Attributes batched(int64_t left, int64_t right) {
-  Attributes attributes = contracting(left, right);
-  attributes.set("lhs_batch", Sizes{0});
-  attributes.set("rhs_batch", Sizes{0});
-  return attributes;
-}
-
-Attributes window(int64_t stride, int64_t padding) {
-  return {{"stride", Sizes{stride, stride}},
-          {"padding_low", Sizes{padding, padding}},
-          {"padding_high", Sizes{padding, padding}}};
-}
-
-// A convolution and its two gradients, of one geometry.
-void add_convolution(std::vector<DerivedCase>& cases, const Shape& input, const Shape& weight, Attributes attributes,
-                     Precision precision) {
-  cases.push_back(rounded("conv", input, weight, attributes, precision));
-  const Shape result = cases.back().results[0].tensor().shape;
-  Attributes of_input = attributes, of_weight = attributes;
-  of_input.set("input_sizes", Sizes{input[2].number(), input[3].number()});
-  of_weight.set("window", Sizes{weight[2].number(), weight[3].number()});
-  cases.push_back(rounded("conv_input_gradient", result, weight, of_input, precision));
-  cases.push_back(rounded("conv_weight_gradient", input, result, of_weight, precision));
-}
-
-std::vector<DerivedCase> rounded_cases(Precision precision) {
-  std::vector<DerivedCase> cases{
-      rounded("dot_general", {70, 50}, {50, 37}, contracting(1, 0), precision),        // NN, nothing divides a tile
-      rounded("dot_general", {40, 100}, {130, 40}, contracting(0, 1), precision),      // TT
-      rounded("dot_general", {24, 64}, {24, 128}, contracting(0, 0), precision),       // TN, 16 bytes at once
-      rounded("dot_general", {64, 96}, {32, 96}, contracting(1, 1), precision),        // NT
-      rounded("dot_general", {3, 33, 17}, {3, 17, 41}, batched(2, 1), precision),      // odd
-      rounded("dot_general", {130, 64, 32}, {130, 32, 64}, batched(2, 1), precision),  // tiles of 64
-      rounded("dot_general", {32, 256, 9}, {32, 9, 256}, batched(2, 1), precision),    // tiles of 128 by 128
-      rounded("dot_general", {16, 5, 8}, {5, 8, 16},
-              {{"lhs_contracting", Sizes{1, 2}}, {"rhs_contracting", Sizes{0, 1}}},
-              precision),  // two dimensions as one depth
-  };
-  add_convolution(cases, {3, 17, 11, 13}, {18, 17, 3, 3}, window(1, 1), precision);
-  add_convolution(cases, {2, 17, 9, 9}, {16, 17, 3, 2}, window(2, 1), precision);
-  Attributes grouped = window(1, 0);
-  grouped.set("groups", int64_t{2});
-  add_convolution(cases, {2, 32, 8, 8}, {32, 16, 1, 1}, grouped, precision);
-  return cases;
-}
 
 // Each product may be off by twice what a factor is, 2^-11 of itself in tf32 and 2^-8 in bf16; sums of f32 round
 // besides.
@@ -111,7 +56,7 @@ void expect_no_spills(const CudaText& text, const std::vector<std::string>& targ
 void expect_rounded_results(Precision precision) {
   if (std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
   if (!cuda_devices().cuda) GTEST_SKIP() << cuda_devices().absence;
-  const std::vector<DerivedCase> all = rounded_cases(precision);
+  const std::vector<DerivedCase> all = matrix_cases(precision);
   std::vector<DerivedCase> cases;
   for (size_t i = 0; i < all.size(); ++i)
     if (full_counts() || precision == Precision::tf32 || i % 4 == 0) cases.push_back(all[i]);
@@ -138,8 +83,8 @@ size_t count(const std::string& text, const std::string& part) {
 
 TEST(CudaMatrix, CubinsDoNotSpill) {
   if (std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
-  std::vector<DerivedCase> cases = rounded_cases(Precision::tf32);
-  for (DerivedCase& each : rounded_cases(Precision::bf16)) cases.push_back(std::move(each));
+  std::vector<DerivedCase> cases = matrix_cases(Precision::tf32);
+  for (DerivedCase& each : matrix_cases(Precision::bf16)) cases.push_back(std::move(each));
   for (size_t a = 0; a < architectures.size(); ++a) {
     std::vector<DerivedCase> mine;
     for (size_t i = 0; i < cases.size(); ++i)
@@ -150,7 +95,7 @@ TEST(CudaMatrix, CubinsDoNotSpill) {
 
 TEST(CudaMatrix, EveryStageIsByMatrixUnits) {
   for (Precision precision : {Precision::tf32, Precision::bf16})
-    for (const DerivedCase& each : rounded_cases(precision)) {
+    for (const DerivedCase& each : matrix_cases(precision)) {
       const std::string text = cuda_text({each}).text;
       EXPECT_EQ(count(text, "pw::add_product_" + std::string(name(precision)) + "(s"), count(text, "extern \"C\""))
           << each.name;
@@ -158,7 +103,7 @@ TEST(CudaMatrix, EveryStageIsByMatrixUnits) {
 }
 
 TEST(CudaMatrix, TilesAreChosenRoundTripAndAreChecked) {
-  const std::vector<DerivedCase> cases = rounded_cases(Precision::tf32);
+  const std::vector<DerivedCase> cases = matrix_cases(Precision::tf32);
   for (const Schedule& schedule : cuda_schedules(cases))
     EXPECT_EQ(print_schedule(parse_schedule(print_schedule(schedule))), print_schedule(schedule));
   EXPECT_EQ(print_schedule(cuda_schedules({cases[5]})[0]),
@@ -262,7 +207,7 @@ TEST(CudaMatrix, ComputedFactorsAndEpiloguesAreFused) {
 // A GPU from before tf32 computes what the CPU does.
 TEST(CudaMatrix, GpusWithoutTheUnitsComputeInF32) {
   if (std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
-  const StructuredKernel kernel = lower_op(rounded_cases(Precision::tf32)[0].view());
+  const StructuredKernel kernel = lower_op(matrix_cases(Precision::tf32)[0].view());
   for (const char* target : {"sm_75", "sm_80"}) {
     std::string key;
     CodeStore store{[&](const std::string& asked) {

@@ -350,6 +350,8 @@ TEST(AsyncCopies, ArriveWhenTheyAreWaitedFor) {
               HasSubstr("the source is not aligned"));
   EXPECT_THAT(fault_in(shared + "mov.u64 %rd8, s;\ncp.async.ca.shared.global [%rd8], [%rd1+1024], 16;"),
               HasSubstr("the source of cp.async"));
+  EXPECT_THAT(fault_in(shared + "mov.u64 %rd8, s;\ncp.async.ca.shared.global [%rd8], [%rd1], 4, 8;"),
+              HasSubstr("cp.async reads more than it copies"));
 }
 
 TEST(Matrices, ProductsOfTf32) {

@@ -20,6 +20,7 @@ class Finder {
     shuffle();
     initialisation();
     address();
+    fragment();
   }
 
  private:
@@ -79,22 +80,43 @@ class Finder {
   }
 
   void address() {
+    static const std::regex access(
+        R"(^\s*(?:@!?%p\d+\s+)?(?:ld|st)\.(?:global|shared)(?:\.\w+)*?(?:\.v\d)?\.[bsuf](\d+)\s)");
+    static const std::regex copy(R"(cp\.async\.\w+\.shared\.global \[.*\], \[.*\], (\d+))");
+    static const std::regex place(R"(\[(%?\w+)(\+-?\d+)?\])");
+    std::smatch match;
+    long long bytes = 0;
+    if (std::regex_search(text_, match, access))
+      bytes = std::atoll(match[1].str().c_str()) / 8;
+    else if (std::regex_search(text_, match, copy))
+      bytes = std::atoll(match[1].str().c_str());
+    for (std::sregex_iterator at(text_.begin(), text_.end(), place), end; bytes > 0 && at != end; ++at) {
+      const long long offset = (*at)[2].matched ? std::atoll((*at)[2].str().c_str() + 1) : 0;
+      auto put = [&](Mutation mutation, long long by) {
+        std::string after = text_;
+        after.replace(static_cast<size_t>(at->position(0)), static_cast<size_t>(at->length(0)),
+                      "[" + (*at)[1].str() + "+" + std::to_string(offset + by) + "]");
+        add(mutation, after);
+      };
+      if (bytes > 1) put(Mutation::misaligned_address, bytes / 2);
+      put(Mutation::element_beside, bytes);
+    }
+  }
+
+  // Registers of one fragment: neighbouring rows, neighbouring parts of the depth, neighbouring columns.
+  void fragment() {
     static const std::regex pattern(
-        R"(^\s*(?:@!?%p\d+\s+)?(?:ld|st)\.(?:global|shared)(?:\.\w+)*?(?:\.v\d)?\.[bsuf](\d+)\s.*\[(%?\w+)(\+-?\d+)?\])");
+        R"(mma\.sync\S+ \{(%\w+), (%\w+), %\w+, %\w+\}, \{(%\w+), (%\w+), (%\w+), %\w+\}, \{(%\w+), (%\w+)\})");
     std::smatch match;
     if (!std::regex_search(text_, match, pattern)) return;
-    const long long bytes = std::atoll(match[1].str().c_str()) / 8;
-    const long long offset = match[3].matched ? std::atoll(match[3].str().c_str() + 1) : 0;
-    auto moved = [&](long long by) { return match[2].str() + "+" + std::to_string(offset + by); };
-    const size_t begin = static_cast<size_t>(match.position(2));
-    const size_t length = static_cast<size_t>(match.length(2) + (match[3].matched ? match.length(3) : 0));
-    auto put = [&](Mutation mutation, long long by) {
+    for (const auto& [first, second] : {std::pair<size_t, size_t>{1, 2}, {3, 4}, {4, 5}, {6, 7}}) {
       std::string after = text_;
-      after.replace(begin, length, moved(by));
-      add(mutation, after);
-    };
-    if (bytes > 1) put(Mutation::misaligned_address, bytes / 2);
-    put(Mutation::element_beside, bytes);
+      after.replace(static_cast<size_t>(match.position(second)), static_cast<size_t>(match.length(second)),
+                    match[first].str());
+      after.replace(static_cast<size_t>(match.position(first)), static_cast<size_t>(match.length(first)),
+                    match[second].str());
+      add(Mutation::fragment_exchanged, after);
+    }
   }
 
   int line_;
@@ -122,6 +144,8 @@ std::string name(Mutation mutation) {
       return "misaligned address";
     case Mutation::element_beside:
       return "element beside";
+    case Mutation::fragment_exchanged:
+      return "fragment exchanged";
   }
   return "";
 }

@@ -14,7 +14,8 @@ enum class Mutation {
   shuffle_changed,  // its lane or its mask
   initialisation_missing,
   misaligned_address,
-  element_beside,  // an address off by one element
+  element_beside,      // an address off by one element
+  fragment_exchanged,  // two registers of one operand of a matrix unit
 };
 std::string name(Mutation mutation);
 

@@ -15,6 +15,7 @@
 
 #include "cuda_cases.h"
 #include "library/machine.h"
+#include "matrix_cases.h"
 #include "placewright/base/join.h"
 #include "placewright/codegen/lower.h"
 #include "placewright/codegen/strategy.h"
@@ -86,13 +87,21 @@ std::vector<std::vector<HostTensor>> varied(const DerivedCase& each) {
   }
   for (size_t i = 0; i < each.operands.size(); ++i) {
     // The definition leaves out what stands beside an image; kernels multiply it by 0.
-    if (!is_floating(each.operands[i].tensor().dtype) || (each.entry->name == "conv" && i == 1)) continue;
+    if (!is_floating(each.operands[i].tensor().dtype) || (each.entry->name.starts_with("conv") && i == 1)) continue;
     all.push_back(make_operands(each));
     change_numbers(all.back()[i], [=](double x, int64_t k) {
       return k % 211 == 100 ? infinity : k % 307 == 99 ? nan : x;
     });
   }
   return all;
+}
+
+// To a number that the factors of such a product lose nothing of, so that results are as close as those of f32.
+double rounded_to(Precision precision, double number) {
+  int exponent = 0;
+  const double fraction = std::frexp(number, &exponent);
+  const int bits = precision == Precision::tf32 ? 11 : 8;
+  return std::isfinite(number) ? std::ldexp(std::round(std::ldexp(fraction, bits)), exponent - bits) : number;
 }
 
 bool has_indices(const StructuredKernel& kernel) {
@@ -130,6 +139,18 @@ Subject of_case(const DerivedCase& each) {
   return subject;
 }
 
+// A sum of products by matrix units.
+Subject of_matrix(const DerivedCase& each, Precision precision) {
+  Subject subject = of_case(each);
+  subject.name += " " + std::string(placewright::name(precision));
+  for (Data& data : subject.data) {
+    for (HostTensor& operand : data.operands)
+      change_numbers(operand, [&](double x, int64_t) { return rounded_to(precision, x); });
+    data.expected = evaluate_case(each, data.operands);
+  }
+  return subject;
+}
+
 // A composite op as one launch: rows in shared memory, stages behind one another.
 Subject of_rows(const char* op, const Sizes& sizes, const Attributes& attributes) {
   Graph graph;
@@ -163,6 +184,10 @@ std::vector<Subject> subjects() {
     auto chosen = std::find_if(cases.begin(), cases.end(), is_telling);
     if (chosen == cases.end()) --chosen;
     all.push_back(of_case(*chosen));
+  }
+  for (Precision precision : {Precision::tf32, Precision::bf16}) {
+    const std::vector<DerivedCase> cases = matrix_cases(precision);
+    for (size_t i : {0, 3, 4, 9, 10, 11}) all.push_back(of_matrix(cases[i], precision));
   }
   for (const Sizes& sizes : {Sizes{9, 70}, Sizes{6, 1100}})
     all.push_back(of_rows("layer_norm", sizes, {{"normalised_dims", int64_t{1}}}));

@@ -167,7 +167,7 @@ void run_async_copy(Warp& warp, const Instruction& instruction, uint32_t mask) {
         instruction.operands[3] < 0 ? bytes : static_cast<uint32_t>(warp.lanes(instruction.operands[3])[lane]);
     if (bytes != 4 && bytes != 8 && bytes != 16)
       fail(warp, instruction, static_cast<int>(lane), 716, "cp.async copies 4, 8 or 16 bytes");
-    given = std::min(given, bytes);
+    if (given > bytes) fail(warp, instruction, static_cast<int>(lane), 716, "cp.async reads more than it copies");
     locate(warp, instruction, Space::shared, lane, to, bytes, Access::write);
     if (from % bytes) fail(warp, instruction, static_cast<int>(lane), 716, "the source is not aligned to the copy");
     Warp::AsyncCopy copy{lane, to, std::vector<uint8_t>(bytes), instruction.line};
