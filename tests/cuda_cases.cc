@@ -13,7 +13,7 @@ namespace {
 std::vector<StructuredKernel> kernels_of(const std::vector<DerivedCase>& cases) {
   std::vector<StructuredKernel> kernels;
   for (size_t i = 0; i < cases.size(); ++i) {
-    kernels.push_back(collapse_dimensions(lower_op(cases[i].view())));
+    kernels.push_back(split_depth(collapse_dimensions(lower_op(cases[i].view()))));
     kernels.back().name = "k" + std::to_string(i);
   }
   return kernels;

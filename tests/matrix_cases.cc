@@ -53,13 +53,18 @@ std::vector<DerivedCase> matrix_cases(Precision precision) {
       rounded("dot_general", {32, 256, 9}, {32, 9, 256}, batched(2, 1), precision),    // tiles of 128 by 128
       rounded("dot_general", {16, 5, 8}, {5, 8, 16},
               {{"lhs_contracting", Sizes{1, 2}}, {"rhs_contracting", Sizes{0, 1}}},
-              precision),  // two dimensions as one depth
+              precision),                                                            // two dimensions as one depth
+      rounded("dot_general", {50, 40}, {40, 10}, contracting(1, 0), precision),      // few columns
+      rounded("dot_general", {9, 40}, {70, 40}, contracting(1, 1), precision),       // few rows: the smaller side
+      rounded("dot_general", {2600, 20}, {20, 7}, contracting(1, 0), precision),     // tiles with 8 columns
+      rounded("dot_general", {20, 2048}, {2048, 30}, contracting(1, 0), precision),  // depth in four pieces
   };
   add_convolution(cases, {3, 17, 11, 13}, {18, 17, 3, 3}, window(1, 1), precision);
   add_convolution(cases, {2, 17, 9, 9}, {16, 17, 3, 2}, window(2, 1), precision);
   Attributes grouped = window(1, 0);
   grouped.set("groups", int64_t{2});
   add_convolution(cases, {2, 32, 8, 8}, {32, 16, 1, 1}, grouped, precision);
+  add_convolution(cases, {8, 6, 14, 14}, {12, 6, 3, 3}, window(1, 1), precision);  // few channels, many positions
   return cases;
 }
 

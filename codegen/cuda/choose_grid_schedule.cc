@@ -7,6 +7,7 @@
 #include "placewright/base/checked.h"
 #include "placewright/codegen/cuda/cuda_code.h"
 #include "placewright/ir/plan_memory.h"
+#include "product_tiles.h"
 
 namespace placewright {
 namespace {
@@ -119,31 +120,6 @@ int lanes_for(int64_t reduced, int64_t results) {
              : group_lanes;
 }
 
-// A sum of products that are each factor's along a dimension of its own, and of both along a reduced one.
-struct Product {
-  int left = -1, right = -1, depth = -1;
-};
-
-std::optional<Product> find_product(const Stage& stage) {
-  const Reduction& reduction = stage.reduction;
-  if (reduction.kind != Reduction::Kind::sum || reduction.split.partials != 0 || has_sequential(stage)) return {};
-  const ScalarNode& fed = stage.body[reduction.values[0]];
-  if (fed.op != ScalarOp::mul || fed.dtype != reduction.dtypes[0] || !is_floating(fed.dtype)) return {};
-  uint64_t left = dependencies(stage, fed.operands[0]), right = dependencies(stage, fed.operands[1]);
-  Product product;
-  auto largest = [&](int& dim, bool reduced, bool of_left, bool of_right) {
-    for (int d = 0; d < stage.rank(); ++d)
-      if (stage.reduced[d] == reduced && (left >> d & 1) == of_left && (right >> d & 1) == of_right &&
-          (dim < 0 || stage.extents[d] > stage.extents[dim]))
-        dim = d;
-  };
-  largest(product.left, false, true, false);
-  largest(product.right, false, false, true);
-  largest(product.depth, true, true, true);
-  if (product.left < 0 || product.right < 0 || product.depth < 0) return {};
-  return product;
-}
-
 class GridStrategy {
  public:
   explicit GridStrategy(const StructuredKernel& kernel) : kernel_(kernel) {}
@@ -170,7 +146,7 @@ class GridStrategy {
   void add_alone(size_t number) {
     const Stage& stage = this->stage(number);
     if (add_matrix(stage)) return;
-    if (std::optional<Product> product = find_product(stage); product && add_tiles(stage, *product)) return;
+    if (add_tiles(stage)) return;
     if (!stage.has_reduction() && !has_sequential(stage) && add_transposed(stage)) return;
     StageFacts facts(kernel_, stage);
     std::vector<int> parallel = facts.dims(false), reduced = facts.dims(true);
@@ -246,26 +222,20 @@ class GridStrategy {
     return true;
   }
 
-  // Tiles of results, with their factors in shared memory: 16 x 16 lanes of 1, 2 or 4 rows and columns each, as many as
-  // leave tiles for every multiprocessor. Not for what a tile would mostly overhang.
-  bool add_tiles(const Stage& stage, const Product& product) {
-    constexpr int64_t side = 16, enough_tiles = 128;
-    int64_t rows = stage.extents[product.left], columns = stage.extents[product.right];
-    if (std::min(rows, columns) < side || stage.extents[product.depth] < side / 2) return false;
+  // Tiles of results, with their factors in shared memory.
+  bool add_tiles(const Stage& stage) {
+    const std::optional<ProductTiles> tiles = choose_product_tiles(stage);
+    if (!tiles) return false;
+    constexpr int64_t side = ProductTiles::side;
     StageFacts facts(kernel_, stage);
-    std::vector<int> parallel = facts.dims(false);
-    int64_t others = std::max<int64_t>(facts.points(parallel) / (rows * columns), 1);
-    int64_t step = 4;
-    auto tiles = [&] { return ceil_div(rows, side * step) * ceil_div(columns, side * step) * others; };
-    while (step > 1 && (tiles() < enough_tiles || std::min(rows, columns) < side * step)) step /= 2;
     StageSchedule how;
-    for (int d : parallel)
-      if (d != product.left && d != product.right) how.loops.push_back({d, 1, Loop::Binding::thread});
-    for (int d : {product.left, product.right}) how.loops.push_back({d, side * step, Loop::Binding::thread});
-    for (int d : {product.left, product.right}) how.loops.push_back({d, step, Loop::Binding::lane});
+    for (int d : facts.dims(false))
+      if (d != tiles->left && d != tiles->right) how.loops.push_back({d, 1, Loop::Binding::thread});
+    for (int d : {tiles->left, tiles->right}) how.loops.push_back({d, side * tiles->step, Loop::Binding::thread});
+    for (int d : {tiles->left, tiles->right}) how.loops.push_back({d, tiles->step, Loop::Binding::lane});
     for (int d : facts.dims(true))
-      if (d != product.depth) how.loops.push_back({d, 1, Loop::Binding::serial});
-    how.loops.push_back({product.depth, side, Loop::Binding::serial});
+      if (d != tiles->depth) how.loops.push_back({d, 1, Loop::Binding::serial});
+    how.loops.push_back({tiles->depth, side, Loop::Binding::serial});
     schedule_.stages.push_back(std::move(how));
     schedule_.groups.push_back({1, {}, group_lanes});
     schedule_.phases.push_back({});

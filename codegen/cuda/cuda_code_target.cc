@@ -46,6 +46,7 @@ class CudaCodeTarget final : public CodeTarget {
         mine.push_back(collapse_dimensions(std::move(kernels[i])));
         if (!has_matrix_units())
           for (Stage& stage : mine.back().stages) stage.reduction.precision = Precision::f32;
+        mine.back() = split_depth(std::move(mine.back()));
         mine.back().name = name;
         schedules.push_back(choose_grid_schedule(mine.back()));
       }

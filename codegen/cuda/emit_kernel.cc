@@ -106,7 +106,7 @@ class KernelEmitter {
         code_.line(fmt::format("{0}* const b{1} = ({0}*)b{2};", cuda_memory_type(kernel_.buffers[b].dtype), b, of));
     if (grid.lanes > 32) {
       code_.line("const i64 iteration = blockIdx.x;");
-      code_.line("const int lane = threadIdx.x;");
+      code_.line("const unsigned lane = threadIdx.x;");
       code_.line("const unsigned mates = 0xffffffffu;");
       return;
     }
@@ -115,7 +115,7 @@ class KernelEmitter {
     if (grid.range % grid.per_group != 0 || grid.per_group * grid.lanes != grid.group_threads)
       code_.line(fmt::format("if (iteration >= {}) return;", grid.range));
     if (grid.lanes == 1) return;
-    code_.line(fmt::format("const int lane = threadIdx.x % {};", grid.lanes));
+    code_.line(fmt::format("const unsigned lane = threadIdx.x % {};", grid.lanes));
     // All lanes of a warp join at once, each with those of its own iteration; the last warp may be cut short.
     code_.line(fmt::format("const i64 live = {}ll - ((i64)blockIdx.x * {} + threadIdx.x / 32 * 32);",
                            grid.range * grid.lanes, grid.group_threads));

@@ -13,10 +13,11 @@ namespace placewright {
 namespace {
 
 // Elements from one row of `length` to the next in shared memory, such that what a warp reads at once stands in
-// different banks: of 8 places by 4 of the depth, which are neighbours in tf32, and pairs in bf16. The lengths are 16,
-// 32, 64, 128.
+// different banks: of 8 places by 4 of the depth, which are neighbours in tf32, and pairs in bf16. The lengths are 8,
+// 16, 32, 64, 128.
 int64_t pitch_of(int64_t length, bool is_deep, Precision precision) {
-  return length + (is_deep == (precision == Precision::tf32) ? 4 : 8);
+  if (is_deep == (precision == Precision::tf32)) return length + 4;
+  return length == 8 ? length : length + 8;
 }
 
 }  // namespace
@@ -171,6 +172,15 @@ void StageEmitter::sum_matrix_steps(const MatrixSide (&sides)[2], const std::str
   close();
 }
 
+// A lane's turns: places from `first` on that are `step` apart and below `end`, as a loop whose count is a number,
+// which the compiler writes out. `first` is below `step`.
+void StageEmitter::open_turns(const std::string& variable, const std::string& first, int64_t step, int64_t end) {
+  const std::string turn = name("n");
+  open_each(turn, ceil_div(end, step));
+  code_.line(fmt::format("const int {} = {} + {} * {};", variable, first, turn, step));
+  if (end % step != 0) code_.line(fmt::format("if ({} >= {}) continue;", variable, end));
+}
+
 // All lanes fetch one factor's elements of a step; 0 beyond the domain. Neighbours in memory go to neighbouring lanes,
 // and a lane keeps its place along that direction where there are lanes enough.
 void StageEmitter::stage_matrix(const MatrixSide& side, const std::string& number) {
@@ -193,13 +203,10 @@ void StageEmitter::stage_matrix(const MatrixSide& side, const std::string& numbe
   const std::string &fast_base = side.is_deep ? base : side.base, &slow_base = side.is_deep ? side.base : base;
   const std::vector<int>&fast_dims = side.is_deep ? tiles.depth : side.tiles->dims,
         &slow_dims = side.is_deep ? side.tiles->dims : tiles.depth;
-  code_.line("#pragma unroll");
-  open(fmt::format("for (int {0} = lane % {1} * {2}; {0} < {3}; {0} += {4})", at, std::min<int64_t>(fast, grid_.lanes),
-                   side.at_once, fast * side.at_once, std::min<int64_t>(fast, grid_.lanes) * side.at_once));
+  const int64_t beside = std::min<int64_t>(fast, grid_.lanes), below = grid_.lanes / beside;
+  open_turns(at, fmt::format("lane % {} * {}", beside, side.at_once), beside * side.at_once, fast * side.at_once);
   const std::string fast_at = place_along(fast_dims, fast_base, at);
-  code_.line("#pragma unroll");
-  open(fmt::format("for (int {0} = lane / {1}; {0} < {2}; {0} += {3})", next, std::min<int64_t>(fast, grid_.lanes),
-                   slow, std::max<int64_t>(grid_.lanes / fast, 1)));
+  open_turns(next, fmt::format("lane / {}", beside), below, slow);
   const std::string slow_at = place_along(slow_dims, slow_base, next);
   std::string inside;
   auto require = [&](const std::string& condition) { inside += (inside.empty() ? "" : " && ") + condition; };
@@ -223,8 +230,8 @@ void StageEmitter::fetch(const MatrixSide& side, const std::string& inside, cons
     if (!place.condition.empty()) condition += (inside.empty() ? "" : " && ") + place.condition;
     const std::string is_there = name("t"), from = buffer(access.buffer);
     code_.line(fmt::format("const bool {} = {};", is_there, condition.empty() ? "true" : condition));
-    code_.line(fmt::format("pw::copy_ahead<{}>(&{}, {} + ({} ? {} : 0), {});", side.at_once, target, from, is_there,
-                           place.offset, is_there));
+    code_.line(
+        fmt::format("pw::copy_ahead<{}>(&{}, {} + ({}), {});", side.at_once, target, from, place.offset, is_there));
     return;
   }
   const std::string value = name("t");

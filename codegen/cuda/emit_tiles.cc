@@ -184,8 +184,7 @@ void StageEmitter::stage_factor(const TileSide& side, const Loop& depth, const s
     const std::string is_there = name("t"), from = buffer(access.buffer);
     code_.line(fmt::format("const bool {} = {}{}{};", is_there, inside, place.condition.empty() ? "" : " && ",
                            place.condition));
-    code_.line(
-        fmt::format("pw::copy_ahead(&{}, {} + ({} ? {} : 0), {});", target, from, is_there, place.offset, is_there));
+    code_.line(fmt::format("pw::copy_ahead(&{}, {} + ({}), {});", target, from, place.offset, is_there));
   } else {
     const std::string type = cuda_type(stage_.reduction.dtypes[0]), value = name("t");
     code_.line(fmt::format("{} {} = 0;", type, value));

@@ -20,10 +20,11 @@ constexpr int64_t matrix_depth(Precision precision) { return precision == Precis
 // Positions of several dimensions together, and tiles of both sides.
 int64_t count_points(const Stage& stage, const std::vector<int>& dims);
 int64_t count_tiles(const Stage& stage, const MatrixTiles& tiles);
+int64_t count_groups(const Stage& stage, const MatrixTiles& tiles);  // tiles of all that is in neither side
 int count_lanes(const MatrixTiles& tiles);
 
-// Nothing where the kernel does not let factors be rounded, where the stage is no sum of products of f32, or where a
-// tile would mostly overhang.
+// Nothing where the kernel does not let factors be rounded, where the stage is no sum of products of f32, or where
+// tiles would mostly overhang.
 std::optional<MatrixTiles> choose_matrix_tiles(const Stage& stage);
 
 }  // namespace placewright

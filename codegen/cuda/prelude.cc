@@ -132,8 +132,9 @@ template <class T, int n> struct alignas(sizeof(T) * n) vec { T v[n]; };
 template <int n, class T> PW vec<T, n> load_vec(const T* at) { return *(const vec<T, n>*)at; }
 template <int n, class T> PW void store_vec(T* at, vec<T, n> value) { *(vec<T, n>*)at = value; }
 
-// Copies n elements, or zeros, to shared memory while the thread goes on. What was begun is committed as one, and waited for
-// until no more than `left` commitments are on their way; before sm_80 it is there at once.
+// Copies n elements to shared memory while the thread goes on, or zeros, for which `from` may point anywhere. What was
+// begun is committed as one, and waited for until no more than `left` commitments are on their way; before sm_80 it is
+// there at once.
 template <int n = 1, class T> PW void copy_ahead(T* to, const T* from, bool is_there) {
 #if __CUDA_ARCH__ >= 800
   asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"((unsigned)__cvta_generic_to_shared(to)),

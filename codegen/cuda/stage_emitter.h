@@ -108,6 +108,7 @@ class StageEmitter {
   void emit_matrix(const std::string& iteration);
   MatrixSide matrix_side(const MatrixTiles::Side& tiles, const std::string& tile, const std::string& part);
   void open_each(const std::string& variable, int64_t count);
+  void open_turns(const std::string& variable, const std::string& first, int64_t step, int64_t end);
   void find_run(MatrixSide& side, int factor);
   const ScalarNode* find_load(int number, const std::vector<int>& some, const std::vector<int>& others);
   std::vector<int64_t> steps_of(const Access& access) const;

@@ -295,6 +295,11 @@ void add_integer_opcodes(OpcodeTable& table) {
   add_each_lane<&bfe<i64>>(table, "bfe.s64");
   add_each_lane<&bfi<u32>>(table, "bfi.b32");
   add_each_lane<&bfi<u64>>(table, "bfi.b64");
+  // Halves of one by neighbouring bytes of the other.
+  add_each_lane<[](u32 a, u32 b, u32 c) { return (a & 0xffff) * (b & 0xff) + (a >> 16) * (b >> 8 & 0xff) + c; }>(
+      table, "dp2a.lo.u32.u32");
+  add_each_lane<[](u32 a, u32 b, u32 c) { return (a & 0xffff) * (b >> 16 & 0xff) + (a >> 16) * (b >> 24) + c; }>(
+      table, "dp2a.hi.u32.u32");
   add_opcodes(table, "lop3.b32", {&run_lop3, 5});
   add_opcodes(table, "mov.b32/pack2", {&run_pack<16, 2>, 3});
   add_opcodes(table, "mov.b64/pack2", {&run_pack<32, 2>, 3});

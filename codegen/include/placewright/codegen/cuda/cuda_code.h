@@ -13,6 +13,10 @@
 
 namespace placewright {
 
+// The same kernel with the sums of products in two stages whose results are too few to give every multiprocessor work:
+// sums of pieces of the depth, side by side, then these added up in order. Follows from the kernel alone.
+StructuredKernel split_depth(StructuredKernel kernel);
+
 // A pure function of the kernel: which stages share a launch, and how threads share out their domains.
 Schedule choose_grid_schedule(const StructuredKernel& kernel);
 

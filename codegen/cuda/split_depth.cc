@@ -1,0 +1,175 @@
+// Sums of products whose results make few tiles, and whose depth is long: groups sum pieces of the depth side by side,
+// and a stage behind them adds up the pieces, in their order.
+#include <algorithm>
+#include <optional>
+
+#include "matrix_tiles.h"
+#include "placewright/base/checked.h"
+#include "placewright/codegen/cuda/cuda_code.h"
+#include "product_tiles.h"
+#include "prune_kernel.h"
+
+namespace placewright {
+namespace {
+
+constexpr int64_t enough_groups = 256;  // two for each multiprocessor
+constexpr int64_t least_depth = 512;    // of a piece: what a second launch is worth
+constexpr int64_t least_stepped = 128;  // of a piece that steps do not divide
+
+struct Cut {
+  int dim = -1;
+  int64_t pieces = 1;
+};
+
+// How many groups the stage would run as, and, where its tiles step along one dimension, which one that is.
+struct Tiled {
+  int64_t groups = 0;
+  int depth = -1;
+};
+
+std::optional<Tiled> tiles_of(const Stage& stage) {
+  if (std::optional<MatrixTiles> tiles = choose_matrix_tiles(stage)) return Tiled{count_groups(stage, *tiles), -1};
+  if (std::optional<ProductTiles> tiles = choose_product_tiles(stage)) return Tiled{tiles->count, tiles->depth};
+  return {};
+}
+
+// The most pieces of equal length that groups are missing for, along the outermost dimension that gives as many.
+std::optional<Cut> find_cut(const Stage& stage) {
+  const std::optional<Tiled> tiled = is_sum_of_products(stage) ? tiles_of(stage) : std::nullopt;
+  if (!tiled || tiled->groups == 0) return {};
+  int64_t depth = 1;
+  for (int d = 0; d < stage.rank(); ++d)
+    if (stage.reduced[d]) depth = checked_mul(depth, stage.extents[d]);
+  const int64_t wanted = std::min(enough_groups / tiled->groups, depth / least_depth);
+  Cut cut;
+  for (int d = 0; d < stage.rank(); ++d) {
+    const int64_t extent = stage.extents[d];
+    const bool is_asked_for = std::any_of(stage.body.begin(), stage.body.end(), [&](const ScalarNode& node) {
+      return node.op == ScalarOp::index && node.slot == d;
+    });
+    if (!stage.reduced[d] || is_asked_for) continue;
+    for (int64_t pieces = std::min(wanted, extent); pieces > cut.pieces; --pieces)
+      if (extent % pieces == 0 &&
+          (d != tiled->depth || extent / pieces % ProductTiles::side == 0 || extent / pieces >= least_stepped))
+        cut = {d, pieces};
+  }
+  if (cut.pieces == 1) return {};
+  return cut;
+}
+
+class Splitter {
+ public:
+  Splitter(StructuredKernel& kernel, const Stage& stage, const Cut& cut) : stage_(stage), cut_(cut) {
+    for (int d = 0; d < stage.rank(); ++d)
+      if (!stage.reduced[d]) results_.push_back(d);
+    KernelBuffer partial;
+    partial.name = "pieces " + std::to_string(kernel.buffers.size());
+    partial.dtype = stage.reduction.dtypes[0];
+    partial.sizes = {cut.pieces};
+    for (int d : results_) partial.sizes.push_back(stage.extents[d]);
+    partial.role = KernelBuffer::Role::local;
+    buffer_ = static_cast<int>(kernel.buffers.size());
+    kernel.buffers.push_back(std::move(partial));
+  }
+
+  // The stage with one more dimension in front, the piece, whose sums go to the workspace.
+  Stage sum() const {
+    Stage made = stage_;
+    const int64_t length = stage_.extents[cut_.dim] / cut_.pieces;
+    made.extents[cut_.dim] = length;
+    made.extents.insert(made.extents.begin(), cut_.pieces);
+    made.reduced.insert(made.reduced.begin(), false);
+    if (!made.sequential.empty()) made.sequential.insert(made.sequential.begin(), false);
+    for (Access& access : made.accesses)
+      for (AffineExpr& expr : access.index)
+        expr.coefficients.insert(expr.coefficients.begin(), expr.coefficients[cut_.dim] * length);
+    for (ScalarNode& node : made.body)
+      if (node.op == ScalarOp::index) ++node.slot;
+    Access to = pieces();
+    to.index = {AffineExpr::dim(0, made.rank())};
+    for (int d : results_) to.index.push_back(AffineExpr::dim(d + 1, made.rank()));
+    made.epilogue = {reduced()};
+    made.epilogue_stores = {{static_cast<int>(made.accesses.size()), 0}};
+    made.accesses.push_back(std::move(to));
+    return made;
+  }
+
+  // Adds up the pieces of each result; what was done with the sum is done with it here.
+  Stage join() const {
+    Stage made;
+    made.name = stage_.name;
+    const int rank = static_cast<int>(results_.size()) + 1;
+    for (int d : results_) made.extents.push_back(stage_.extents[d]);
+    made.extents.push_back(cut_.pieces);
+    made.reduced.assign(static_cast<size_t>(rank), false);
+    made.reduced.back() = true;
+    for (const Access& access : stage_.accesses) {
+      made.accesses.push_back(access);
+      for (AffineExpr& expr : made.accesses.back().index) {
+        const Sizes before = std::move(expr.coefficients);
+        expr.coefficients.assign(static_cast<size_t>(rank), 0);
+        for (size_t r = 0; r < results_.size(); ++r) expr.coefficients[r] = before[results_[r]];
+      }
+    }
+    Access from = pieces();
+    from.index = {AffineExpr::dim(rank - 1, rank)};
+    for (int r = 0; r + 1 < rank; ++r) from.index.push_back(AffineExpr::dim(r, rank));
+    ScalarNode load;
+    load.op = ScalarOp::load;
+    load.dtype = stage_.reduction.dtypes[0];
+    load.slot = static_cast<int>(made.accesses.size());
+    made.accesses.push_back(std::move(from));
+    made.body = {load};
+    made.reduction = stage_.reduction;
+    made.reduction.values = {0};
+    made.reduction.precision = Precision::f32;
+    made.epilogue = stage_.epilogue;
+    for (ScalarNode& node : made.epilogue)
+      if (node.op == ScalarOp::index)
+        node.slot = static_cast<int>(std::find(results_.begin(), results_.end(), node.slot) - results_.begin());
+    made.epilogue_stores = stage_.epilogue_stores;
+    return made;
+  }
+
+ private:
+  Access pieces() const {
+    Access access;
+    access.buffer = buffer_;
+    return access;
+  }
+
+  ScalarNode reduced() const {
+    ScalarNode node;
+    node.op = ScalarOp::reduced;
+    node.dtype = stage_.reduction.dtypes[0];
+    node.slot = 0;
+    return node;
+  }
+
+  const Stage& stage_;
+  const Cut cut_;
+  int buffer_ = -1;           // of the pieces
+  std::vector<int> results_;  // dimensions
+};
+
+}  // namespace
+
+StructuredKernel split_depth(StructuredKernel kernel) {
+  std::vector<Stage> stages;
+  for (const Stage& stage : kernel.stages) {
+    const std::optional<Cut> cut = find_cut(stage);
+    if (!cut) {
+      stages.push_back(stage);
+      continue;
+    }
+    const Splitter splitter(kernel, stage, *cut);
+    stages.push_back(splitter.sum());
+    stages.push_back(splitter.join());
+  }
+  if (stages.size() == kernel.stages.size()) return kernel;
+  kernel.stages = std::move(stages);
+  prune_kernel(kernel);  // each of the two stages has the accesses of both
+  return kernel;
+}
+
+}  // namespace placewright
