@@ -113,7 +113,7 @@ Graph assign_layouts(Graph graph, const PassContext& context) {
       op.operands[o] = read_row_major(old.operands[o]);
     }
     if (auto at = chosen.find({i, 0}); at != chosen.end()) op.results[0].set_layout(at->second);
-    rewriter.replace(i, rewriter.builder.append(std::move(op)));
+    rewriter.put(i, std::move(op));
   }
   // Old inputs that are results, or new values of other states, are given row-major too.
   std::vector<Value> given = rewriter.old().results;

@@ -1,8 +1,8 @@
 // Joins ops that compute the same from the same operands in the same place.
 #include <algorithm>
+#include <bit>
 #include <functional>
 #include <map>
-#include <unordered_map>
 
 #include "rewrite.h"
 
@@ -39,9 +39,35 @@ bool same(const Op& a, const Op& b) {
          a.results == b.results && a.pin == b.pin;
 }
 
+// New ops by their hashes, in one table: a node for each would be spread over all memory.
+class MadeOps {
+ public:
+  explicit MadeOps(size_t most) : slots_(std::bit_ceil(2 * most + 1)) {}
+
+  // The op that is the same; -1: there was none, and now `number` is there.
+  template <typename IsSame>
+  int32_t find_or_add(size_t hash, int32_t number, IsSame is_same) {
+    for (size_t at = hash % slots_.size();; at = (at + 1) % slots_.size()) {
+      Slot& slot = slots_[at];
+      if (slot.op < 0) {
+        slot = {hash, number};
+        return -1;
+      }
+      if (slot.hash == hash && is_same(slot.op)) return slot.op;
+    }
+  }
+
+ private:
+  struct Slot {
+    size_t hash = 0;
+    int32_t op = -1;
+  };
+  std::vector<Slot> slots_;
+};
+
 void eliminate(Graph& graph, FunctionId id) {
   Rewriter rewriter(graph, id);
-  std::unordered_multimap<size_t, int32_t> made;    // by hash: new ops
+  MadeOps made(rewriter.old().ops.size());
   std::map<int32_t, std::vector<OriginId>> joined;  // of new ops that stand for several
   for (int32_t i = 0; i < static_cast<int32_t>(rewriter.old().ops.size()); ++i) {
     if (rewriter.old().ops[i].entry->traits.keep) {
@@ -49,26 +75,23 @@ void eliminate(Graph& graph, FunctionId id) {
       continue;
     }
     Op op = rewriter.release(i);
-    op.operands = rewriter.operands(op);
+    for (Value& operand : op.operands) operand = rewriter(operand);
     if (op.entry->traits.commutative) std::sort(op.operands.begin(), op.operands.end());
-    size_t hash = hash_of(op);
-    std::optional<int32_t> twin;
-    auto [first, last] = made.equal_range(hash);
-    for (auto at = first; at != last && !twin; ++at)
-      if (same(rewriter.builder.function().ops[at->second], op)) twin = at->second;
-    if (!twin) {
-      made.emplace(hash, static_cast<int32_t>(rewriter.builder.function().ops.size()));
-      rewriter.replace(i, rewriter.builder.append(std::move(op)));
+    const std::vector<Op>& ops = rewriter.builder.function().ops;
+    const int32_t twin = made.find_or_add(hash_of(op), static_cast<int32_t>(ops.size()),
+                                          [&](int32_t known) { return same(ops[known], op); });
+    if (twin < 0) {
+      rewriter.put(i, std::move(op));
       continue;
     }
-    const Op& kept = rewriter.builder.function().ops[*twin];
+    const Op& kept = ops[twin];
     if (!op.operands.empty()) {
-      std::vector<OriginId>& origins = joined[*twin];
+      std::vector<OriginId>& origins = joined[twin];
       if (origins.empty()) origins = {kept.origin};
       origins.push_back(op.origin);
     }
     std::vector<Value> values;
-    for (size_t r = 0; r < kept.results.size(); ++r) values.push_back({*twin, static_cast<int32_t>(r)});
+    for (size_t r = 0; r < kept.results.size(); ++r) values.push_back({twin, static_cast<int32_t>(r)});
     rewriter.replace(i, std::move(values));
   }
   for (const auto& [op, origins] : joined) rewriter.builder.function().ops[op].origin = graph.origins.merge(origins);

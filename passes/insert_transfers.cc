@@ -44,7 +44,7 @@ class TransferInserter {
     }
     Op made = op;
     for (Value& operand : made.operands) operand = on_device(operand, place);
-    rewriter_.replace(i, rewriter_.builder.append(std::move(made)));
+    rewriter_.put(i, std::move(made));
   }
 
   Value user_transfer(const Op& op, const Where& place) {

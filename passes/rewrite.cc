@@ -20,10 +20,11 @@ void Rewriter::replace(int32_t op, std::span<const Value> values) {
   std::copy(values.begin(), values.end(), map_.begin() + static_cast<std::ptrdiff_t>(first_[op]));
 }
 
-void Rewriter::append(int32_t old, Op made) {
+void Rewriter::put(int32_t op, Op made) {
+  PW_CHECK(made.results.size() == first_[op + 1] - first_[op], "an op is replaced by one with other results");
   std::vector<Op>& ops = builder.function().ops;
-  for (size_t i = first_[old]; i < first_[old + 1]; ++i)
-    map_[i] = {static_cast<int32_t>(ops.size()), static_cast<int32_t>(i - first_[old])};
+  for (size_t i = first_[op]; i < first_[op + 1]; ++i)
+    map_[i] = {static_cast<int32_t>(ops.size()), static_cast<int32_t>(i - first_[op])};
   ops.push_back(std::move(made));
 }
 
@@ -37,13 +38,13 @@ std::vector<Value> Rewriter::operands(const Op& op) const {
 void Rewriter::copy(int32_t op) {
   Op copy = old_.ops[op];
   for (Value& operand : copy.operands) operand = (*this)(operand);
-  append(op, std::move(copy));
+  put(op, std::move(copy));
 }
 
 void Rewriter::take(int32_t op) {
   Op taken = release(op);
   for (Value& operand : taken.operands) operand = (*this)(operand);
-  append(op, std::move(taken));
+  put(op, std::move(taken));
 }
 
 void Rewriter::finish() {

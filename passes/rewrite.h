@@ -33,6 +33,8 @@ class Rewriter {
   void take(int32_t op);
   // The old op itself, reading old values; old() then has no more of it than behind take().
   Op release(int32_t op) { return std::move(old_.ops[op]); }
+  // Appends an op that is complete, types included, whose results stand for the old one's.
+  void put(int32_t op, Op made);
   void replace(int32_t op, std::span<const Value> values);
   void replace(int32_t op, Value value) { replace(op, std::span<const Value>(&value, 1)); }
   void finish();
@@ -40,7 +42,6 @@ class Rewriter {
   FunctionBuilder builder;
 
  private:
-  void append(int32_t old, Op made);
   size_t at(Value old_value) const { return first_[old_value.op] + static_cast<size_t>(old_value.result); }
 
   Function old_;

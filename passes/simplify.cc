@@ -118,7 +118,7 @@ Graph simplify(Graph graph, const PassContext&) {
       if (simpler && may_stand_for(rewriter.builder.type(*simpler).tensor(), op.results[0].tensor()))
         rewriter.replace(i, *simpler);
       else
-        rewriter.replace(i, rewriter.builder.append(std::move(op)));
+        rewriter.put(i, std::move(op));
     }
     rewriter.finish();
   });
