@@ -224,14 +224,17 @@ class ReliefFinder {
 
   // Small steps that were taken first may be superfluous behind larger ones. `base`: before all rounds.
   void prune(const Relief& base) {
-    if (relief_.need.excess() > 0) return;
     const size_t before = relief_.steps.size();
+    if (relief_.need.excess() > 0 || before < base.steps.size() + 2) return;
     ReliefRounds rounds;
     for (size_t i = base.steps.size(); i < before; ++i) {
       if (rounds.empty() || rounds.back().front().round != relief_.steps[i].round) rounds.emplace_back();
       rounds.back().push_back(relief_.steps[i]);
     }
     rounds = drop_superfluous(base.graph, context_, std::move(rounds));
+    size_t after = base.steps.size();
+    for (const std::vector<ReliefStep>& round : rounds) after += round.size();
+    if (after == before) return;
     relief_ = base;
     for (const std::vector<ReliefStep>& round : rounds) {
       if (round.empty()) continue;
