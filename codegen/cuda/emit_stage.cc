@@ -148,7 +148,10 @@ void StageEmitter::emit(const std::string& iteration) {
     if (!stage_.reduced[d] && !dims_[d].has_loop &&
         std::none_of(lanes.begin(), lanes.end(), [&](const Loop& loop) { return loop.dim == d; }))
       open_loop({d, 1, Loop::Binding::serial}), ++scopes;
-  if (!lanes.empty()) open_lanes(lanes), ++scopes;
+  if (!lanes.empty())
+    open_lanes(lanes), ++scopes;
+  else if (grid_.lanes > 1 && !stage_.has_reduction())  // what is one's for each row, and may be in place
+    open("if (lane == 0)"), ++scopes;
   is_repeated_ = scopes > 0;
   run_leaf();
   for (; scopes > 0; --scopes) close();
