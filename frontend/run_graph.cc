@@ -99,8 +99,10 @@ GraphPlacement place_in(const Graph& graph, const PassContext& context, const st
                       {},
                       {},
                       {},
+                      {},
                       profile_hash(context.profile)};
   made.measure = [lenient, owner](const Graph& compiled) { return measure_need(compiled, lenient); };
+  made.simulate = [lenient, owner](const Graph& compiled) { return simulate_step(compiled, lenient); };
   made.replan = [lenient, owner](const Graph& changed) { return plan_placement(changed, lenient); };
   made.replan_with = [lenient, owner](const Graph& changed, const MachineFigures& figures) {
     return plan_placement(changed, ChangedFigures(lenient, figures).context());

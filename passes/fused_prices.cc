@@ -5,7 +5,6 @@
 #include <map>
 #include <numeric>
 #include <optional>
-#include <set>
 #include <unordered_set>
 #include <utility>
 
@@ -82,30 +81,6 @@ class Sharing {
   std::vector<Share> shares_;
   double whole_ = 0;
 };
-
-// When the last device is done with a step of a compiled graph, whose order is final, and its results, once each, are
-// where placement has them read: on the host.
-int64_t when_done(const Graph& compiled, const PassContext& context,
-                  const std::vector<std::optional<double>>& seconds) {
-  LaunchTasks work = launch_tasks(compiled, context, seconds);
-  const auto devices = static_cast<int>(work.devices.size());
-  std::set<Value> read;
-  for (Value result : compiled.main().results) {
-    const TensorType& type = compiled.main().tensor(result);
-    if (!type.where.is_single() || !read.insert(result).second) continue;
-    const DeviceId& from = type.where.devices[0];
-    const int number = work.number_of(from);
-    if (number == work.host) continue;
-    std::vector<int> needs;
-    if (work.task_of[result.op] >= 0) needs.push_back(work.task_of[result.op]);
-    work.tasks.add(number, StepStream::copies_out, number * devices + work.host,
-                   nanoseconds(transfer_seconds(context, from, work.devices[work.host], type.bytes())), needs);
-  }
-  int64_t done = 0;
-  for (const IssuedStep::Run& run : issue_step(work.tasks, devices, work.host, IssueOrder::program).runs)
-    done = std::max(done, run.end);
-  return done;
-}
 
 }  // namespace
 

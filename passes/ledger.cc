@@ -7,6 +7,7 @@
 #include "placewright/base/duration.h"
 #include "placewright/ir/op_table.h"
 #include "placewright/passes/step_time.h"
+#include "placewright/passes/step_timeline.h"
 
 namespace placewright {
 namespace {
@@ -145,6 +146,18 @@ void settle_ledger(PlacementPlan& plan, const Graph& compiled, const PassContext
   for (const OpPlacement& op : plan.ops) shares += op.seconds;
   for (const LaunchTime& launch : price_launches(compiled, context)) launches += launch.seconds;
   plan.seconds = shares > 0 ? plan.seconds - shares + launches : 0;
+  if (!plan.solved) return;
+  plan.done = simulate_step(compiled, context).done;
+  plan.objective = objective_of(plan);
+}
+
+std::string objective_of(const PlacementPlan& plan) {
+  if (plan.solved && plan.solved->is_simulated)
+    return fmt::format("time until the last device is done, by simulation: {}, no placement takes less than {}",
+                       duration_text(static_cast<double>(plan.done) * 1e-9),
+                       duration_text(static_cast<double>(plan.solved->done_bound) * 1e-9));
+  return std::string("sum of launch times, as fused, and of transfers") +
+         (plan.solved && plan.solved->is_limited ? ", within the devices' memories" : "");
 }
 
 }  // namespace placewright

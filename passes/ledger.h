@@ -1,6 +1,7 @@
 // The transfer ledger: what is copied between devices, for whom, and what it costs. Internal to passes.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "movement.h"
@@ -16,5 +17,8 @@ std::vector<PlannedTransfer> forecast_transfers(const Graph& graph, const std::v
 // Makes `transfers` the plan's ledger: totals, estimated time and hints follow from it. `graph` is theirs.
 void set_ledger(PlacementPlan& plan, std::vector<PlannedTransfer> transfers, const Graph& graph,
                 const PassContext& context);
+
+// What the plan was chosen by, for people.
+std::string objective_of(const PlacementPlan& plan);
 
 }  // namespace placewright

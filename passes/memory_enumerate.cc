@@ -38,19 +38,6 @@ class Enumeration {
  private:
   bool fits(const Labels& labels) const { return MemoryState(capped_, labels).fits(); }
 
-  // Copies of a value whose groups all have labels.
-  int64_t copies(const PlacementProblem::Value& value) const {
-    int from = labels_[value.producer];
-    uint64_t reached = uint64_t{1} << from;
-    int64_t sum = 0;
-    for (int consumer : value.consumers) {
-      int to = labels_[consumer];
-      if (!(reached >> to & 1)) sum += value.moves[from * problem_.labels + to];
-      reached |= uint64_t{1} << to;
-    }
-    return sum;
-  }
-
   void descend(int group, int64_t cost) {
     if (cost + rest_[group] >= best_) return;
     if (group == problem_.groups()) {
@@ -63,7 +50,7 @@ class Enumeration {
       if (problem_.costs[group][label] >= unrunnable) continue;
       labels_[group] = label;
       int64_t sum = cost + problem_.costs[group][label];
-      for (int v : closed_at_[group]) sum += copies(problem_.values[v]);
+      for (int v : closed_at_[group]) sum += copy_cost(problem_, problem_.values[v], labels_);
       descend(group + 1, sum);
     }
   }
@@ -73,7 +60,7 @@ class Enumeration {
   Labels labels_, best_labels_;
   int64_t best_ = 0;
   std::vector<int64_t> rest_;                // what the groups from here on cost at least
-  std::vector<std::vector<int>> closed_at_;  // values whose last group this is
+  std::vector<std::vector<int>> closed_at_;  // values whose groups all have labels from this one on
 };
 
 }  // namespace

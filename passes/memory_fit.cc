@@ -13,8 +13,10 @@
 #include "placewright/ir/machine.h"
 #include "placewright/ir/op_table.h"
 #include "placewright/passes/memory_need.h"
+#include "placewright/passes/placement.h"
 #include "placewright/passes/placement_memory.h"
 #include "placewright/passes/relief.h"
+#include "placewright/passes/step_timeline.h"
 
 namespace placewright {
 namespace {
@@ -27,6 +29,7 @@ struct Need {
   std::vector<std::vector<std::string>> holders;  // [label]: for people, largest first
   int64_t step = 0;                               // nanoseconds of launches and copies, as compiled
   int64_t relief = 0;                             // and of what is recomputed or offloaded
+  int64_t relieved_done = 0;                      // as FittedPlacement has it
 
   int64_t total() const { return step + relief; }
 };
@@ -124,6 +127,7 @@ class MemoryFit {
     fitted.labels = std::move(best->labels);
     fitted.peaks = std::move(best->peaks);
     fitted.relief = best->relief;
+    fitted.relieved_done = best->relieved_done;
     // Whatever fits holds its states at least.
     MemoryLimits least{fitted.caps, {}, folded_order()};
     for (int64_t state : states_) least.bytes.emplace_back(devices_.size(), state);
@@ -143,7 +147,7 @@ class MemoryFit {
     };
     if (!best) {
       add(nearest.labels);
-      for (int label = 0; label < problem_.labels; ++label) add(all_on(label, fitted.labels));
+      for (int label = 0; label < problem_.labels; ++label) add(all_on(problem_, label, fitted.labels));
     }
     std::vector<DeviceId> lacking;  // of each candidate
     for (const Labels& labels : candidates) {
@@ -170,23 +174,18 @@ class MemoryFit {
     Need need = need_of(labels, relief.graph, measure_need(relief.graph, context_));
     need.step = step;
     need.relief = nanoseconds(relief.seconds);
+    if (relief.fits && !relief.steps.empty()) need.relieved_done = simulate_step(relief.graph, context_).done;
     if (!relief.fits)
       lowest = std::move(need);
     else if (!best || need.total() < best->total())
       best = std::move(need);
   }
 
-  Labels all_on(int label, Labels labels) const {
-    for (size_t g = 0; g < labels.size(); ++g)
-      if (problem_.costs[g][label] < PlacementProblem::unrunnable) labels[g] = label;
-    return labels;
-  }
-
   // The cheapest that fits of those with all that can on one device: coarse, but what fits so is never refused.
   std::optional<Need> best_of_single_devices(const FittedPlacement& fitted) const {
     std::optional<Need> best;
     for (int label = 0; label < problem_.labels; ++label) {
-      Labels labels = all_on(label, fitted.labels);
+      Labels labels = all_on(problem_, label, fitted.labels);
       if (best && energy(problem_, labels) >= energy(problem_, best->labels)) continue;
       Need need = plan(labels);
       if (excess(need, fitted.caps) == 0) best = std::move(need);
@@ -263,7 +262,7 @@ class MemoryFit {
 
   Need need_of(const Labels& labels, const Graph& placed, const MemoryNeed& memory) const {
     auto count = devices_.size();
-    Need need{labels, std::vector<int64_t>(count, 0), {}, {}, 0, 0};
+    Need need{labels, std::vector<int64_t>(count, 0), {}, {}, 0, 0, 0};
     need.alive.assign(count, std::vector<int64_t>(labels.size(), 0));
     need.holders.resize(count);
     OpSources sources_of(placed);
@@ -298,7 +297,7 @@ class MemoryFit {
     size_t worst = 0;
     for (size_t label = 1; label < caps.size(); ++label)
       if (need.peaks[label] - caps[label] > need.peaks[worst] - caps[worst]) worst = label;
-    throw Error(
+    throw NoPlacement(
         fmt::format("a step needs {} bytes of memory on {}, which has {}; it holds {}; use a smaller batch, or "
                     "let more run on other devices",
                     need.peaks[worst], devices_[worst].to_string(), caps[worst], join(need.holders[worst], ", ")));

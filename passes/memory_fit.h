@@ -14,11 +14,12 @@ namespace placewright {
 struct FittedPlacement {
   Labels labels;
   int64_t energy = 0;
-  int64_t bound = 0;           // no placement that fits costs less
-  bool is_limited = false;     // without the caps another placement would cost less
-  std::vector<int64_t> caps;   // [label]; unlimited_memory where the machine says nothing
-  std::vector<int64_t> peaks;  // [label]: what a step needs; empty if it was clear that all fits
-  int64_t relief = 0;          // nanoseconds, besides `energy`, that what has to be recomputed or offloaded takes
+  int64_t bound = 0;                // no placement that fits costs less
+  bool is_limited = false;          // without the caps another placement would cost less
+  std::vector<int64_t> caps = {};   // [label]; unlimited_memory where the machine says nothing
+  std::vector<int64_t> peaks = {};  // [label]: what a step needs; empty if it was clear that all fits
+  int64_t relief = 0;               // nanoseconds, besides `energy`, that what has to be recomputed or offloaded takes
+  int64_t relieved_done = 0;        // when the last device is done with all that; 0: nothing has to be
 };
 
 // What launches and copies of a placement take as compiled, in nanoseconds.

@@ -10,12 +10,6 @@ namespace {
 
 constexpr int64_t unrunnable = PlacementProblem::unrunnable;
 
-uint64_t reached(const PlacementProblem::Value& value, const Labels& labels) {
-  uint64_t set = 0;
-  for (int consumer : value.consumers) set |= uint64_t{1} << labels[consumer];
-  return set & ~(uint64_t{1} << labels[value.producer]);
-}
-
 // What a move costs for each byte that it frees, as an order: dearest last. Gains come first.
 double rate(int64_t growth, int64_t bytes) { return static_cast<double>(growth) / static_cast<double>(bytes); }
 
@@ -30,7 +24,7 @@ MemoryState::MemoryState(const CappedProblem& capped, Labels labels)
   const PlacementProblem& problem = capped.problem;
   for (int g = 0; g < problem.groups(); ++g) used_[labels_[g]] += capped.limits.bytes[g][labels_[g]];
   for (const PlacementProblem::Value& value : problem.values) {
-    uint64_t to = value.is_given && value.bytes > 0 ? reached(value, labels_) : 0;
+    uint64_t to = value.is_given && value.bytes > 0 ? copied_to(value, labels_) : 0;
     for (int label = 0; label < problem.labels; ++label)
       if (to >> label & 1) streamed_[label].push_back(value.bytes);
   }
@@ -50,7 +44,7 @@ int64_t MemoryState::excess() const {
 void MemoryState::add_streams(int v, int sign) {
   const PlacementProblem::Value& value = capped_->problem.values[v];
   if (!value.is_given || value.bytes == 0) return;
-  uint64_t to = reached(value, labels_);
+  uint64_t to = copied_to(value, labels_);
   for (int label = 0; label < capped_->problem.labels; ++label) {
     if (!(to >> label & 1)) continue;
     std::vector<int64_t>& sizes = streamed_[label];

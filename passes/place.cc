@@ -36,17 +36,13 @@ class Planner {
     for (const Movement& movement : movements)
       if (is_conflict(movement)) plan_.conflicts.push_back(conflict(movement));
     set_ledger(plan_, forecast_transfers(graph_, places_, movements, context_), graph_, context_);
-    plan_.objective = has_costs ? "sum of launch times, as fused, and of transfers" : "none: no choice to make";
     if (context_.machine)
       for (const AbsentDevice& absent : context_.machine->absent)
         plan_.absent.push_back(fmt::format("{}: {}; {}", absent.kind, absent.cause, absent.fix));
     plan_.solved = solver_.solved();
-    if (plan_.solved && plan_.solved->is_limited) plan_.objective += ", within the devices' memories";
-    if (plan_.solved && plan_.solved->makespan > 0)
-      plan_.objective =
-          fmt::format("time until the last device is done, by simulation: {}, no placement takes less than {}",
-                      duration_text(static_cast<double>(plan_.solved->makespan) * 1e-9),
-                      duration_text(static_cast<double>(plan_.solved->makespan_bound) * 1e-9));
+    plan_.done = solver_.done();
+    if (plan_.solved) plan_.seconds += static_cast<double>(plan_.solved->relief) * 1e-9;
+    plan_.objective = has_costs ? objective_of(plan_) : "none: no choice to make";
     check_options();
     return std::move(plan_);
   }

@@ -106,7 +106,7 @@ class FusedPlacer {
     FusedPrices prices = traced ? price_as_fused(*traced, context_, choice_.devices, of_ops)
                                 : price_as_fused(graph_, context_, choice_.devices, of_ops);
     int64_t step = prices.launches() + energy(copies_, labels);
-    known_.push_back({{labels, 0, 0, false, {}, {}}, std::move(prices), step});
+    known_.push_back({{.labels = labels}, std::move(prices), step});
     return known_.size() - 1;
   }
 
@@ -137,19 +137,6 @@ class FusedPlacer {
     }
   }
 
-  // All that can on the device, the rest on the first that it can.
-  Labels all_on(int label) const {
-    Labels labels;
-    for (int g = 0; g < problem_.groups(); ++g) {
-      int at = label;
-      if (!may_stand(g, at))
-        for (at = 0; at < problem_.labels && !may_stand(g, at);) ++at;
-      PW_CHECK(at < problem_.labels, "a group may stand nowhere");
-      labels.push_back(at);
-    }
-    return labels;
-  }
-
   void price_devices() {
     for (int label = 0; label < problem_.labels; ++label) {
       int twin = 0;
@@ -158,7 +145,7 @@ class FusedPlacer {
         copy_prices(twin, label);
         continue;
       }
-      const Known& known = known_[know(all_on(label))];
+      const Known& known = known_[know(all_on(choice_.problem, label))];
       enter(known.prices, choice_, known.fitted.labels, label, problem_);
     }
   }
@@ -208,7 +195,7 @@ class FusedPlacer {
   }
 
   bool take_if_fits(size_t i) {
-    FittedPlacement tried{known_[i].fitted.labels, 0, 0, false, known_[best_].fitted.caps, {}};
+    FittedPlacement tried{.labels = known_[i].fitted.labels, .caps = known_[best_].fitted.caps};
     if (!known_[best_].fitted.peaks.empty()) {
       tried.peaks = memory_peaks(graph_, context_, problem_, choice_.group_of, choice_.devices, tried.labels);
       if (!std::equal(tried.peaks.begin(), tried.peaks.end(), tried.caps.begin(), std::less_equal<>())) return false;

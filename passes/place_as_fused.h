@@ -28,9 +28,12 @@ struct TriedPlacement {
 struct FusedPlacement {
   PlacementProblem problem;  // with prices: of what was chosen its own, of all else the best known
   FittedPlacement fitted;
-  FusedPrices prices;                      // of what was chosen
+  FusedPrices prices;                      // of what was chosen; without relief
   std::vector<TriedPlacement> tried = {};  // all whose prices were asked for on the way to the least sum
   int priced = 0;                          // placements whose prices as fused were asked for
+
+  // When the last device is done, relief included.
+  int64_t done() const { return fitted.relieved_done > 0 ? fitted.relieved_done : prices.done; }
 };
 
 // Never dearer, as fused, than the first placement found, nor than all that can on any one device, where that fits. In

@@ -14,14 +14,6 @@
 namespace placewright {
 namespace {
 
-// Of each group, the position of its last op: what comes first in it is mostly given.
-std::vector<int> program_order(const std::vector<int>& group_of) {
-  std::vector<int> order(static_cast<size_t>(*std::max_element(group_of.begin(), group_of.end())) + 2, 0);
-  for (size_t op = 0; op < group_of.size(); ++op) order[group_of[op]] = static_cast<int>(op);
-  order.back() = static_cast<int>(group_of.size());
-  return order;
-}
-
 // That it is done earlier, by so much that it counts.
 bool is_worth(int64_t makespan, int64_t than) {
   constexpr double worth = 1.03;
@@ -36,6 +28,7 @@ FusedPlacement repriced(const Graph& graph, const PassContext& context, const Pl
   other.fitted.labels = labels;
   other.fitted.energy = energy(other.problem, labels);
   other.fitted.bound = certify(other.problem).bound;
+  other.fitted.relief = other.fitted.relieved_done = 0;  // it fits
   return other;
 }
 
@@ -56,11 +49,12 @@ void PlacementSolver::choose_by_cost() {
   FusedPlacement placed = place_as_fused(graph_, context_, choice);
   std::optional<MakespanSolution> at_once = choose_by_makespan(choice, placed);
   explain(choice, placed, at_once ? &*at_once : nullptr, roots);
+  done_ = placed.done();
   prices_ = std::move(placed.prices);
   solved_ = std::make_shared<SolvedPlacement>(SolvedPlacement{
       std::move(placed.problem), devices_, choice.group_of, choice.sources, std::move(placed.fitted.labels),
-      placed.fitted.energy, placed.fitted.bound, placed.fitted.is_limited, at_once ? at_once->makespan : 0,
-      at_once ? at_once->bound : 0, prices_.done, placed.priced});
+      placed.fitted.energy, placed.fitted.bound, placed.fitted.is_limited, placed.fitted.relief, at_once.has_value(),
+      at_once ? at_once->bound : 0, placed.priced});
 }
 
 // Decides the groups that are not, each with what keeps it off the other devices.
@@ -68,7 +62,7 @@ void PlacementSolver::explain(const PlacementChoice& choice, const FusedPlacemen
                               const MakespanSolution* at_once, const std::vector<int32_t>& roots) {
   const PlacementProblem& problem = placed.problem;
   const FittedPlacement& fitted = placed.fitted;
-  const std::vector<int> order = at_once ? program_order(choice.group_of) : std::vector<int>{};
+  const std::vector<int> order = at_once ? program_order(choice.group_of, choice.problem.groups()) : std::vector<int>{};
   // An op that pays off there only together with others says nothing by its own price.
   const Labels with_room = fitted.is_limited ? solve_placement(problem).labels : Labels{};
   std::vector<std::vector<int>> values_of = values_of_groups(problem);
@@ -115,14 +109,14 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
   for (size_t i = 0; i < function_.ops.size() && !has_choice; ++i) has_choice = !decided(static_cast<int32_t>(i));
   if (!has_choice) return {};
   MakespanOptions options;
-  options.order = program_order(choice.group_of);
+  options.order = program_order(choice.group_of, choice.problem.groups());
   options.host = host_label;
   MakespanSolution found;
   std::optional<FusedPlacement> best;
   // Group by group a step may seem done earlier than it is launch by launch, which is what counts.
   auto offer = [&](const Labels& labels, const std::string& by) {
     FusedPlacement other = repriced(graph_, context_, choice, placed, labels);
-    if (!is_worth(other.prices.done, placed.prices.done) || (best && other.prices.done >= best->prices.done)) return;
+    if (!is_worth(other.done(), placed.done()) || (best && other.done() >= best->done())) return;
     best = std::move(other);
     found.labels = labels;
     found.found_by = by;
@@ -137,12 +131,12 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
   // With one accelerator the least sum is exact, which is worth more than a search. It counts copies that the runtime
   // hides, though: others that were priced on the way may be done earlier. Where memory decides, what fits counts.
   for (const TriedPlacement& tried : placed.tried)
-    if (!placed.fitted.is_limited && is_worth(tried.done, placed.prices.done) &&
-        (!best || tried.done < best->prices.done) && fits(choice, placed, tried.labels))
+    if (!placed.fitted.is_limited && is_worth(tried.done, placed.done()) && (!best || tried.done < best->done()) &&
+        fits(choice, placed, tried.labels))
       offer(tried.labels, "tried for its prices");
   if (!best) return {};
   found.makespan = simulate(best->problem, found.labels, options.order, host_label).makespan;
-  found.bound = std::min(found.makespan, makespan_bound(best->problem, options.order));
+  found.bound = std::min(best->done(), makespan_bound(best->problem, options.order));
   placed = std::move(*best);
   return found;
 }

@@ -22,7 +22,7 @@ class Search {
     best_.found_by = "cut";
     for (int percent : {0, 30, 60, 150}) offer(cut(percent), "cut with copies at " + std::to_string(percent) + "%");
     offer(heft(problem_, options_.order), "HEFT");
-    for (int label = 0; label < problem_.labels; ++label) offer(all_on(label), "one device");
+    for (int label = 0; label < problem_.labels; ++label) offer(all_on(problem_, label), "one device");
     int budget = options_.simulations;
     if (budget == 0) budget = std::clamp(200000 / (problem_.groups() + 1), 16, 2000);
     improve(budget);
@@ -35,7 +35,7 @@ class Search {
   bool runs(const Labels& labels) const {
     for (int g = 0; g < problem_.groups(); ++g)
       if (problem_.costs[g][labels[g]] >= unrunnable) return false;
-    return !options_.fits || options_.fits(labels);
+    return true;
   }
 
   bool offer(Labels labels, const std::string& found_by) {
@@ -55,15 +55,6 @@ class Search {
     for (PlacementProblem::Value& value : scaled.values)
       for (int64_t& move : value.moves) move = move >= unrunnable / 2 ? move : move * percent / 100;
     return solve_placement(scaled).labels;
-  }
-
-  Labels all_on(int label) const {
-    Labels labels;
-    for (const std::vector<int64_t>& costs : problem_.costs)
-      labels.push_back(costs[label] < unrunnable
-                           ? label
-                           : static_cast<int>(std::min_element(costs.begin(), costs.end()) - costs.begin()));
-    return labels;
   }
 
   // Groups on the critical path, alone and with the neighbours on the path that share their device, move to each other
@@ -104,6 +95,12 @@ class Search {
 };
 
 }  // namespace
+
+std::vector<int> program_order(const std::vector<int>& group_of, int groups) {
+  std::vector<int> order(static_cast<size_t>(groups), static_cast<int>(group_of.size()));
+  for (size_t op = 0; op < group_of.size(); ++op) order[group_of[op]] = static_cast<int>(op);
+  return order;
+}
 
 int64_t makespan_bound(const PlacementProblem& problem, const std::vector<int>& order) {
   std::vector<int> program(problem.costs.size()), position(problem.costs.size());

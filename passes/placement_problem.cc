@@ -10,21 +10,6 @@
 namespace placewright {
 namespace {
 
-// What the value's copies cost; `moved`, if it is not negative, is taken to stand on `to`.
-int64_t copies(const PlacementProblem& problem, const PlacementProblem::Value& value, const Labels& labels,
-               int moved = -1, int to = 0) {
-  int from = value.producer == moved ? to : labels[value.producer];
-  const int64_t* moves = value.moves.data() + static_cast<std::ptrdiff_t>(from) * problem.labels;
-  uint64_t reached = uint64_t{1} << from;
-  int64_t sum = 0;
-  for (int consumer : value.consumers) {
-    int label = consumer == moved ? to : labels[consumer];
-    if (!(reached >> label & 1)) sum += moves[label];
-    reached |= uint64_t{1} << label;
-  }
-  return sum;
-}
-
 // The network of one exchange: the source's side has label `a`.
 class PairNetwork {
  public:
@@ -126,16 +111,6 @@ class PairNetwork {
   int64_t fixed_ = 0;
 };
 
-// All groups on one device, or on their cheapest where it cannot run them.
-Labels single(const PlacementProblem& problem, int label) {
-  Labels labels;
-  for (const std::vector<int64_t>& costs : problem.costs) {
-    bool runs = costs[label] < PlacementProblem::unrunnable;
-    labels.push_back(runs ? label : static_cast<int>(std::min_element(costs.begin(), costs.end()) - costs.begin()));
-  }
-  return labels;
-}
-
 Labels each_cheapest(const PlacementProblem& problem) {
   Labels labels;
   for (const std::vector<int64_t>& costs : problem.costs)
@@ -212,7 +187,7 @@ Labels first_against_rest(const PlacementProblem& problem) {
     }
     two.values.push_back({value.producer, value.consumers, {0, out, back, 0}});
   }
-  Labels labels = exchange(two, single(two, 0), 0, 1);
+  Labels labels = exchange(two, all_on(two, 0), 0, 1);
   for (int g = 0; g < problem.groups(); ++g)
     if (labels[g] == 1)
       labels[g] = static_cast<int>(std::min_element(problem.costs[g].begin() + 1, problem.costs[g].end()) -
@@ -222,10 +197,45 @@ Labels first_against_rest(const PlacementProblem& problem) {
 
 }  // namespace
 
+int64_t copy_cost(const PlacementProblem& problem, const PlacementProblem::Value& value, const Labels& labels,
+                  int moved, int to) {
+  int from = value.producer == moved ? to : labels[value.producer];
+  const int64_t* moves = value.moves.data() + static_cast<std::ptrdiff_t>(from) * problem.labels;
+  uint64_t reached = uint64_t{1} << from;
+  int64_t sum = 0;
+  for (int consumer : value.consumers) {
+    int label = consumer == moved ? to : labels[consumer];
+    if (!(reached >> label & 1)) sum += moves[label];
+    reached |= uint64_t{1} << label;
+  }
+  return sum;
+}
+
+uint64_t copied_to(const PlacementProblem::Value& value, const Labels& labels) {
+  uint64_t set = 0;
+  for (int consumer : value.consumers) set |= uint64_t{1} << labels[consumer];
+  return set & ~(uint64_t{1} << labels[value.producer]);
+}
+
+int64_t copy_cost(const PlacementProblem& problem, const PlacementProblem::Value& value, int from, uint64_t to) {
+  int64_t sum = 0;
+  for (int label = 0; label < problem.labels; ++label)
+    if (to >> label & 1) sum += value.moves[from * problem.labels + label];
+  return sum;
+}
+
+Labels all_on(const PlacementProblem& problem, int label) { return all_on(problem, label, each_cheapest(problem)); }
+
+Labels all_on(const PlacementProblem& problem, int label, Labels otherwise) {
+  for (int g = 0; g < problem.groups(); ++g)
+    if (problem.costs[g][label] < PlacementProblem::unrunnable) otherwise[g] = label;
+  return otherwise;
+}
+
 int64_t energy(const PlacementProblem& problem, const Labels& labels) {
   int64_t sum = 0;
   for (int g = 0; g < problem.groups(); ++g) sum += problem.costs[g][labels[g]];
-  for (const PlacementProblem::Value& value : problem.values) sum += copies(problem, value, labels);
+  for (const PlacementProblem::Value& value : problem.values) sum += copy_cost(problem, value, labels);
   return sum;
 }
 
@@ -242,7 +252,7 @@ int64_t flip_cost(const PlacementProblem& problem, const std::vector<std::vector
                   int group, int to) {
   int64_t growth = problem.costs[group][to] - problem.costs[group][labels[group]];
   for (int v : values_of[group])
-    growth += copies(problem, problem.values[v], labels, group, to) - copies(problem, problem.values[v], labels);
+    growth += copy_cost(problem, problem.values[v], labels, group, to) - copy_cost(problem, problem.values[v], labels);
   return growth;
 }
 
@@ -260,7 +270,7 @@ Solution solve_placement(const PlacementProblem& problem) {
            "placement on no device, or on more than 64");
   Solution solution;
   if (problem.labels <= 2) {  // one cut is exact
-    solution.labels = single(problem, 0);
+    solution.labels = all_on(problem, 0);
     if (problem.labels == 2) solution.labels = exchange(problem, solution.labels, 0, 1);
     solution.energy = energy(problem, solution.labels);
     solution.is_optimal = true;
@@ -272,7 +282,7 @@ Solution solve_placement(const PlacementProblem& problem) {
   solution.labels = first_against_rest(problem);
   solution.energy = descend(problem, values_of, solution.labels);
   for (int start = 0; start <= problem.labels && problem.groups() < large; ++start) {
-    Labels labels = start < problem.labels ? single(problem, start) : each_cheapest(problem);
+    Labels labels = start < problem.labels ? all_on(problem, start) : each_cheapest(problem);
     int64_t cost = descend(problem, values_of, labels);
     if (cost >= solution.energy) continue;
     solution.labels = std::move(labels);

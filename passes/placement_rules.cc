@@ -106,8 +106,8 @@ void PlacementSolver::require_common_devices() {
           fmt::format("{} not on {}: {}", describe(*refused), device.to_string(), refusal(*refused, device)));
     }
     if (causes.size() == devices_.size())
-      throw Error(fmt::format("{} ops must stay together, {} among them, but no device runs all of them: {}",
-                              members.size(), describe(members.front()), join(causes, "; ")));
+      throw NoPlacement(fmt::format("{} ops must stay together, {} among them, but no device runs all of them: {}",
+                                    members.size(), describe(members.front()), join(causes, "; ")));
   }
 }
 

@@ -10,20 +10,6 @@ namespace {
 
 constexpr int64_t unrunnable = PlacementProblem::unrunnable;
 
-// The labels to which a value is copied.
-uint64_t reached(const PlacementProblem::Value& value, const Labels& labels) {
-  uint64_t set = 0;
-  for (int consumer : value.consumers) set |= uint64_t{1} << labels[consumer];
-  return set & ~(uint64_t{1} << labels[value.producer]);
-}
-
-int64_t copies(const PlacementProblem& problem, const PlacementProblem::Value& value, int from, uint64_t to) {
-  int64_t sum = 0;
-  for (int label = 0; label < problem.labels; ++label)
-    if (to >> label & 1) sum += value.moves[from * problem.labels + label];
-  return sum;
-}
-
 // What of the energy both placements pay for the same kernels and copies.
 int64_t common_energy(const PlacementProblem& problem, const Labels& one, const Labels& other) {
   int64_t sum = 0;
@@ -31,7 +17,7 @@ int64_t common_energy(const PlacementProblem& problem, const Labels& one, const 
     if (one[g] == other[g]) sum += problem.costs[g][one[g]];
   for (const PlacementProblem::Value& value : problem.values)
     if (one[value.producer] == other[value.producer])
-      sum += copies(problem, value, one[value.producer], reached(value, one) & reached(value, other));
+      sum += copy_cost(problem, value, one[value.producer], copied_to(value, one) & copied_to(value, other));
   return sum;
 }
 
@@ -47,7 +33,7 @@ PlacementProblem against(const PlacementProblem& problem, const Labels& labels, 
       if (cost < unrunnable) cost = scaled(cost, label == labels[g] ? whole + parts : whole - parts);
     }
   for (PlacementProblem::Value& value : worst.values) {
-    uint64_t paid = reached(value, labels);
+    uint64_t paid = copied_to(value, labels);
     for (int from = 0; from < problem.labels; ++from)
       for (int to = 0; to < problem.labels; ++to) {
         bool is_paid = from == labels[value.producer] && (paid >> to & 1);
@@ -74,10 +60,10 @@ void name_deciders(const PlacementProblem& problem, const Labels& labels, Radius
   for (size_t v = 0; v < problem.values.size(); ++v) {
     const PlacementProblem::Value& value = problem.values[v];
     int here = labels[value.producer], there = radius.rival[value.producer];
-    uint64_t ours = reached(value, labels), theirs = reached(value, radius.rival);
+    uint64_t ours = copied_to(value, labels), theirs = copied_to(value, radius.rival);
     uint64_t both = here == there ? ours & theirs : 0;
     difference.push_back(
-        std::max(copies(problem, value, here, ours & ~both), copies(problem, value, there, theirs & ~both)));
+        std::max(copy_cost(problem, value, here, ours & ~both), copy_cost(problem, value, there, theirs & ~both)));
     if (difference.back() > 0) radius.values.push_back(static_cast<int>(v));
   }
   std::stable_sort(radius.values.begin(), radius.values.end(),
@@ -127,16 +113,9 @@ int64_t flip_cost(const PlacementProblem& problem, const std::vector<std::vector
   touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
   for (int v : touched) {
     const PlacementProblem::Value& value = problem.values[v];
-    growth += copies(problem, value, moved[value.producer], reached(value, moved)) -
-              copies(problem, value, labels[value.producer], reached(value, labels));
+    growth += copy_cost(problem, value, moved) - copy_cost(problem, value, labels);
   }
   return growth;
-}
-
-int64_t price(const PlacementProblem& problem, int64_t energy, const std::vector<ChangedGroup>& without) {
-  PlacementProblem changed = problem;
-  for (const ChangedGroup& group : without) changed.costs.at(group.group) = group.costs;
-  return energy - solve_placement(changed).energy;
 }
 
 // By Dinkelbach's method (1967), doi:10.1287/mnsc.13.7.492: each rival gives the error at which it draws level, and the
@@ -175,10 +154,6 @@ bool is_optimal_at(const ParametricProblem& problem_at, int64_t parameter, const
   return energy(problem, labels) <= solve_placement(problem).energy;
 }
 
-}  // namespace
-
-namespace {
-
 // The last number up to `high` for which `labels`, best at `from`, stays so.
 int64_t last_optimal(const ParametricProblem& problem_at, int64_t from, int64_t high, const Labels& labels) {
   int64_t good = from, bad = high + 1;  // the last number known to be in the range, the first known to be outside
@@ -195,23 +170,6 @@ int64_t last_optimal(const ParametricProblem& problem_at, int64_t from, int64_t 
 
 }  // namespace
 
-std::vector<OptimalRange> find_borders(const ParametricProblem& problem_at, int64_t low, int64_t high,
-                                       int64_t exhaustive) {
-  PW_CHECK(low <= high, "an empty range of parameters");
-  std::vector<OptimalRange> ranges;
-  for (int64_t from = low; from <= high; from = ranges.back().to + 1) {
-    Labels labels = solve_placement(problem_at(from)).labels;
-    int64_t last = from;
-    if (high - low < exhaustive) {
-      while (last < high && is_optimal_at(problem_at, last + 1, labels)) ++last;
-    } else {
-      last = last_optimal(problem_at, from, high, labels);
-    }
-    ranges.push_back({from, last, std::move(labels)});
-  }
-  return ranges;
-}
-
 std::optional<int64_t> find_first(const ParametricProblem& problem_at, int64_t low, int64_t high,
                                   const std::function<bool(const Labels&)>& wanted, int most) {
   for (int64_t from = low; from <= high && most > 0; --most) {
@@ -220,24 +178,6 @@ std::optional<int64_t> find_first(const ParametricProblem& problem_at, int64_t l
     from = last_optimal(problem_at, from, high, labels) + 1;
   }
   return {};
-}
-
-std::optional<int64_t> find_flip(const ParametricProblem& problem_at, int group, int label, int64_t from, int64_t to) {
-  auto flips = [&](int64_t parameter) {
-    PlacementProblem problem = problem_at(parameter);
-    int64_t free = solve_placement(problem).energy;
-    for (int other = 0; other < problem.labels; ++other)
-      if (other != label) problem.costs.at(group)[other] = unrunnable;
-    return solve_placement(problem).energy > free;
-  };
-  if (flips(from)) return from;
-  if (!flips(to)) return {};
-  int64_t stays = from, flipped = to;
-  while (stays + 1 < flipped || flipped + 1 < stays) {
-    int64_t middle = stays + (flipped - stays) / 2;
-    (flips(middle) ? flipped : stays) = middle;
-  }
-  return flipped;
 }
 
 }  // namespace placewright

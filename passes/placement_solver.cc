@@ -161,10 +161,11 @@ void PlacementSolver::fix_pins() {
       std::string site = op.pin ? op.pin->site.to_string() : graph_.origins[op.origin].site();
       require_device(op, *device, site);
       if (std::string cause = refusal(number, *device); !cause.empty())
-        throw Error(fmt::format("{}: {} is placed on {}, which cannot run it: {}", site, describe(number),
-                                device->to_string(), cause));
+        throw NoPlacement(fmt::format("{}: {} is placed on {}, which cannot run it: {}", site, describe(number),
+                                      device->to_string(), cause));
       const std::optional<Decision>& before = decisions_[root(number)];
-      if (before && before->firm && before->device != *device) throw Error(conflict_of_pins(number, *device, site));
+      if (before && before->firm && before->device != *device)
+        throw NoPlacement(conflict_of_pins(number, *device, site));
       // An argument that simply lies in host memory is no wish of the user's, nor is what `shard` did.
       bool is_moved =
           op.is("transfer") || (op.is("input") && (*device != host_ || !is_input_of_kind(op, InputKind::argument)));
@@ -187,7 +188,7 @@ void PlacementSolver::fix_only_devices() {
     if (rejected.size() == devices_.size()) {
       std::vector<std::string> causes;
       for (const auto& [device, why] : rejected) causes.push_back(device.to_string() + ": " + why.cause);
-      throw Error(fmt::format("no device runs {}: {}", describe(op), join(causes, "; ")));
+      throw NoPlacement(fmt::format("no device runs {}: {}", describe(op), join(causes, "; ")));
     }
     if (rejected.size() + 1 < devices_.size()) continue;
     for (const DeviceId& device : devices_)

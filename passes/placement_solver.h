@@ -38,6 +38,7 @@ class PlacementSolver {
   const std::shared_ptr<const SolvedPlacement>& solved() const { return solved_; }  // null on one device
   // An op's share of its launches, as fused; 0 on one device.
   double seconds(int32_t op) const;
+  int64_t done() const { return done_; }   // as PlacementPlan has it
   std::string describe(int32_t op) const;  // "dot_general (train.cc:31)", "x (train.cc:12)"
   SourceSite site(int32_t op) const;       // no file if unknown
   // Empty if the device runs the op, be it as what it decomposes to, and the graph's rules allow it.
@@ -98,7 +99,8 @@ class PlacementSolver {
   std::vector<std::vector<int32_t>> readers_;
   std::vector<std::vector<const PlacementRule*>> allowed_by_;  // of each op; empty: no rule limits any
   std::shared_ptr<const SolvedPlacement> solved_;
-  FusedPrices prices_;                      // of what was chosen
+  FusedPrices prices_;  // of what was chosen
+  int64_t done_ = 0;
   mutable std::map<int32_t, Graph> parts_;  // of composites, made when they are asked for
   mutable std::vector<bool> runs_;          // of each op on each device: known that `refusal` is empty
 };

@@ -104,18 +104,6 @@ TEST(PlacementSensitivity, AnIslandCostsWhatTheEnergyGrowsBy) {
   }
 }
 
-TEST(PlacementSensitivity, APinIsWorthWhatTheBestPlacementWithoutItGains) {
-  std::mt19937 random(13);
-  for (int i = 0; i < 500; ++i) {
-    PlacementProblem free = random_problem(random, 2, 6), pinned = free;
-    int group = draw(random, 0, 5), other = draw(random, 0, 1);
-    pinned.costs[group][other] = unrunnable;
-    if (free.costs[group][1 - other] >= unrunnable) continue;
-    ASSERT_EQ(price(pinned, solve_placement(pinned).energy, {{group, free.costs[group]}}),
-              cheapest_of_all(pinned) - cheapest_of_all(free));
-  }
-}
-
 // Costs that grow linearly with a batch size, faster on the first device; copies have a latency.
 ParametricProblem random_batch(std::mt19937& random, int groups) {
   PlacementProblem base = random_problem(random, 2, groups), slope = base;
@@ -132,38 +120,33 @@ ParametricProblem random_batch(std::mt19937& random, int groups) {
   };
 }
 
-TEST(PlacementSensitivity, BordersAlongAParameterAreWhereTryingEverythingPutsThem) {
+TEST(PlacementSensitivity, TheFirstNumberAtWhichAGroupMovesIsWhereTryingEverythingPutsIt) {
   std::mt19937 random(17);
-  size_t borders = 0;
-  for (int i = 0; i < (full_counts() ? 1000 : 40); ++i) {
+  int moves = 0;
+  for (int i = 0; i < (full_counts() ? 1000 : 100); ++i) {
     ParametricProblem problem_at = random_batch(random, 2 + i % 6);
     constexpr int64_t high = 300;
-    int64_t next = 1;
-    for (const OptimalRange& range : find_borders(problem_at, 1, high)) {
-      ASSERT_EQ(range.from, next);
-      next = range.to + 1;
-      for (int64_t at = range.from; at <= range.to; ++at)
-        ASSERT_EQ(energy(problem_at(at), range.labels), cheapest_of_all(problem_at(at)));
-      if (next > high) continue;
-      ++borders;
-      ASSERT_GT(energy(problem_at(next), range.labels), cheapest_of_all(problem_at(next)));
+    const int group = i % 2, there = 1 - solve_placement(problem_at(1)).labels[group];
+    auto is_there = [&](const Labels& labels) { return labels[group] == there; };
+    std::optional<int64_t> first;
+    for (int64_t at = 1; at <= high && !first; ++at) {
+      PlacementProblem problem = problem_at(at);
+      const int64_t least = cheapest_of_all(problem);
+      problem.costs[group][there] = unrunnable;
+      if (cheapest_of_all(problem) > least) first = at;  // all that cost least have it there
     }
-    ASSERT_EQ(next, high + 1);
+    const std::optional<int64_t> found = find_first(problem_at, 1, high, is_there);
+    ASSERT_GE(found.has_value(), first.has_value()) << "problem " << i;
+    if (!found) continue;
+    ++moves;
+    ASSERT_LE(*found, first.value_or(high)) << "problem " << i;
+    // With ties the best placement may have it there before.
+    PlacementProblem problem = problem_at(*found);
+    const int64_t least = cheapest_of_all(problem);
+    problem.costs[group][1 - there] = unrunnable;
+    ASSERT_EQ(cheapest_of_all(problem), least) << "problem " << i;
   }
-  EXPECT_GT(borders, 20U);
-}
-
-TEST(PlacementSensitivity, AGroupFlipsAtTheNumberThatIsNamedAndNotBefore) {
-  // A launch costs 400 on device 1, and 2 a row; 6 a row on device 0; the copies 1 a row, 50 each at least.
-  ParametricProblem problem_at = [](int64_t rows) {
-    return PlacementProblem{2,
-                            {{0, unrunnable}, {6 * rows, 400 + 2 * rows}, {0, unrunnable}},
-                            {{0, {1}, {0, 50 + rows, 50 + rows, 0}}, {1, {2}, {0, 50 + rows, 50 + rows, 0}}}};
-  };
-  EXPECT_EQ(find_flip(problem_at, 1, 0, 1, 4096), 251);  // 6 n > 500 + 4 n
-  EXPECT_EQ(find_flip(problem_at, 1, 1, 4096, 1), 249);
-  EXPECT_EQ(find_flip(problem_at, 1, 0, 1, 250), std::nullopt);
-  EXPECT_EQ(find_flip(problem_at, 1, 0, 1000, 4096), 1000);
+  EXPECT_GT(moves, 10);
 }
 
 }  // namespace

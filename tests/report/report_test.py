@@ -129,20 +129,25 @@ class Report(unittest.TestCase):
             self.assertLessEqual(report["proof"]["bound_seconds"], report["proof"]["chosen_seconds"])
 
     def check_timeline(self, report):
-        timeline, ops, free_at, made_at = report["timeline"], report["ops"], {}, {}
+        timeline, ops, free_at, ends, launched = report["timeline"], report["ops"], {}, {0}, set()
         for span in timeline["spans"]:
-            if "op" in span:
-                made_at[span["op"]] = span["end"]
-        for span in timeline["spans"]:
-            self.assertGreaterEqual(span["begin"], free_at.get(span["track"], 0) * (1 - 1e-12))  # tracks are serial
+            self.assertLess(span["begin"], span["end"])
+            self.assertGreaterEqual(span["begin"], free_at.get(span["track"], 0))  # tracks are serial
             free_at[span["track"]] = span["end"]
-            if "cut" in span:
-                self.assertGreaterEqual(span["begin"], made_at.get(report["cuts"][span["cut"]]["op"], 0))
-            else:
-                self.assertEqual(timeline["tracks"][span["track"]], ops[span["op"]]["devices"][0])
-                for operand in ops[span["op"]]["operands"]:
-                    self.assertGreaterEqual(span["begin"], made_at.get(operand, 0))
+            ends.add(span["end"])
+            self.assertNotIn((span["launch"], span["result"]), launched)
+            launched.add((span["launch"], span["result"]))
+            self.assertLess(span["launch"], len(report["launches"]))
+            track = timeline["tracks"][span["track"]]
+            is_copy = report["launches"][span["launch"]].startswith("copy of") or span["result"] is not None
+            self.assertEqual(" -> " in track, is_copy)
+            self.assertTrue(all(op < len(ops) for op in span["ops"]))
+        for span in timeline["spans"]:
+            self.assertIn(span["begin"], ends)  # nothing begins but when something else has ended
         self.assertEqual(timeline["seconds"], max([span["end"] for span in timeline["spans"]], default=0))
+        proof = report["proof"]
+        if proof and proof["of"] == "simulated time":
+            self.assertEqual(proof["chosen_seconds"], timeline["seconds"])
 
     def rejection(self, report, what, device):
         op = next(op for op in report["ops"] if op["what"] == what)

@@ -42,7 +42,7 @@ Json plan_json(const FitPlan& plan) {
                              {"site", step.site.file.empty() ? Json() : Json(step.site.to_string())}});
   for (const StepShare& share : plan.step.shares)
     row["bounds"].push_back({{"limit", name(share.limit)},
-                             {"device", share.limit == StepLimit::call ? Json() : Json(share.device.to_string())},
+                             {"device", share.device.to_string()},
                              {"to", share.limit == StepLimit::link ? Json(share.to.to_string()) : Json()},
                              {"seconds", share.seconds},
                              {"share", plan.step.seconds > 0 ? share.seconds / plan.step.seconds : 0}});

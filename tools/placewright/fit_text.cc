@@ -22,8 +22,6 @@ std::string limit_text(const StepShare& share) {
       return fmt::format("link {} -> {}", share.device.to_string(), share.to.to_string());
     case StepLimit::launches:
       return fmt::format("launches on {}", share.device.to_string());
-    case StepLimit::call:
-      return "the call";
     default:
       return fmt::format("{} of {}", name(share.limit), share.device.to_string());
   }

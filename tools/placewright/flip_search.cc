@@ -7,7 +7,6 @@
 #include <fmt/core.h>
 
 #include "command.h"
-#include "placewright/base/error.h"
 #include "three_digits.h"
 
 namespace placewright::tools {
@@ -36,13 +35,11 @@ double read_back_seconds(const PlacementPlan& plan) {
   return static_cast<double>(nanoseconds) * 1e-9;
 }
 
-bool is_simulated(const PlacementPlan& plan) { return plan.solved && plan.solved->makespan > 0; }
+bool is_simulated(const PlacementPlan& plan) { return plan.solved && plan.solved->is_simulated; }
 
 double step_seconds(const PlacementPlan& plan, bool by_simulation) {
   if (!by_simulation || !plan.solved) return plan.seconds + read_back_seconds(plan);
-  double seconds = static_cast<double>(plan.solved->done) * 1e-9;
-  for (const ReliefStep& step : plan.relief) seconds += step.seconds;
-  return seconds;
+  return static_cast<double>(plan.done) * 1e-9;
 }
 
 FlipSearch::FlipSearch(const GraphPlacement& placed, int32_t op)
@@ -52,7 +49,7 @@ std::optional<PlacementPlan> FlipSearch::resolve(const Graph& graph, const Machi
   ++solved_again_;
   try {
     return placed_.replan_with(graph, figures);
-  } catch (const Error&) {
+  } catch (const NoPlacement&) {
     return {};
   }
 }

@@ -45,7 +45,7 @@ class FlipSearch {
   const SolvedPlacement* solved() const { return now_.solved.get(); }  // null on one device
   const DeviceId& here() const { return now_.ops[op_].where.devices.front(); }
   // The sum of all times decides, and nothing else.
-  bool counts_sums() const { return solved() && solved()->makespan == 0 && !solved()->is_limited; }
+  bool counts_sums() const { return solved() && !solved()->is_simulated && !solved()->is_limited; }
 
   // Nothing if there is no placement.
   std::optional<PlacementPlan> resolve(const Graph& graph, const MachineFigures& figures);

@@ -26,13 +26,14 @@ class HintMaker {
       : report_(report),
         placed_(report.placed),
         left_(std::min(most_resolves, most_resolved_ops / std::max<size_t>(1, report.function().ops.size()))) {
-    if (is_simulated()) {
-      forecast_ = report.timeline.seconds;
+    if (is_simulated(placed_.plan)) {
+      forecast_ = step_seconds(placed_.plan, true);
       return;
     }
     for (const OpPlacement& op : placed_.plan.ops) forecast_ += op.seconds;
     for (const PlannedTransfer& copy : placed_.transfers)
       if (!copy.at_load) forecast_ += copy.seconds;
+    if (placed_.plan.solved) forecast_ += static_cast<double>(placed_.plan.solved->relief) * 1e-9;
     forecast_ += read_back_seconds(placed_.plan);
   }
 
@@ -88,16 +89,14 @@ class HintMaker {
   }
 
  private:
-  bool is_simulated() const { return report_.proof && report_.proof->is_simulated; }
   bool is_worth(double seconds) const { return seconds > least_share * forecast_; }
 
   // What a step takes; nothing if the changed graph has no placement.
   std::optional<double> resolve(const Graph& changed) {
     --left_;
     try {
-      PlacementPlan plan = placed_.replan(changed);
-      return is_simulated() ? simulated_seconds(report_, changed, std::move(plan)) : step_seconds(plan, false);
-    } catch (const Error&) {
+      return step_seconds(placed_.replan(changed), is_simulated(placed_.plan));
+    } catch (const NoPlacement&) {
       return {};
     }
   }

@@ -102,13 +102,15 @@ Json kernel_json(const KernelReport& kernel) {
 }
 
 Json timeline_json(const Timeline& timeline) {
-  Json document{{"simulation", "devices and links are serial, ops in the order of the graph"},
+  Json document{{"simulation", "launch by launch, as the runtime hands them out; devices and links are serial"},
                 {"seconds", timeline.seconds},
                 {"tracks", timeline.tracks},
                 {"spans", Json::array()}};
   for (const TimeSpan& span : timeline.spans)
     document["spans"].push_back({{"track", span.track},
-                                 {span.op >= 0 ? "op" : "cut", span.op >= 0 ? span.op : span.cut},
+                                 {"launch", span.launch},
+                                 {"result", span.result < 0 ? Json() : Json(span.result)},
+                                 {"ops", span.ops},
                                  {"begin", span.begin},
                                  {"end", span.end}});
   return document;
@@ -159,7 +161,7 @@ Json devices_json(const PlacementReport& report) {
 Json placement_document(const PlacementReport& report) {
   const PlacementPlan& plan = report.placed.plan;
   Json document{{"format", "placewright placement report"},
-                {"version", 1},
+                {"version", 2},
                 {"model", report.model},
                 {"machine", report.machine.empty() ? Json() : Json(report.machine)},
                 {"objective", plan.objective},

@@ -34,7 +34,9 @@ class Packer {
     Json spans = Json::array();
     for (const Json& span : report["timeline"]["spans"]) {
       spans.push_back(span["track"]);
-      spans.push_back(span.contains("op") ? span["op"].get<int64_t>() : -1 - span["cut"].get<int64_t>());
+      spans.push_back(span["launch"]);
+      spans.push_back(span["result"].is_null() ? 0 : 1);
+      spans.push_back(span["ops"].empty() ? Json(-1) : span["ops"].front());
       spans.push_back(nanoseconds(span["begin"]));
       spans.push_back(nanoseconds(span["end"]));
     }

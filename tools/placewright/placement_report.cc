@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <map>
-#include <queue>
 
 #include <fmt/core.h>
 
@@ -85,18 +84,67 @@ SourceSite site_near(const Graph& graph, Value value) {
   return site;
 }
 
+double seconds(int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; }
+
 std::optional<PlacementProof> find_proof(const PlacementPlan& plan) {
   if (!plan.solved) return {};
   const SolvedPlacement& solved = *plan.solved;
   int64_t relief = 0;  // whatever fits without it, or with another, is above the bound, too
   for (const ReliefStep& step : plan.relief) relief += nanoseconds(step.seconds);
-  const bool is_simulated = solved.makespan > 0;
-  const int64_t chosen = (is_simulated ? solved.makespan : solved.energy) + relief,
-                bound = is_simulated ? solved.makespan_bound : solved.bound;
-  auto seconds = [](int64_t nanoseconds) { return static_cast<double>(nanoseconds) * 1e-9; };
-  return PlacementProof{is_simulated,          seconds(chosen), seconds(bound),
-                        chosen == bound,       seconds(relief), seconds(solved.energy + relief),
-                        seconds(solved.bound), solved.priced};
+  const int64_t sum = solved.energy + relief;
+  const int64_t chosen = solved.is_simulated ? plan.done : sum,
+                bound = solved.is_simulated ? solved.done_bound : solved.bound;
+  return PlacementProof{solved.is_simulated, seconds(chosen), seconds(bound),        chosen == bound,
+                        seconds(relief),     seconds(sum),    seconds(solved.bound), solved.priced};
+}
+
+// Which ops of the planned graph each origin is of.
+class OpsOfOrigins {
+ public:
+  explicit OpsOfOrigins(const PlacementPlan& plan) {
+    for (const OpPlacement& op : plan.ops)
+      if (op.origin != 0) ops_[op.origin].push_back(op.op);
+  }
+
+  std::vector<int32_t> find(const OriginTable& origins, OriginId origin) const {
+    std::vector<int32_t> found;
+    auto add = [&](OriginId id) {
+      if (auto at = ops_.find(id); at != ops_.end()) found.insert(found.end(), at->second.begin(), at->second.end());
+    };
+    add(origin);
+    for (OriginId merged : origins[origin].merged) add(merged);
+    std::sort(found.begin(), found.end());
+    found.erase(std::unique(found.begin(), found.end()), found.end());
+    return found;
+  }
+
+ private:
+  std::map<OriginId, std::vector<int32_t>> ops_;
+};
+
+Timeline timeline_of(const GraphPlacement& placed) {
+  const StepTimeline step = placed.simulate(placed.compiled);
+  const OpsOfOrigins ops(placed.plan);
+  Timeline timeline;
+  timeline.seconds = seconds(step.done);
+  std::map<std::string, int32_t> tracks;
+  auto track = [&](const std::string& name) {
+    auto [at, is_new] = tracks.try_emplace(name, static_cast<int32_t>(timeline.tracks.size()));
+    if (is_new) timeline.tracks.push_back(name);
+    return at->second;
+  };
+  for (const DeviceSpec& spec : placed.machine.devices) track(spec.id.to_string());
+  for (const StepEvent& event : step.events) {
+    const bool is_copy = event.device != event.to;
+    timeline.spans.push_back({track(is_copy ? fmt::format("{} -> {}", event.device.to_string(), event.to.to_string())
+                                            : event.device.to_string()),
+                              event.op, event.result,
+                              ops.find(placed.compiled.origins, placed.compiled.main().ops[event.op].origin),
+                              seconds(event.begin), seconds(event.end)});
+  }
+  std::stable_sort(timeline.spans.begin(), timeline.spans.end(),
+                   [](const TimeSpan& a, const TimeSpan& b) { return a.begin < b.begin; });
+  return timeline;
 }
 
 }  // namespace
@@ -146,74 +194,12 @@ PlacementReport make_placement_report(GraphPlacement placed, std::string model, 
   } catch (const Error& error) {  // values on several devices at once: the plan stands without a forecast of memory
     report.unplanned_memory = error.what();
   }
-  report.timeline = simulate(report);
+  report.timeline = timeline_of(made);
   report.proof = find_proof(made.plan);
   find_hints(report);
   find_islands(report);
   find_radius(report);
   return report;
-}
-
-double simulated_seconds(const PlacementReport& report, const Graph& graph, PlacementPlan plan) {
-  PlacementReport other;
-  other.placed.planned = graph;
-  other.placed.transfers = plan.transfers;
-  other.placed.plan = std::move(plan);
-  other.placed.machine = report.placed.machine;
-  other.cuts = find_cuts(other.placed);
-  return simulate(other).seconds;
-}
-
-Timeline simulate(const PlacementReport& report) {
-  const PlacementPlan& plan = report.placed.plan;
-  const Function& function = report.function();
-  Timeline timeline;
-  std::map<std::string, int32_t> tracks;
-  std::vector<double> free_at;
-  auto track = [&](const std::string& name) {
-    auto [at, is_new] = tracks.try_emplace(name, static_cast<int32_t>(timeline.tracks.size()));
-    if (is_new) {
-      timeline.tracks.push_back(name);
-      free_at.push_back(0);
-    }
-    return at->second;
-  };
-  for (const DeviceSpec& spec : report.placed.machine.devices) track(spec.id.to_string());
-  auto run = [&](int32_t on, double ready, double seconds, int32_t op, int32_t cut) {
-    const double begin = std::max(ready, free_at[on]);
-    if (seconds > 0) timeline.spans.push_back({on, op, cut, begin, begin + seconds});
-    return free_at[on] = begin + seconds;
-  };
-
-  std::map<Value, std::vector<int32_t>> copies;  // of each value, as numbers of cuts
-  for (size_t c = 0; c < report.cuts.size(); ++c)
-    if (!report.cuts[c].at_load) copies[report.cuts[c].value].push_back(static_cast<int32_t>(c));
-  std::map<std::pair<Value, DeviceId>, double> arrived;
-  std::vector<double> made_at(function.ops.size(), 0);
-  for (size_t i = 0; i < function.ops.size(); ++i) {
-    const auto op = static_cast<int32_t>(i);
-    const DeviceId& device = device_of(plan, op);
-    double ready = 0;
-    for (Value operand : function.ops[i].operands) {
-      auto at = arrived.find({operand, device});
-      ready = std::max(ready, at != arrived.end() ? at->second : made_at[operand.op]);
-    }
-    const double seconds = plan.ops[i].seconds;
-    made_at[i] = seconds > 0 ? run(track(device.to_string()), ready, seconds, op, -1) : ready;
-    for (int32_t r = 0; r < static_cast<int32_t>(function.ops[i].results.size()); ++r) {
-      auto moved = copies.find({op, r});
-      if (moved == copies.end()) continue;
-      for (int32_t c : moved->second) {
-        const CutEdge& cut = report.cuts[c];
-        const int32_t link = track(fmt::format("{} -> {}", cut.from.to_string(), cut.to.to_string()));
-        arrived[{cut.value, cut.to}] = run(link, made_at[i], cut.seconds, -1, c);
-      }
-    }
-  }
-  for (const TimeSpan& span : timeline.spans) timeline.seconds = std::max(timeline.seconds, span.end);
-  std::stable_sort(timeline.spans.begin(), timeline.spans.end(),
-                   [](const TimeSpan& a, const TimeSpan& b) { return a.begin < b.begin; });
-  return timeline;
 }
 
 }  // namespace placewright::tools

@@ -46,11 +46,12 @@ struct DeviceMemory {
   std::vector<MemoryPoint> points;
 };
 
-// One op on a device, or one copy on a link.
+// One launch on a device, or one copy on a link.
 struct TimeSpan {
   int32_t track = 0;
-  int32_t op = -1;
-  int32_t cut = -1;  // number in `cuts`
+  int32_t launch = -1;       // number in `launches`; of a result that the host reads, what made it
+  int32_t result = -1;       // its number, if it is that
+  std::vector<int32_t> ops;  // of the planned graph: what the launch is for, as far as origins tell
   double begin = 0, end = 0;
 };
 
@@ -109,7 +110,7 @@ struct PlacementReport {
   std::vector<CutEdge> cuts;             // between ops of the planned graph
   std::vector<DeviceMemory> memory;      // sorted by device
   std::vector<std::string> launches;     // of the compiled graph, for people
-  Timeline timeline;                     // no spans without costs
+  Timeline timeline;                     // of the compiled graph; no spans without costs
   std::optional<PlacementProof> proof;   // nothing where there was no choice
   std::vector<PinPrice> pins;            // dearest first
   std::vector<PlacementHint> hints;      // largest saving first
@@ -126,13 +127,6 @@ PlacementReport make_placement_report(GraphPlacement placed, std::string model, 
 
 // What each device holds, by a memory plan of the compiled graph. Error if values are on several devices at once.
 std::vector<DeviceMemory> find_memory(const GraphPlacement& placed);
-
-// Each device is a FIFO that runs its ops in the graph's order, and so is each link in each direction; a copy begins
-// when its value is made. What happens at load has happened before.
-Timeline simulate(const PlacementReport& report);
-
-// When the last device is done, of a plan of `graph` that was made beside the report's.
-double simulated_seconds(const PlacementReport& report, const Graph& graph, PlacementPlan plan);
 
 // What re-solves say: prices of pins and hints; islands.
 void find_hints(PlacementReport& report);

@@ -48,15 +48,6 @@ std::string bound_text(int64_t energy, int64_t bound) {
                      bound > 0 ? 100.0 * static_cast<double>(energy - bound) / static_cast<double>(bound) : 100.0);
 }
 
-// Of each group, the position of its last op: the order in which each device runs its groups.
-std::vector<int> program_order(const SolvedPlacement& solved) {
-  std::vector<int> order(solved.problem.costs.size(), 0);
-  for (size_t op = 0; op < solved.group_of.size(); ++op)
-    order[static_cast<size_t>(solved.group_of[op])] = static_cast<int>(op);
-  order.back() = static_cast<int>(solved.group_of.size());
-  return order;
-}
-
 // The placement of the file: a label for each group.
 Labels read_placement(const std::string& path, const SolvedPlacement& solved, const GraphPlacement& placed) {
   Json document = Json::parse(read_text_file(path), nullptr, false);
@@ -126,7 +117,7 @@ std::string score_text(const std::string& path, const GraphPlacement& placed, co
   const SolvedPlacement& ours = solved(placed);
   const Labels answer = read_placement(path, ours, placed);
   const int64_t theirs = energy(ours.problem, answer), bound = certify(ours.problem).bound;
-  const std::vector<int> order = program_order(ours);
+  const std::vector<int> order = program_order(ours.group_of, ours.problem.groups());
   const int64_t their_makespan = simulate(ours.problem, answer, order, host_label).makespan,
                 our_makespan = simulate(ours.problem, ours.labels, order, host_label).makespan;
   if (as_json)

@@ -11,6 +11,7 @@
 #include "placewright/ir/host_tensor.h"
 #include "placewright/ir/machine.h"
 #include "placewright/passes/placement.h"
+#include "placewright/passes/step_timeline.h"
 
 namespace placewright {
 
@@ -56,6 +57,8 @@ struct GraphPlacement {
   std::function<PlacementForecast(const Graph&, const std::map<std::string, int64_t>& symbols)> forecast;
   // What a step of a compiled graph needs of the devices' memories.
   std::function<MemoryNeed(const Graph& compiled)> measure;
+  // When each of its launches and copies runs.
+  std::function<StepTimeline(const Graph& compiled)> simulate;
   std::string profile_hash = "none";  // of what was measured and planned with
 };
 // `plan`: a plan file that placement follows, or null.

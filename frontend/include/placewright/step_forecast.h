@@ -1,5 +1,5 @@
-// When a step of a placed graph would be done, and what it waits for until then: by the graph as it is compiled, one
-// launch a fused op, devices and links side by side.
+// What a step of a placed graph waits for until it is done: what simulation of the graph as it is compiled shows, read
+// off the chain of launches and copies that ends last.
 #pragma once
 
 #include <string_view>
@@ -14,7 +14,6 @@ enum class StepLimit : uint8_t {
   memory_traffic,  // of a device
   launches,        // what starting launches on a device takes
   link,            // copies from one device to another
-  call,            // the host, before the first launch; known only where it was measured
 };
 std::string_view name(StepLimit limit);
 
@@ -27,12 +26,11 @@ struct StepShare {
 };
 
 struct StepForecast {
-  double seconds = 0;
+  double seconds = 0;             // when all is done, the results on the host: StepTimeline::done
   std::vector<StepShare> shares;  // largest first; they add up to `seconds`
 };
 
-// A device runs its launches in the graph's order, a link in each direction its copies; a copy begins when its value is
-// made. `profile`: what was measured on the placement's machine, or null.
-StepForecast forecast_step(const GraphPlacement& placed, const Profile* profile = nullptr);
+// By the machine's figures, which nothing measured corrects.
+StepForecast forecast_step(const GraphPlacement& placed);
 
 }  // namespace placewright

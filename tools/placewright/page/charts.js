@@ -49,7 +49,7 @@ const time_range = {from: 0, to: report.timeline.seconds};
 function show_timeline() {
   const {tracks, spans, seconds} = report.timeline;
   if (!spans.length) {
-    pane.replaceChildren(element('p', {class: 'message'}, 'No time line: there was no choice between devices, so that no op has an estimated time.'));
+    pane.replaceChildren(element('p', {class: 'message'}, 'No time line: nothing says how long a launch or a copy takes.'));
     return;
   }
   const used = tracks.map((name, track) => ({name, track})).filter(({track}) => spans.some((span) => span.track === track));
@@ -89,8 +89,8 @@ function show_timeline() {
     for (const span of spans) {
       const x = place(span.begin), w = Math.max(0.6, place(span.end) - x);
       if (x > width || x + w < chart_left) continue;
-      const y = 30 + by_track.get(span.track) * row, is_op = span.op !== undefined;
-      context.fillStyle = is_op ? colour_of(ops[span.op].devices[0])[0] : '#b3264f';
+      const y = 30 + by_track.get(span.track) * row;
+      context.fillStyle = tracks[span.track].includes('->') ? '#b3264f' : colour_of(tracks[span.track])[0];
       context.fillRect(x, y, w > 3 ? w - 1 : w, high);
       if (w < 34) continue;
       context.fillStyle = '#ffffff';
@@ -112,7 +112,7 @@ function show_timeline() {
   chart.addEventListener('pointerleave', () => show_tip(''));
   chart.addEventListener('click', (event) => {
     const span = span_at(event);
-    if (span) select_op(span.op !== undefined ? span.op : report.cuts[span.cut].op, true);
+    if (span && span.op >= 0) select_op(span.op, true);
   });
   chart.addEventListener('wheel', (event) => {
     if (event.shiftKey) return;
@@ -132,9 +132,8 @@ function show_timeline() {
 }
 
 function span_name(span) {
-  if (span.op !== undefined) return ops[span.op].what;
-  const cut = report.cuts[span.cut];
-  return `${ops[cut.op].what}, ${bytes_text(cut.bytes)}`;
+  const what = report.launches[span.launch];
+  return span.is_result ? `result read: ${what}` : what;
 }
 
 function show_memory() {

@@ -19,11 +19,9 @@ function unpacked(packed) {
   });
   const spans = timeline.spans;
   timeline.spans = [];
-  for (let i = 0; i < spans.length; i += 4) {
-    const span = {track: spans[i], begin: spans[i + 2] * 1e-9, end: spans[i + 3] * 1e-9};
-    if (spans[i + 1] >= 0) span.op = spans[i + 1]; else span.cut = -1 - spans[i + 1];
-    timeline.spans.push(span);
-  }
+  for (let i = 0; i < spans.length; i += 6)
+    timeline.spans.push({track: spans[i], launch: spans[i + 1], is_result: spans[i + 2] === 1, op: spans[i + 3],
+                         begin: spans[i + 4] * 1e-9, end: spans[i + 5] * 1e-9});
   return packed;
 }
 

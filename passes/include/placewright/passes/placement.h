@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "placewright/base/error.h"
 #include "placewright/passes/pass.h"
 #include "placewright/passes/placement_problem.h"
 #include "placewright/passes/relief.h"
@@ -96,11 +97,12 @@ struct SolvedPlacement {
   int64_t energy = 0;             // nanoseconds
   int64_t bound = 0;              // proven: no placement within the devices' memories takes less
   bool is_limited = false;        // by the devices' memories: with more, another placement would take less
-  // Where devices that work at once make a step shorter, in nanoseconds: when the last one is done, by simulation, and
-  // what no placement undercuts. Then `energy` is not the least. 0: the sum of all times was minimised.
-  int64_t makespan = 0, makespan_bound = 0;
-  int64_t done = 0;  // as compiled, launch by launch: when the last device is done and the host has the results
-  int priced = 0;    // placements whose launches were priced as they would be compiled
+  int64_t relief = 0;             // besides, what leaves a memory and comes back
+  // Devices that work at once make a step shorter: what was minimised is when the last one is done, which `done_bound`
+  // bounds for all placements. Then `energy` is not the least.
+  bool is_simulated = false;
+  int64_t done_bound = 0;
+  int priced = 0;  // placements whose launches were priced as they would be compiled
 };
 
 struct PlacementPlan {
@@ -111,20 +113,29 @@ struct PlacementPlan {
   std::vector<std::string> hints;   // what would save most, one line each, largest saving first
   std::vector<std::string> absent;  // devices that are not here: cause and fix
   std::string objective;            // what `seconds` sums
-  double seconds = 0;               // of one step; 0 without a cost model
+  double seconds = 0;               // of one step, one thing after the other; 0 without a cost model
+  // When the last device is done and the host has the results, in nanoseconds: as compiled, launch by launch
+  // (passes/step_timeline.h), relief included. 0 on one device.
+  int64_t done = 0;
   int64_t bytes_per_step = 0;
   int64_t bytes_at_load = 0;
   std::shared_ptr<const SolvedPlacement> solved;  // null on one device
 };
 
-// Error: a pin names a device that is absent or cannot run the op; colocated pins differ; in strict mode, any conflict
-// of pins; transfers above the options' limit.
+// Pins and rules that leave an op no device, an op that no device runs, memories that hold no step.
+class NoPlacement : public Error {
+ public:
+  using Error::Error;
+};
+
+// NoPlacement. Error: a pin names a device that is absent; in strict mode, any conflict of pins; transfers above the
+// options' limit.
 PlacementPlan plan_placement(const Graph& graph, const PassContext& context);
 Graph apply_placement(Graph graph, const PlacementPlan& plan);
 
 // Makes the ledger anew from the graph that is compiled, behind all passes: the copies that they dropped or shared are
 // gone, the constants that it loads are there. Before that, the ledger is a forecast. The runtime counts the same
-// bytes.
+// bytes. What relief takes is then known as compiled, too.
 void settle_ledger(PlacementPlan& plan, const Graph& compiled, const PassContext& context);
 
 // The text form: a line for each op with its device and reason, then the transfer ledger.

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -42,14 +41,17 @@ int64_t makespan_bound(const PlacementProblem& problem, const std::vector<int>& 
 // Heterogeneous earliest finish time (Topcuoglu 2002, doi:10.1109/71.993206).
 Labels heft(const PlacementProblem& problem, const std::vector<int>& order = {});
 
+// Of each group, the position of its last op: what comes first in it is mostly given. `group_of`: of each op; groups
+// without any, as the host that reads the results, come last.
+std::vector<int> program_order(const std::vector<int>& group_of, int groups);
+
 // In plans the host stands first.
 inline constexpr int host_label = 0;
 
 struct MakespanOptions {
   std::vector<int> order;
-  std::function<bool(const Labels&)> fits;  // for memory; empty: all placements do
-  int host = -1;                            // as `simulate` has it
-  int simulations = 0;                      // of the local search; 0: by the size of the problem
+  int host = -1;        // as `simulate` has it
+  int simulations = 0;  // of the local search; 0: by the size of the problem
 };
 
 struct MakespanSolution {

@@ -35,6 +35,16 @@ int64_t flip_cost(const PlacementProblem& problem, const std::vector<std::vector
                   int group, int to);
 // The values that each group makes or reads, as numbers in problem.values.
 std::vector<std::vector<int>> values_of_groups(const PlacementProblem& problem);
+// What the value's copies cost; `moved`, if it is not negative, is taken to stand on `to`.
+int64_t copy_cost(const PlacementProblem& problem, const PlacementProblem::Value& value, const Labels& labels,
+                  int moved = -1, int to = 0);
+// The labels to which it is copied, as bits, and what copies from one label to some cost.
+uint64_t copied_to(const PlacementProblem::Value& value, const Labels& labels);
+int64_t copy_cost(const PlacementProblem& problem, const PlacementProblem::Value& value, int from, uint64_t to);
+
+// All groups on one label, those that cannot run there on their cheapest, or as `otherwise` has them.
+Labels all_on(const PlacementProblem& problem, int label);
+Labels all_on(const PlacementProblem& problem, int label, Labels otherwise);
 
 // The cheapest placement in which groups on `a` and `b` may stand on either and all others stay, as a minimum cut
 // (Stone, doi:10.1109/TSE.1977.233840, with one charge for each copy instead of one for each reader). Ties go to `a`.

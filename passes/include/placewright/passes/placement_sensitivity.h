@@ -1,5 +1,5 @@
-// What would change a placement: prices of pins, costs of moving groups and islands, how far costs may err, and where
-// along a parameter other placements take over. All answers come from exact re-solves where there are two labels.
+// What would change a placement: costs of moving groups and islands, how far costs may err, and where along a parameter
+// another placement takes over. All answers come from exact re-solves where there are two labels.
 #pragma once
 
 #include <cstdint>
@@ -22,14 +22,6 @@ std::vector<Island> find_islands(const PlacementProblem& problem, const Labels& 
 int64_t flip_cost(const PlacementProblem& problem, const std::vector<std::vector<int>>& values_of, const Labels& labels,
                   const std::vector<int>& groups, int to);
 
-// A group whose costs would be others: without a pin, or with another dtype.
-struct ChangedGroup {
-  int group = 0;
-  std::vector<int64_t> costs;  // of each label
-};
-// What the best placement gains by the changes: the price of a pin, where they are its groups' costs without it.
-int64_t price(const PlacementProblem& problem, int64_t energy, const std::vector<ChangedGroup>& without);
-
 // As long as every cost of a group and of a copy errs by at most `parts / whole` of itself, each on its own and all at
 // once, the placement stays optimal; with one part more, there are errors for which `rival` costs less.
 struct Radius {
@@ -47,24 +39,10 @@ std::optional<Radius> error_radius(const PlacementProblem& problem, const Labels
 // and values.
 using ParametricProblem = std::function<PlacementProblem(int64_t parameter)>;
 
-// A placement that is optimal from `from` to `to`, both included.
-struct OptimalRange {
-  int64_t from = 0, to = 0;
-  Labels labels;
-};
-// Splits [low, high] into ranges, from below, each as long as its placement stays optimal. Exact if the parameters for
-// which a placement is optimal have no gap, as where all costs are linear in it, or if the range has at most
-// `exhaustive` numbers, each of which is then solved.
-std::vector<OptimalRange> find_borders(const ParametricProblem& problem_at, int64_t low, int64_t high,
-                                       int64_t exhaustive = 64);
-
-// The first number from `low` to `high` at which the best placement is `wanted`, from range to range as find_borders
-// finds them and exact where that is. Nothing if there is none, or beyond `most` ranges.
+// The first number from `low` to `high` at which the best placement is `wanted`, from range to range, each as long as
+// its placement stays optimal. Exact if the numbers for which a placement is optimal have no gap, as where all costs
+// are linear in it. Nothing if there is none, or beyond `most` ranges.
 std::optional<int64_t> find_first(const ParametricProblem& problem_at, int64_t low, int64_t high,
                                   const std::function<bool(const Labels&)>& wanted, int most = 256);
-
-// The number nearest to `from`, between it and `to` (which may be smaller), for which all placements with `group` on
-// `label` are dearer than the best without. Nothing if there is none; exact if what lies beyond it is so, too.
-std::optional<int64_t> find_flip(const ParametricProblem& problem_at, int group, int label, int64_t from, int64_t to);
 
 }  // namespace placewright
