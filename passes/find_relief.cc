@@ -15,6 +15,7 @@
 #include "placewright/passes/step_time.h"
 #include "relief_candidates.h"
 #include "relief_rounds.h"
+#include "surely_fits.h"
 
 namespace placewright {
 namespace {
@@ -34,7 +35,7 @@ class ReliefFinder {
 
   // As it is: then there is nothing to search.
   bool fits() {
-    if (surely_fits() || !has_single_places()) return true;
+    if (surely_fits(relief_.graph, context_) || !has_single_places()) return true;
     relief_.need = measure_need(relief_.graph, context_);
     return relief_.need.excess() == 0;
   }
@@ -95,20 +96,6 @@ class ReliefFinder {
   void take_better(Relief& best) {
     const int64_t excess = relief_.need.excess(), least = best.need.excess();
     if (excess < least || (excess == least && relief_.seconds < best.seconds)) best = std::move(relief_);
-  }
-
-  // A device holds each value at most once, a few times what results do, and workspaces for parts of launches.
-  bool surely_fits() const {
-    int64_t room = unlimited_memory;
-    if (context_.machine)
-      for (const DeviceSpec& spec : context_.machine->devices)
-        if (spec.memory_bytes > 0) room = std::min(room, spec.memory_bytes);
-    if (room == unlimited_memory) return true;
-    int64_t sum = 0;
-    for (const Function& function : relief_.graph.functions)
-      for (const Op& op : function.ops)
-        for (const Type& type : op.results) sum = checked_add(sum, type.tensor().bytes());
-    return sum <= room / 8;
   }
 
   bool may_fit() const {

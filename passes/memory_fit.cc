@@ -7,16 +7,15 @@
 #include <fmt/core.h>
 
 #include "movement.h"
-#include "placewright/base/checked.h"
 #include "placewright/base/duration.h"
 #include "placewright/base/join.h"
 #include "placewright/ir/machine.h"
-#include "placewright/ir/op_table.h"
 #include "placewright/passes/memory_need.h"
 #include "placewright/passes/placement.h"
 #include "placewright/passes/placement_memory.h"
 #include "placewright/passes/relief.h"
 #include "placewright/passes/step_timeline.h"
+#include "surely_fits.h"
 
 namespace placewright {
 namespace {
@@ -53,7 +52,7 @@ class MemoryFit {
     Solution free = solve_placement(problem_);
     FittedPlacement fitted{free.labels, free.energy, free.energy, false, caps(), {}};
     if (!free.is_optimal) fitted.bound = certify(problem_).bound;
-    if (surely_fits(fitted.caps)) return fitted;
+    if (surely_fits(graph_, context_)) return fitted;
     for (Value input : function_.inputs)
       if (input_kind(function_, input) == InputKind::state) states_[group_of_[input.op]] += bytes(input);
     Need need = plan(free.labels);
@@ -72,18 +71,6 @@ class MemoryFit {
       caps.push_back(spec && spec->memory_bytes > 0 ? spec->memory_bytes : unlimited_memory);
     }
     return caps;
-  }
-
-  // A device holds each value at most once, and little else; what composites become may be much larger than they are.
-  bool surely_fits(const std::vector<int64_t>& caps) const {
-    int64_t sum = 0;
-    bool has_composites = false;
-    for (const Op& op : function_.ops) {
-      has_composites = has_composites || op.entry->realised_as<Decompose>();
-      for (const Type& type : op.results) sum = checked_add(sum, type.tensor().bytes());
-    }
-    int64_t room = *std::min_element(caps.begin(), caps.end());
-    return sum <= room / (has_composites ? 256 : 8);
   }
 
   int64_t excess(const Need& need, const std::vector<int64_t>& caps) const {

@@ -3,14 +3,12 @@
 // that device's launches before its reader as it takes to hide it, and no more: its memory is in use from there on.
 // While a device waits for the host's work, it does what can be done meanwhile.
 #include <algorithm>
-#include <map>
 
 #include "launch_tasks.h"
 #include "movement.h"
-#include "placewright/base/checked.h"
-#include "placewright/ir/machine.h"
 #include "placewright/passes/memory_need.h"
 #include "rewrite.h"
+#include "surely_fits.h"
 
 namespace placewright {
 namespace {
@@ -32,25 +30,12 @@ std::vector<int32_t> order_of(const LaunchTasks& work, const IssuedStep& issued)
   return order;
 }
 
-// Whether some device may need more than it has. All that the graph ever has there, with room for what a step needs
-// besides, is a bound that needs no plan.
-bool may_be_full(const Graph& graph, const Machine& machine) {
-  std::map<DeviceId, int64_t> bytes;
-  for (const Op& op : graph.main().ops)
-    for (const Type& type : op.results)
-      for (const DeviceId& device : type.tensor().where.devices)
-        bytes[device] = checked_add(bytes[device], type.tensor().bytes());
-  for (const DeviceSpec& spec : machine.devices)
-    if (spec.memory_bytes > 0 && bytes[spec.id] > spec.memory_bytes / 4) return true;
-  return false;
-}
-
 }  // namespace
 
 Graph overlap(Graph graph, const PassContext& context) {
   if (!is_shared(graph.main(), host_device(context))) return graph;
   const LaunchTasks work = launch_tasks(graph, context, price_each(graph, context));
-  const bool may_lack = context.machine && may_be_full(graph, *context.machine);
+  const bool may_lack = !surely_fits(graph, context);
   for (IssueOrder how : {IssueOrder::gap_free, IssueOrder::streams}) {
     const std::vector<int32_t> order =
         order_of(work, issue_step(work.tasks, static_cast<int>(work.devices.size()), work.host, how));

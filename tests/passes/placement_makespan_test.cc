@@ -288,14 +288,5 @@ TEST(PlacementMakespan, NearlyTheBestOfAllPlacements) {
   RecordProperty("mean", std::to_string(sum / problems));
 }
 
-TEST(PlacementMakespan, WhatDoesNotFitIsNoCandidate) {
-  std::mt19937 random(41);
-  PlacementProblem problem = random_program(random, 2, 8);
-  MakespanOptions options;
-  options.fits = [](const Labels& labels) { return std::count(labels.begin(), labels.end(), 1) <= 2; };
-  MakespanSolution solution = solve_makespan(problem, Labels(8, 0), options);
-  EXPECT_TRUE(options.fits(solution.labels));
-}
-
 }  // namespace
 }  // namespace placewright
