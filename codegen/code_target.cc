@@ -45,6 +45,8 @@ std::shared_ptr<const CodeTarget> make_code_target(const std::string& target, co
   return make_cpu_code_target(host, options);
 }
 
+std::vector<std::filesystem::path> toolkit_folders() { return cuda_toolkit_folders(); }
+
 std::vector<NamedTarget> ahead_of_time_targets(const std::string& target) {
   std::vector<NamedTarget> targets;
   for (const std::string& kin : cuda_kin(target)) targets.push_back({kin, try_make_cuda_code_target(kin)});

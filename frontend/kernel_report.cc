@@ -56,7 +56,9 @@ std::vector<KernelReport> report_kernels(const Program& program, const KernelIma
         image.resources.empty() ? std::vector<std::string>{} : launch_origins(program, entry.name);
     for (const KernelPhase& phase : entry.phases)
       for (const KernelResources& uses : image.resources)
-        if (uses.symbol == phase.symbol) reports.push_back({image.target, number, entry.name, origins, phase, uses});
+        if (uses.symbol == phase.symbol)
+          reports.push_back({image.target, number, entry.name, origins, phase, uses,
+                             entry.contraction ? describe(*entry.contraction) : std::string()});
   }
   return reports;
 }
@@ -67,6 +69,8 @@ std::vector<std::string> kernel_lines(const std::vector<KernelReport>& kernels) 
     if (first.target != kernels.front().target) break;
     if (lines.empty()) lines.emplace_back("Kernels: of a thread, of a group, and of what a multiprocessor holds");
     lines.push_back("  " + heading(first));
+    if (!first.contraction.empty())
+      lines.push_back("    a product of matrices, " + first.contraction + ": a library may run it where it is faster");
     for (const KernelReport& each : kernels)
       if (each.image == first.image && each.phase.symbol == first.phase.symbol)
         lines.push_back("    " + resources(each));

@@ -5,7 +5,7 @@
 namespace placewright {
 namespace {
 
-constexpr uint64_t version = 4;
+constexpr uint64_t version = 5;
 
 class Writer {
  public:
@@ -53,6 +53,42 @@ class Reader {
   std::span<const uint8_t> bytes_;
 };
 
+// The same fields in the same order, written and read.
+template <class Contraction, class Field>
+void each_number(Contraction& contraction, Field field) {
+  for (auto* number : {&contraction.batch, &contraction.rows, &contraction.columns, &contraction.depth}) field(*number);
+  for (auto* matrix : {&contraction.left, &contraction.right, &contraction.result})
+    for (auto* number : {&matrix->offset, &matrix->row, &matrix->column, &matrix->batch}) field(*number);
+}
+
+void write(Writer& out, const std::optional<Contraction>& contraction) {
+  out.number(contraction ? 1 : 0);
+  if (!contraction) return;
+  each_number(*contraction, [&](int64_t number) { out.number(static_cast<uint64_t>(number)); });
+  for (int buffer : {contraction->left.buffer, contraction->right.buffer, contraction->result.buffer,
+                     contraction->bias + 1})  // none: 0
+    out.number(static_cast<uint64_t>(buffer));
+  out.raw(&contraction->scale, sizeof contraction->scale);
+  for (auto value : {static_cast<uint64_t>(contraction->dtype), static_cast<uint64_t>(contraction->precision),
+                     static_cast<uint64_t>(contraction->activation)})
+    out.number(value);
+}
+
+std::optional<Contraction> read_contraction(Reader& in) {
+  if (in.number() == 0) return {};
+  Contraction contraction;
+  each_number(contraction, [&](int64_t& number) { number = static_cast<int64_t>(in.number()); });
+  for (int* buffer :
+       {&contraction.left.buffer, &contraction.right.buffer, &contraction.result.buffer, &contraction.bias})
+    *buffer = static_cast<int>(in.number());
+  --contraction.bias;
+  std::memcpy(&contraction.scale, in.take(sizeof contraction.scale).data(), sizeof contraction.scale);
+  contraction.dtype = static_cast<DType>(in.number());
+  contraction.precision = static_cast<Precision>(in.number());
+  contraction.activation = static_cast<Contraction::Activation>(in.number());
+  return contraction;
+}
+
 void write(Writer& out, const KernelImage& image) {
   out.text(image.format);
   out.text(image.target);
@@ -73,6 +109,7 @@ void write(Writer& out, const KernelImage& image) {
     }
     out.number(entry.workspace_bytes.size());
     for (int64_t bytes : entry.workspace_bytes) out.number(static_cast<uint64_t>(bytes));
+    write(out, entry.contraction);
   }
   out.number(image.resources.size());
   for (const KernelResources& uses : image.resources) {
@@ -91,7 +128,7 @@ KernelImage read_image(Reader& in) {
   image.abi_version = static_cast<uint32_t>(in.number());
   std::span<const uint8_t> code = in.take(in.number());
   image.bytes.assign(code.begin(), code.end());
-  image.entries.resize(in.count(24));
+  image.entries.resize(in.count(32));
   for (KernelEntry& entry : image.entries) {
     entry.name = in.text();
     entry.phases.resize(in.count(80));
@@ -105,6 +142,7 @@ KernelImage read_image(Reader& in) {
     }
     entry.workspace_bytes.resize(in.count(8));
     for (int64_t& bytes : entry.workspace_bytes) bytes = static_cast<int64_t>(in.number());
+    entry.contraction = read_contraction(in);
   }
   image.resources.resize(in.count(72));
   for (KernelResources& uses : image.resources) {

@@ -45,7 +45,7 @@ struct Session::Opened {
   std::shared_ptr<StateStore> states;
   std::map<DeviceId, std::shared_ptr<const CodeTarget>> targets;
   std::map<DeviceId, std::unique_ptr<TargetModel>> models;
-  std::unique_ptr<ByteCache> cache;
+  std::shared_ptr<const ByteCache> cache;
 };
 
 namespace {
@@ -97,7 +97,8 @@ std::vector<int64_t> wanted_memory(const SessionOptions& options, const std::str
   return memory;
 }
 
-DeviceSet open_devices(const SessionOptions& options, std::vector<Link>& links) {
+DeviceSet open_devices(const SessionOptions& options, std::shared_ptr<const ByteCache> cache,
+                       std::vector<Link>& links) {
   if (options.threads < 0 || options.threads > most_threads)
     throw Error(fmt::format("threads is {}, expected 1 to {}, or 0 for all", options.threads, most_threads));
   const std::vector<DeviceKind> kinds = device_kinds();
@@ -116,7 +117,8 @@ DeviceSet open_devices(const SessionOptions& options, std::vector<Link>& links) 
   for (const auto& [name, bytes] : options.memory) not_understood.insert(name);
   for (const DeviceKind& kind : kinds) {
     int count = kind.is_host ? 1 : counts[kind.name];
-    DeviceRequest request{count, options.threads, nullptr, wanted_memory(options, kind.name, count, not_understood)};
+    DeviceRequest request{count, options.threads, nullptr, wanted_memory(options, kind.name, count, not_understood),
+                          LibraryUse{options.use_libraries, cache, toolkit_folders}};
     if (!kind.is_host) request.host = &devices.front()->spec();
     OpenedDevices opened = kind.open(request);
     devices.insert(devices.end(), opened.devices.begin(), opened.devices.end());
@@ -141,8 +143,15 @@ Session::Opened& Session::opened() {
   std::unique_lock lock(mutex_);
   if (opened_) return *opened_;
   auto made = std::make_unique<Opened>();
+  std::string complaint;
+  if (options_.use_cache) try {
+      made->cache = std::make_shared<const ByteCache>(
+          options_.cache_directory.empty() ? default_cache_folder() : std::filesystem::path(options_.cache_directory));
+    } catch (const Error& error) {
+      complaint = fmt::format("compiled programs are not kept: {}", error.what());
+    }
   std::vector<Link> links;
-  made->devices = open_devices(options_, links);
+  made->devices = open_devices(options_, made->cache, links);
   made->machine = made->devices.machine(std::move(links));
   made->states = std::make_shared<StateStore>(made->devices.host());
   // One device leaves nothing to choose.
@@ -168,13 +177,6 @@ Session::Opened& Session::opened() {
     for (const DeviceSpec& spec : made->machine.devices)
       if (auto absence = absences.find(spec.target); absence != absences.end())
         made->models[spec.id] = make_refusing_model(std::move(made->models[spec.id]), absence->second);
-  std::string complaint;
-  if (options_.use_cache) try {
-      made->cache = std::make_unique<ByteCache>(
-          options_.cache_directory.empty() ? default_cache_folder() : std::filesystem::path(options_.cache_directory));
-    } catch (const Error& error) {
-      complaint = fmt::format("compiled programs are not kept: {}", error.what());
-    }
   opened_ = std::move(made);
   lock.unlock();  // whoever gets notices may ask the session for something
   if (!complaint.empty()) notice(complaint);

@@ -141,6 +141,9 @@ void Context::Body::timed(const BoundInstruction& step, Work work) {
       entry.end = now();
     else
       pending.push_back({records.size(), begin, record(stream)});
+    if (std::holds_alternative<Launch>(*step.instruction))
+      entry.performer =
+          stream_devices[static_cast<size_t>(stream)]->performer(launches[static_cast<size_t>(step.launch)]);
     records.push_back(std::move(entry));
   }
 }

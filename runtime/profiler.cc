@@ -60,18 +60,18 @@ void Profiler::clear() {
 }
 
 std::vector<Profiler::Summary> Profiler::summary() const {
-  std::map<std::tuple<std::string, std::string, std::string>, std::vector<double>> times;
+  std::map<std::tuple<std::string, std::string, std::string, std::string>, std::vector<double>> times;
   for (const Record& record : records())
     if (record.track != "steps")
-      times[{record.device, record.name, record.origin}].push_back(record.end - record.begin);
+      times[{record.device, record.name, record.origin, record.performer}].push_back(record.end - record.begin);
   std::vector<Summary> summaries;
   for (auto& [key, seconds] : times) {
-    auto& [device, name, origin] = key;
+    auto& [device, name, origin, performer] = key;
     std::sort(seconds.begin(), seconds.end());
     double total = 0;
     for (double second : seconds) total += second;
     summaries.push_back(
-        {device, name, origin, static_cast<int64_t>(seconds.size()), total, seconds[seconds.size() / 2]});
+        {device, name, origin, static_cast<int64_t>(seconds.size()), total, seconds[seconds.size() / 2], performer});
   }
   auto rank = [](const Summary& summary) { return std::tie(summary.device, summary.name, summary.origin); };
   std::sort(summaries.begin(), summaries.end(), [&](const Summary& a, const Summary& b) {
@@ -94,12 +94,14 @@ std::string Profiler::chrome_trace() const {
   for (const auto& [track, thread] : tracks.threads)
     add(fmt::format(R"({{"ph":"M","name":"thread_name","pid":{},"tid":{},"args":{{"name":{}}}}})",
                     tracks.processes[track.first], thread, json(track.second)));
-  for (const Record& record : all)
+  for (const Record& record : all) {
+    const std::string by = record.performer.empty() ? "" : ",\"performer\":" + json(record.performer);
     add(fmt::format(
-        R"({{"ph":"X","name":{},"pid":{},"tid":{},"ts":{:.3f},"dur":{:.3f},"args":{{"origin":{},"bytes":{}}}}})",
+        R"({{"ph":"X","name":{},"pid":{},"tid":{},"ts":{:.3f},"dur":{:.3f},"args":{{"origin":{},"bytes":{}{}}}}})",
         json(record.name), tracks.processes[record.device], tracks.threads[{record.device, record.track}],
         (record.begin - tracks.start[record.device]) * 1e6, (record.end - record.begin) * 1e6, json(record.origin),
-        record.bytes));
+        record.bytes, by));
+  }
   return text + "\n]}\n";
 }
 

@@ -107,4 +107,6 @@ std::vector<std::string> cuda_kin(const std::string& target) {
   return kin;
 }
 
+std::vector<std::filesystem::path> cuda_toolkit_folders() { return Nvrtc::folders(); }
+
 }  // namespace placewright

@@ -17,6 +17,7 @@ struct KernelReport {
   std::vector<std::string> origins;  // of what launches it
   KernelPhase phase;
   KernelResources uses;
+  std::string contraction = {};  // what a library of products may run instead, in words; empty: nothing
 };
 
 // One for each phase that the image has resources of, in the order of its entries. `image` is the program's number

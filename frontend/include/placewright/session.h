@@ -27,6 +27,9 @@ struct SessionOptions {
   // gradients included: "f32" (not at all), "tf32" or "bf16" (10 and 7 bits of fraction). Sums stay f32. The CPU rounds
   // nothing.
   std::string product_precision = "f32";
+  // Devices may run a product of matrices by their vendor's library where that was timed and found faster than the
+  // kernel: it may take sums in another order. Without, results of a machine depend on nothing that was timed.
+  bool use_libraries = true;
   bool strict = false;               // an unasked-for transfer is an error before anything runs, not a printed line
   std::string cache_directory = {};  // of compiled programs; empty: the user's cache folder
   bool use_cache = true;

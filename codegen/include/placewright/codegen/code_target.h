@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -67,9 +68,13 @@ struct NamedTarget {
 // which the same kernels are the same programs. Never empty; needs neither devices nor compilers.
 std::vector<NamedTarget> ahead_of_time_targets(const std::string& target);
 
+// Where the toolkits of all targets that need one keep their libraries: of devices, too.
+std::vector<std::filesystem::path> toolkit_folders();
+
 // One for each folder; `try_` ones answer null for a target that is another's.
 std::shared_ptr<const CodeTarget> make_cpu_code_target(const CpuTarget& target, const EmitOptions& options);
 std::shared_ptr<const CodeTarget> try_make_cuda_code_target(const std::string& target);
 std::vector<std::string> cuda_kin(const std::string& target);  // empty for a target that is another's
+std::vector<std::filesystem::path> cuda_toolkit_folders();
 
 }  // namespace placewright

@@ -3,12 +3,16 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "placewright/ir/dtype.h"
 #include "placewright/ir/kernel_resources.h"
 
 namespace placewright {
+
+enum class Precision : uint8_t;
 
 // The kernel ABI of CPU images (format "elf-x86-64"): each phase of an entry is
 //   extern "C" void symbol(void* const* buffers, const int64_t* scalars, int64_t begin, int64_t end, uint64_t* status);
@@ -31,10 +35,38 @@ struct KernelPhase {
   friend bool operator==(const KernelPhase&, const KernelPhase&) = default;
 };
 
+// An entry that is one product of matrices, in words that any library of such products understands:
+//   result[b, r, c] = activation(scale * sum over d of left[b, r, d] * right[b, d, c] + bias[c])
+// all of one dtype. Neighbouring columns of the result are neighbours in memory. Sums may be taken in another order,
+// and factors rounded as `precision` allows.
+struct Contraction {
+  enum class Activation : uint8_t { none, relu, gelu };  // relu: 0 where x < 0; gelu: the form with tanh
+  // Where a launch's buffer holds one, in elements: its first one, and how far it is to the next row (of left: r, of
+  // right: d), to the next column (of left: d, of right: c), and to the next of the batch (0: all have the same). One
+  // of row and column is 1, the other is as large as what it steps over or larger, also where there is but one.
+  struct Matrix {
+    int buffer = -1;
+    int64_t offset = 0, row = 0, column = 0, batch = 0;
+    friend bool operator==(const Matrix&, const Matrix&) = default;
+  };
+  DType dtype = DType::f32;
+  Precision precision{};
+  int64_t batch = 1, rows = 1, columns = 1, depth = 1;
+  Matrix left, right, result;
+  double scale = 1;
+  int bias = -1;  // a buffer; -1: none
+  Activation activation = Activation::none;
+  friend bool operator==(const Contraction&, const Contraction&) = default;
+};
+// "2 x 128 x 64 x 32 f32 (tf32), right transposed, bias, relu": batch, rows, columns, depth.
+std::string describe(const Contraction& contraction);
+
 struct KernelEntry {
   std::string name;
   std::vector<KernelPhase> phases;       // run in order, each complete before the next
   std::vector<int64_t> workspace_bytes;  // of each workspace buffer, shared by the phases, 64-byte aligned
+  // What a device with a library for such products may run instead of the phases.
+  std::optional<Contraction> contraction = {};
   friend bool operator==(const KernelEntry&, const KernelEntry&) = default;
 };
 

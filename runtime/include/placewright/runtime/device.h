@@ -139,6 +139,9 @@ class Device {
   // Work that the stream has not done yet is dropped.
   virtual void close_stream(int stream) noexcept = 0;
   virtual void launch(int stream, const KernelLaunch& launch) = 0;
+  // What runs such a launch where that is not its own kernel: a library by name and version. Known once it was
+  // launched.
+  virtual std::string performer(const KernelLaunch&) const { return {}; }
   // Between this device and itself, the host's memory, or another device of its kind. `name` must outlive the copy.
   virtual void copy(int stream, BufferView destination, BufferView source, int64_t bytes, const char* name) = 0;
   // destination += source, both on this device: `count` elements of f32, f64, i32 or i64.

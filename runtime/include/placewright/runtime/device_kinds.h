@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -11,11 +12,21 @@
 
 namespace placewright {
 
+class ByteCache;
+
+// Libraries that devices may run instead of kernels where these were timed and found slower.
+struct LibraryUse {
+  bool allowed = false;
+  std::shared_ptr<const ByteCache> kept;                             // what was found faster is kept there; may be null
+  std::function<std::vector<std::filesystem::path>()> folders = {};  // where else they are looked for
+};
+
 struct DeviceRequest {
   int count = 0;                     // 0: nobody asked; what is absent may be said nevertheless
   int threads = 0;                   // of the host; 0: all
   const DeviceSpec* host = nullptr;  // opened before; null for the host itself
   std::vector<int64_t> memory = {};  // bytes that each device may give out, by ordinal; 0 or none: all that it has
+  LibraryUse libraries = {};
 
   // What is wanted of a device that has so many bytes.
   int64_t memory_of(int ordinal, int64_t bytes) const {

@@ -16,14 +16,16 @@ class Profiler {
     std::string track;   // the stream's name, or "steps"; a thread in the trace
     std::string name;
     std::string origin;
-    double begin = 0, end = 0;  // seconds
-    int64_t bytes = 0;          // of transfers
+    double begin = 0, end = 0;   // seconds
+    int64_t bytes = 0;           // of transfers
+    std::string performer = {};  // a library that ran instead of the kernel (Device::performer)
   };
   // Time of one kernel or copy over all its runs.
   struct Summary {
     std::string device, name, origin;
     int64_t runs = 0;
     double total = 0, median = 0;
+    std::string performer = {};
   };
 
   void add(std::vector<Record> records);  // from any thread

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -19,6 +20,10 @@ StructuredKernel split_depth(StructuredKernel kernel);
 
 // A pure function of the kernel: which stages share a launch, and how threads share out their domains.
 Schedule choose_grid_schedule(const StructuredKernel& kernel);
+
+// The product of matrices that a kernel is, if it is one and nothing else, up to the order of sums; its dimensions are
+// collapsed.
+std::optional<Contraction> match_contraction(const StructuredKernel& kernel);
 
 struct CudaText {
   std::string text;
