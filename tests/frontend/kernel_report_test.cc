@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "../../frontend/program_bytes.h"
+#include "placewright/ir/kernel.h"
 #include "placewright/passes/memory_need.h"
 #include "placewright/passes/placement.h"
 #include "placewright/placewright.h"
@@ -35,6 +36,20 @@ CompiledProgram make_program() {
   return made;
 }
 
+// Each field another value.
+Contraction make_contraction() {
+  Contraction made;
+  made.precision = Precision::tf32;
+  made.batch = 2, made.rows = 3, made.columns = 4, made.depth = 5;
+  made.left = {0, 6, 7, 1, 8};
+  made.right = {1, 9, 1, 10, 11};
+  made.result = {3, 12, 13, 1, 14};
+  made.scale = 0.125;
+  made.bias = 2;
+  made.activation = Contraction::Activation::relu;
+  return made;
+}
+
 std::vector<KernelReport> reports(const CompiledProgram& compiled) {
   std::vector<KernelReport> all;
   for (size_t i = 0; i < compiled.images.size(); ++i)
@@ -53,9 +68,19 @@ TEST(KernelReport, HasALineForEachPhase) {
   EXPECT_TRUE(kernel_lines({}).empty());
 }
 
+TEST(KernelReport, SaysWhatALibraryMayRun) {
+  CompiledProgram compiled = make_program();
+  compiled.images[1].entries[0].contraction = make_contraction();
+  EXPECT_EQ(
+      kernel_lines(reports(compiled))[2],
+      "    a product of matrices, 2 x 3 x 4 x 5 f32 (tf32), right transposed, times 0.125, bias, relu: a library may "
+      "run it where it is faster");
+}
+
 TEST(KernelReport, IsKeptWithTheProgram) {
   KeptProgram kept;
   kept.compiled = make_program();
+  kept.compiled.images[1].entries.push_back({"k2", {}, {}, make_contraction()});
   kept.compiled.program = {};  // its text form is another's test
   const std::vector<uint8_t> bytes = to_bytes(kept);
   const std::optional<KeptProgram> read = try_from_bytes(bytes);
