@@ -106,6 +106,13 @@ const PlacementPlan& LoadedGraph::placement() const {
 
 std::vector<DeviceNeed> LoadedGraph::memory() const { return measure_need(placed(), pass_context()).devices; }
 
+std::vector<PerformedLaunch> LoadedGraph::libraries() const {
+  std::vector<PerformedLaunch> all;
+  for (placewright::Executable::Performed& each : executable_->performed())
+    all.push_back({std::move(each.origin), std::move(each.performer)});
+  return all;
+}
+
 void LoadedGraph::take_state(const std::shared_ptr<State>& state) {
   const std::shared_ptr<StateStore>& store = session_->states();
   try {

@@ -158,6 +158,9 @@ const Specialisation& CompiledFunction::last() const { return compiled_->last();
 std::string placement_report(const Specialisation& specialisation) {
   std::string text = print_plan(specialisation.placement());
   for (const std::string& line : kernel_lines(specialisation.kernels())) text += line + "\n";
+  const std::vector<PerformedLaunch> libraries = specialisation.libraries();
+  if (!libraries.empty()) text += "Libraries that run instead of kernels, which took longer\n";
+  for (const PerformedLaunch& launch : libraries) text += fmt::format("  {}: {}\n", launch.origin, launch.performer);
   return text;
 }
 

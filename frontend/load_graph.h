@@ -71,6 +71,7 @@ class LoadedGraph final : public Specialisation, public std::enable_shared_from_
   const Graph& placed() const override;
   const PlacementPlan& placement() const override;
   const std::vector<KernelReport>& kernels() const override { return kernels_; }
+  std::vector<PerformedLaunch> libraries() const override;
   std::vector<DeviceNeed> memory() const override;
   double compile_seconds() const override { return compile_seconds_; }
   bool from_cache() const override { return from_cache_; }

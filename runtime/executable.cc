@@ -149,6 +149,19 @@ Executable::Executable(std::unique_ptr<Body> body) : body_(std::move(body)) {}
 Executable::~Executable() = default;
 const Program& Executable::program() const { return body_->program(); }
 TransferCount Executable::load_transfers() const { return body_->load_transfers; }
+
+std::vector<Executable::Performed> Executable::performed() const {
+  std::vector<Performed> all;
+  for (const BoundLaunch& bound : body_->launches) {
+    KernelLaunch launch;
+    launch.image = bound.image.get();
+    launch.entry = bound.entry;
+    std::string performer = body_->stream_devices[static_cast<size_t>(bound.launch->stream)]->performer(launch);
+    if (performer.empty()) continue;
+    all.push_back({bound.launch->origin.empty() ? bound.launch->entry : bound.launch->origin, std::move(performer)});
+  }
+  return all;
+}
 const std::vector<std::string>& Executable::notes() const { return body_->notes; }
 
 std::shared_ptr<const Executable> Executable::bind(CompiledProgram compiled, const DeviceSet& devices,

@@ -41,16 +41,20 @@ class CudaCodeTarget final : public CodeTarget {
       size_t begin = image * kernels_an_image, end = std::min(begin + kernels_an_image, kernels.size());
       std::vector<StructuredKernel> mine;
       std::vector<Schedule> schedules;
+      std::vector<std::optional<Contraction>> contractions;
       for (size_t i = begin; i < end; ++i) {
         std::string name = kernels[i].name;
         mine.push_back(collapse_dimensions(std::move(kernels[i])));
         if (!has_matrix_units())
           for (Stage& stage : mine.back().stages) stage.reduction.precision = Precision::f32;
+        contractions.push_back(match_contraction(mine.back()));
         mine.back() = split_depth(std::move(mine.back()));
         mine.back().name = name;
         schedules.push_back(choose_grid_schedule(mine.back()));
       }
-      emitted.images[image] = compile(emit_cuda_text(mine, schedules), store);
+      CudaText text = emit_cuda_text(mine, schedules);
+      for (size_t i = 0; i < contractions.size(); ++i) text.entries[i].contraction = contractions[i];
+      emitted.images[image] = compile(text, store);
     });
     return emitted;
   }

@@ -23,7 +23,7 @@ class KernelEmitter {
       : kernel_(kernel), schedule_(schedule), code_(code) {}
 
   KernelEntry emit() {
-    KernelEntry entry{kernel_.name, {}, {}, match_contraction(kernel_)};
+    KernelEntry entry{kernel_.name, {}, {}};
     for (const KernelBuffer& buffer : kernel_.buffers)
       if (buffer.role == KernelBuffer::Role::local && buffer.alias_of < 0)
         entry.workspace_bytes.push_back(byte_size(buffer.dtype, physical_elements(buffer)));

@@ -6,6 +6,7 @@
 
 #include "faults.h"
 #include "loaded_cuda_image.h"
+#include "lt_products.h"
 #include "own_kernels.h"
 #include "placewright/base/checked.h"
 
@@ -49,9 +50,10 @@ void add_rates(DeviceSpec& spec, double clocks, const Lanes& lanes) {
 }  // namespace
 
 // What the context holds is made behind the first constructor: if that fails, the destructor lets go of it all.
-CudaDevice::CudaDevice(std::shared_ptr<const cuda::Driver> driver, int ordinal, int64_t limit)
+CudaDevice::CudaDevice(std::shared_ptr<const cuda::Driver> driver, int ordinal, int64_t limit, LibraryUse libraries)
     : CudaDevice(std::move(driver), ordinal, Retained{}) {
   spec_.memory_bytes = std::min(spec_.memory_bytes, limit);
+  products_ = std::make_unique<LtProducts>(*this, std::move(libraries));
   internal_stream_ = open_stream();
   std::lock_guard lock(mutex_);
   restart_clock();
@@ -91,6 +93,7 @@ CudaDevice::CudaDevice(std::shared_ptr<const cuda::Driver> driver, int ordinal, 
 CudaDevice::~CudaDevice() {
   while (!streams_.empty()) close_stream(streams_.begin()->first);
   driver_->context_set(context_);
+  products_.reset();
   for (const auto& [address, allocation] : allocations_) driver_->free(allocation.base);
   for (const Staging& staging : staging_) driver_->host_free(staging.memory);
   for (cuda::EventObject* event : events_) driver_->event_destroy(event);
@@ -153,6 +156,10 @@ void CudaDevice::lose(cuda::Result result) {
 void* CudaDevice::try_allocate(int64_t bytes, int64_t alignment) {
   std::lock_guard lock(mutex_);
   enter();
+  return allocate_now(bytes, alignment);
+}
+
+void* CudaDevice::allocate_now(int64_t bytes, int64_t alignment) {
   if (bytes < 0 || bytes > spec_.memory_bytes - used_) return nullptr;
   int64_t slack = alignment > natural_alignment ? alignment : 0;
   cuda::Address base = 0;
@@ -167,6 +174,10 @@ void* CudaDevice::try_allocate(int64_t bytes, int64_t alignment) {
 
 void CudaDevice::free(void* address) noexcept {
   std::lock_guard lock(mutex_);
+  free_now(address);
+}
+
+void CudaDevice::free_now(void* address) noexcept {
   auto found = allocations_.find(reinterpret_cast<uint64_t>(address));
   if (found == allocations_.end()) return;
   driver_->context_set(context_);
@@ -190,6 +201,16 @@ void CudaDevice::launch(int number, const KernelLaunch& launch) {
   std::lock_guard lock(mutex_);
   enter();
   Stream& stream = stream_at(number);
+  note(stream, launch.name);
+  if (!products_->start(stream, launch)) start_kernel(stream, launch);
+}
+
+std::string CudaDevice::performer(const KernelLaunch& launch) const {
+  std::lock_guard lock(mutex_);
+  return products_->performer(launch);
+}
+
+void CudaDevice::start_kernel(Stream& stream, const KernelLaunch& launch) {
   int slot = take_slot();
   cuda::Address status = slots_address_ + static_cast<uint64_t>(slot) * sizeof *slots_;
   stream.deliveries.push_back({stream.recorded + 1, nullptr, 0, -1, launch.status, slot});
@@ -198,7 +219,6 @@ void CudaDevice::launch(int number, const KernelLaunch& launch) {
   for (int i = 0; i < launch.buffer_count; ++i) parameters.push_back(const_cast<void**>(&launch.buffers[i]));
   parameters.push_back(&status);
   for (int i = 0; i < launch.scalar_count; ++i) parameters.push_back(const_cast<int64_t*>(&launch.scalars[i]));
-  note(stream, launch.name);
   for (const LoadedCudaImage::Phase& phase : static_cast<const LoadedCudaImage*>(launch.image)->phases(launch.entry))
     start(stream, phase.function, phase.sizes, parameters.data());
 }

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include <fmt/format.h>
 
+#include "lt_products.h"
 #include "placewright/base/checked.h"
 
 namespace placewright {
@@ -63,27 +65,104 @@ CudaGraph::~CudaGraph() {
   if (made_) driver.graph_exec_destroy(made_);
   if (graph_) driver.graph_destroy(graph_);
   if (pinned_) driver.host_free(pinned_);
+  if (workspace_) device_.free_now(workspace_);
   if (last_use_) device_.free_events_.push_back(last_use_);
 }
 
 bool CudaGraph::build(std::string* reason) {
-  const cuda::Driver& driver = *device_.driver_;
   try {
     allocate_pinned();
     last_use_ = device_.take_event();
-    device_.check(driver.graph_create(&graph_, 0), "making a graph");
-    for (Item& item : items_) add_nodes(item);
-    device_.check(driver.graph_instantiate(&made_, graph_, 0), "instantiating a graph");
-    // What it takes on the device is taken now, not by the first launch.
-    cuda::StreamObject* stream = device_.stream_at(device_.internal_stream_).handle;
-    device_.check(driver.graph_upload(made_, stream), "uploading a graph");
-    device_.check(driver.stream_synchronize(stream), "uploading a graph");
+    make();
   } catch (const DeviceLost&) {
     throw;
   } catch (const Error& error) {
     *reason = error.what();
     return false;
   }
+  return true;
+}
+
+void CudaGraph::make() {
+  const cuda::Driver& driver = *device_.driver_;
+  choose_libraries();
+  device_.check(driver.graph_create(&graph_, 0), "making a graph");
+  for (Item& item : items_) add_nodes(item);
+  device_.check(driver.graph_instantiate(&made_, graph_, 0), "instantiating a graph");
+  // What it takes on the device is taken now, not by the first launch.
+  cuda::StreamObject* stream = device_.stream_at(device_.internal_stream_).handle;
+  device_.check(driver.graph_upload(made_, stream), "uploading a graph");
+  device_.check(driver.stream_synchronize(stream), "uploading a graph");
+}
+
+// Nothing of it runs: the last run is finished.
+void CudaGraph::rebuild() {
+  const cuda::Driver& driver = *device_.driver_;
+  if (made_) driver.graph_exec_destroy(std::exchange(made_, nullptr));
+  if (graph_) driver.graph_destroy(std::exchange(graph_, nullptr));
+  if (workspace_) device_.free_now(std::exchange(workspace_, nullptr));
+  workspace_users_.clear();
+  for (Item& item : items_) {
+    item.nodes.clear();
+    item.product = nullptr;
+  }
+  make();
+}
+
+// A step runs the same algorithms as a graph and kernel by kernel: sums are taken in the same order.
+void CudaGraph::choose_libraries() {
+  int64_t workspace = 0;
+  for (Item& item : items_) {
+    if (!item.work.launch) continue;
+    std::optional<LtProducts::Run> run =
+        device_.products_->find(device_.stream_at(device_.internal_stream_), *item.work.launch);
+    if (!run) continue;
+    if (!device_.driver_->has_capture())
+      throw Error(fmt::format("{} runs {}, and {} cannot capture what it does",
+                              device_.products_->performer(*item.work.launch), item.work.launch->name,
+                              device_.driver_->path()));
+    item.product = run->entry->product.get();
+    item.choice = run->entry->choice;
+    workspace = std::max(workspace, item.choice.workspace_bytes);
+  }
+  if (workspace == 0) return;
+  workspace_ = device_.allocate_now(workspace, pinned_alignment);
+  if (workspace_) return;
+  for (Item& item : items_)
+    if (item.product && item.choice.workspace_bytes > 0) {
+      device_.products_->drop(*item.work.launch);
+      item.product = nullptr;
+    }
+}
+
+// What the library gives the stream, as a graph.
+bool CudaGraph::capture(const Item& item, cuda::GraphObject** made) {
+  const cuda::Driver& driver = *device_.driver_;
+  cuda::StreamObject* stream = device_.stream_at(device_.internal_stream_).handle;
+  device_.check(driver.capture_begin(stream, cuda::capture_relaxed), "capturing");
+  const cuda::LtStatus status =
+      item.product->run(item.choice.algorithm, item.product->operands(item.work.launch->buffers), workspace_,
+                        item.choice.workspace_bytes, stream);
+  const cuda::Result result = driver.capture_end(stream, made);
+  if (cuda::is_sticky(result)) device_.check(result, "capturing");
+  if (status == 0 && result == 0 && *made) return true;
+  if (*made) driver.graph_destroy(std::exchange(*made, nullptr));
+  return false;
+}
+
+bool CudaGraph::add_product(Item& item, const Nodes& before) {
+  cuda::GraphObject* captured = nullptr;
+  if (!capture(item, &captured)) {
+    device_.products_->drop(*item.work.launch);
+    item.product = nullptr;
+    return false;
+  }
+  Node node;
+  const cuda::Result result =
+      device_.driver_->graph_add_child(&node.handle, graph_, before.data(), before.size(), captured);
+  device_.driver_->graph_destroy(captured);
+  device_.check(result, item.work.launch->name);
+  item.nodes.push_back(node);
   return true;
 }
 
@@ -120,38 +199,44 @@ void CudaGraph::allocate_pinned() {
 }
 
 void CudaGraph::add_nodes(Item& item) {
-  const cuda::Driver& driver = *device_.driver_;
-  std::vector<cuda::GraphNodeObject*> before;
-  for (int earlier : item.work.after)
-    for (cuda::GraphNodeObject* node : items_[static_cast<size_t>(earlier)].endings)
+  Nodes before;
+  auto stand_behind = [&](const Nodes& nodes) {
+    for (cuda::GraphNodeObject* node : nodes)
       if (std::find(before.begin(), before.end(), node) == before.end()) before.push_back(node);
-  auto stand_behind = [&](Node& node) {
-    item.nodes.push_back(node);
-    before = {node.handle};
   };
-  if (const KernelLaunch* launch = item.work.launch) {
-    for (const LoadedCudaImage::Phase& phase :
-         static_cast<const LoadedCudaImage*>(launch->image)->phases(launch->entry)) {
-      if (std::find(phase.sizes.groups.begin(), phase.sizes.groups.end(), 0) != phase.sizes.groups.end()) continue;
-      Node node{nullptr, &phase};
-      with_kernel_node(*launch, item.status_address, phase, [&](const cuda::KernelNode& parameters) {
-        device_.check(driver.graph_add_kernel(&node.handle, graph_, before.data(), before.size(), &parameters),
-                      launch->name);
-      });
-      stand_behind(node);
-    }
+  for (int earlier : item.work.after) stand_behind(items_[static_cast<size_t>(earlier)].endings);
+  const bool uses_workspace = item.product && item.choice.workspace_bytes > 0;
+  if (uses_workspace) stand_behind(workspace_users_);
+  if (item.product && add_product(item, before)) {
+    if (uses_workspace) workspace_users_ = {item.nodes.back().handle};
+  } else if (item.work.launch) {
+    add_phases(item, before);
   } else if (item.work.copy->bytes > 0) {
-    Node node;
+    Node& node = item.nodes.emplace_back();
     cuda::CopyNode parameters = copy_node(item);
-    device_.check(
-        driver.graph_add_copy(&node.handle, graph_, before.data(), before.size(), &parameters, device_.context_),
-        item.work.copy->name);
-    stand_behind(node);
+    device_.check(device_.driver_->graph_add_copy(&node.handle, graph_, before.data(), before.size(), &parameters,
+                                                  device_.context_),
+                  item.work.copy->name);
   }
-  item.endings = before;
+  item.endings = item.nodes.empty() ? before : Nodes{item.nodes.back().handle};
   Ends ends;
   std::span<const void* const> addresses = addresses_of(item, ends);
   item.addresses.assign(addresses.begin(), addresses.end());
+}
+
+// Each behind the one before it.
+void CudaGraph::add_phases(Item& item, Nodes before) {
+  const KernelLaunch& launch = *item.work.launch;
+  for (const LoadedCudaImage::Phase& phase : static_cast<const LoadedCudaImage*>(launch.image)->phases(launch.entry)) {
+    if (std::find(phase.sizes.groups.begin(), phase.sizes.groups.end(), 0) != phase.sizes.groups.end()) continue;
+    Node node{nullptr, &phase};
+    with_kernel_node(launch, item.status_address, phase, [&](const cuda::KernelNode& parameters) {
+      device_.check(device_.driver_->graph_add_kernel(&node.handle, graph_, before.data(), before.size(), &parameters),
+                    launch.name);
+    });
+    item.nodes.push_back(node);
+    before = {node.handle};
+  }
 }
 
 // Of the memory that a node names itself: a copy's end on the host is always the pinned one.
@@ -184,11 +269,22 @@ cuda::CopyNode CudaGraph::copy_node(const Item& item) const {
   return node;
 }
 
-void CudaGraph::update(Item& item) {
+bool CudaGraph::update(Item& item) {
   Ends ends;
   std::span<const void* const> now = addresses_of(item, ends);
-  if (std::equal(now.begin(), now.end(), item.addresses.begin())) return;
+  if (std::equal(now.begin(), now.end(), item.addresses.begin())) return true;
   const cuda::Driver& driver = *device_.driver_;
+  if (item.product) {
+    if (!device_.products_->still_fits(*item.work.launch, item.choice)) return false;
+    cuda::GraphObject* captured = nullptr;
+    if (!capture(item, &captured)) return false;
+    const cuda::Result result = driver.graph_set_child(made_, item.nodes.back().handle, captured);
+    driver.graph_destroy(captured);
+    if (cuda::is_sticky(result)) device_.check(result, item.work.launch->name);
+    if (result != 0) return false;
+    item.addresses.assign(now.begin(), now.end());
+    return true;
+  }
   for (const Node& node : item.nodes) {
     if (node.phase) {
       with_kernel_node(*item.work.launch, item.status_address, *node.phase, [&](const cuda::KernelNode& parameters) {
@@ -200,6 +296,7 @@ void CudaGraph::update(Item& item) {
     }
   }
   item.addresses.assign(now.begin(), now.end());
+  return true;
 }
 
 // What it left in pinned memory is handed over before the next run writes there.
@@ -212,8 +309,8 @@ void CudaGraph::finish_last_run() {
 
 void CudaGraph::run(CudaDevice::Stream& stream) {
   finish_last_run();
+  if (!std::all_of(items_.begin(), items_.end(), [&](Item& item) { return update(item); })) rebuild();
   for (Item& item : items_) {
-    update(item);
     if (item.status) *item.status = 0;
     if (!comes_from_host(item.work)) continue;
     const auto* from = static_cast<const uint8_t*>(item.work.copy->source.address);

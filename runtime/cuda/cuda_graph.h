@@ -1,6 +1,7 @@
 // Launches and copies of a device as a CUDA graph: explicit nodes, instantiated once. The host's memory is reached
 // through pinned memory of the graph's own, filled before a launch and handed over when an event behind it is finished.
-// Addresses that changed since the last launch are set in the nodes that hold them.
+// Addresses that changed since the last launch are set in the nodes that hold them. What a library runs instead of a
+// kernel is captured, and a graph within the graph.
 #pragma once
 
 #include <array>
@@ -26,6 +27,7 @@ class CudaGraph : public PreparedWork {
   void deliver(void* to, const void* from, int64_t bytes);
 
  private:
+  using Nodes = std::vector<cuda::GraphNodeObject*>;
   struct Node {
     cuda::GraphNodeObject* handle = nullptr;
     const LoadedCudaImage::Phase* phase = nullptr;  // null: a copy
@@ -33,16 +35,25 @@ class CudaGraph : public PreparedWork {
   struct Item {
     WorkItem work;
     std::vector<Node> nodes;             // none if there is nothing to do
+    const LtProduct* product = nullptr;  // what a library runs, as `choice` says, in one node
+    LtChoice choice;
     std::vector<const void*> addresses;  // as they stand in the nodes
     uint64_t* status = nullptr;          // of a launch, with the address that the device has for it
     cuda::Address status_address = 0;
-    uint8_t* pinned = nullptr;                    // of a copy from or to the host
-    std::vector<cuda::GraphNodeObject*> endings;  // what stands behind the item is behind these
+    uint8_t* pinned = nullptr;  // of a copy from or to the host
+    Nodes endings;              // what stands behind the item is behind these
   };
 
   void allocate_pinned();
+  void make();
+  void rebuild();
+  void choose_libraries();
+  bool capture(const Item& item, cuda::GraphObject** made);
+  bool add_product(Item& item, const Nodes& before);
+  void add_phases(Item& item, Nodes before);
   void add_nodes(Item& item);
-  void update(Item& item);
+  // False if the graph is to be built anew.
+  bool update(Item& item);
   void finish_last_run();
   using Ends = std::array<const void*, 2>;
   std::span<const void* const> addresses_of(const Item& item, Ends& ends) const;
@@ -54,6 +65,8 @@ class CudaGraph : public PreparedWork {
   cuda::GraphObject* graph_ = nullptr;
   cuda::GraphExecObject* made_ = nullptr;
   void* pinned_ = nullptr;
+  void* workspace_ = nullptr;  // of what libraries run, one after the other
+  Nodes workspace_users_;      // the latest
   cuda::EventObject* last_use_ = nullptr;
   bool was_run_ = false;
 };

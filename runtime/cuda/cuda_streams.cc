@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "cuda_graph.h"
+#include "lt_products.h"
 #include "placewright/base/checked.h"
 #include "placewright/runtime/cuda/cuda_device.h"
 
@@ -40,6 +41,7 @@ void CudaDevice::close_stream(int number) noexcept {
   Stream& stream = found->second;
   driver_->context_set(context_);
   driver_->stream_synchronize(stream.handle);
+  if (products_) products_->close(stream.handle);
   for (const Delivery& delivery : stream.deliveries) {
     if (delivery.staging >= 0) staging_[static_cast<size_t>(delivery.staging)].held = false;
     if (delivery.slot < 0) continue;

@@ -26,11 +26,14 @@ std::shared_ptr<const Driver> Driver::try_open(std::vector<std::string>* reasons
 #define PLACEWRIGHT_FIND(name, symbol, parameters) driver->name = reinterpret_cast<Result(*) parameters>(find(symbol));
   PLACEWRIGHT_CUDA_DRIVER(PLACEWRIGHT_FIND)
 #undef PLACEWRIGHT_FIND
-  driver->has_graph_functions_ = true;
+  bool all = true;
 #define PLACEWRIGHT_FIND(name, symbol, parameters)                                            \
   driver->name = reinterpret_cast<Result(*) parameters>(driver->library_.try_symbol(symbol)); \
-  driver->has_graph_functions_ = driver->has_graph_functions_ && driver->name;
+  all = all && driver->name;
   PLACEWRIGHT_CUDA_GRAPHS(PLACEWRIGHT_FIND)
+  driver->has_graph_functions_ = all;
+  PLACEWRIGHT_CUDA_CAPTURE(PLACEWRIGHT_FIND)
+  driver->has_capture_ = all;
 #undef PLACEWRIGHT_FIND
   driver->takes_ptx_alone_ = driver->library_.try_symbol("placewright_takes_ptx_alone") != nullptr;
   if (missing.empty()) return driver;

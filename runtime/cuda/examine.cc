@@ -7,7 +7,9 @@
 
 #include <fmt/format.h>
 
+#include "placewright/base/join.h"
 #include "placewright/runtime/cpu/cpu_device.h"
+#include "placewright/runtime/cuda/cublaslt.h"
 #include "placewright/runtime/cuda/cuda_device.h"
 #include "placewright/runtime/cuda/probe.h"
 
@@ -33,6 +35,16 @@ DeviceCheck check_compiler(const CompilerFacts& compiler, int driver_version) {
         fmt::format("update the driver{}, or use {} {}", compiler.major == 13 ? " (CUDA 13 needs 580 or later)" : "",
                     compiler.name, driver_version / 1000)};
   return {name, "", found, true, ""};
+}
+
+// Not a fault where it is missing: kernels run then.
+DeviceCheck check_products(const CompilerFacts& compiler, const cuda::Driver& driver) {
+  std::vector<std::string> reasons;
+  std::shared_ptr<const cuda::CublasLt> library = cuda::CublasLt::try_open(driver, compiler.folders, &reasons);
+  return {"cuda products", "",
+          library ? fmt::format("{} at {}, where it is faster than a kernel", library->name(), library->path())
+                  : "kernels alone: " + join(reasons, "; "),
+          true, ""};
 }
 
 // A GPU older than all that the compiler knows cannot be used; a newer one takes PTX.
@@ -108,6 +120,7 @@ std::vector<DeviceCheck> examine_cuda(const CompilerFacts* compiler) {
   if (compiler) checks.push_back(check_compiler(*compiler, version));
   if (compiler)
     if (std::optional<DeviceCheck> check = check_toolkits(*compiler)) checks.push_back(std::move(*check));
+  if (compiler) checks.push_back(check_products(*compiler, *started.driver));
   CpuDevice host(CpuDevice::probe());
   for (int i = 0; i < started.count; ++i) try {
       auto device = std::make_shared<CudaDevice>(started.driver, i);

@@ -35,7 +35,8 @@ OpenedDevices open(const DeviceRequest& request) {
          "ask for fewer, or see CUDA_VISIBLE_DEVICES"});
   std::vector<std::shared_ptr<CudaDevice>> devices;
   for (int i = 0; i < std::min(request.count, started.count); ++i) try {
-      devices.push_back(std::make_shared<CudaDevice>(started.driver, i, request.memory_of(i, INT64_MAX)));
+      devices.push_back(
+          std::make_shared<CudaDevice>(started.driver, i, request.memory_of(i, INT64_MAX), request.libraries));
     } catch (const Error& error) {
       opened.absent.push_back({"cuda", "not-opened", error.what(), "see placewright doctor"});
       break;  // ordinals have no holes

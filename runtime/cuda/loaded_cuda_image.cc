@@ -63,7 +63,10 @@ cuda::ModuleObject* load_cuda_module(const cuda::Driver& driver, const char* ima
 
 LoadedCudaImage::LoadedCudaImage(std::shared_ptr<const cuda::Driver> driver, int device,
                                  std::vector<KernelEntry> entries)
-    : LoadedImage(std::move(entries)), driver_(std::move(driver)), device_(device) {}
+    : LoadedImage(std::move(entries)),
+      driver_(std::move(driver)),
+      device_(device),
+      library_entries_(this->entries().size()) {}
 
 LoadedCudaImage::~LoadedCudaImage() {
   if (!context_) return;

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "lt_product.h"
 #include "placewright/runtime/cuda/driver.h"
 #include "placewright/runtime/device.h"
 
@@ -21,6 +22,8 @@ class LoadedCudaImage : public LoadedImage {
                                                      const std::string& target, const KernelImage& image);
   ~LoadedCudaImage() override;
   const std::vector<Phase>& phases(int entry) const { return phases_[static_cast<size_t>(entry)]; }
+  // With the mutex of the device that loaded it held.
+  LtEntry& library_entry(int entry) const { return library_entries_[static_cast<size_t>(entry)]; }
 
  private:
   LoadedCudaImage(std::shared_ptr<const cuda::Driver> driver, int device, std::vector<KernelEntry> entries);
@@ -29,6 +32,7 @@ class LoadedCudaImage : public LoadedImage {
   cuda::ContextObject* context_ = nullptr;  // held, as the image may outlive its device
   cuda::ModuleObject* module_ = nullptr;
   std::vector<std::vector<Phase>> phases_;
+  mutable std::vector<LtEntry> library_entries_;
 };
 
 // Error that says what is wrong with the image, and the compiler's log if there is one.

@@ -318,11 +318,12 @@ TEST(CudaExamination, TriesTheDriverTheCompilerAndEachDevice) {
   CompilerFacts compiler{"NVRTC", "/usr/lib/libnvrtc.so.13", 13, 0, {75, 80, 90}, "", {}};
   Emulated good("count=2");
   std::vector<DeviceCheck> checks = examine_cuda(&compiler);
-  EXPECT_THAT(codes_of(checks), ElementsAre("", "", "", "", "", ""));
+  EXPECT_THAT(codes_of(checks), ElementsAre("", "", "", "", "", "", ""));
   EXPECT_THAT(checks[0].found, HasSubstr("libcuda_emulator.so, for CUDA 13.0, 2 devices"));
   EXPECT_EQ(checks[1].found, "NVRTC 13.0 at /usr/lib/libnvrtc.so.13");
-  EXPECT_EQ(checks[4].found, "compute_80");
-  EXPECT_THAT(checks[5].found, HasSubstr("PTX emulator 1 (compute_80): copies 64 MB at "));
+  EXPECT_THAT(checks[2].found, HasSubstr("kernels alone: "));
+  EXPECT_EQ(checks[5].found, "compute_80");
+  EXPECT_THAT(checks[6].found, HasSubstr("PTX emulator 1 (compute_80): copies 64 MB at "));
   EXPECT_EQ(examine_cuda(nullptr).size(), 3u);
 }
 
@@ -334,14 +335,15 @@ TEST(CudaExamination, NamesWhatIsWrong) {
   };
   EXPECT_THAT(codes_of(examined("init=803")), ElementsAre("driver-mismatch"));
   std::vector<DeviceCheck> old = examined("version=12020,count=1");
-  EXPECT_THAT(codes_of(old), ElementsAre("", "driver-older-than-compiler", "", ""));
+  EXPECT_THAT(codes_of(old), ElementsAre("", "driver-older-than-compiler", "", "", ""));
   EXPECT_THAT(old[1].found, HasSubstr("the driver knows CUDA 12.2 at most"));
   EXPECT_THAT(old[1].fix, HasSubstr("CUDA 13 needs 580 or later"));
-  EXPECT_THAT(codes_of(examined("capability=52,count=1")), ElementsAre("", "", "architecture-too-old", "not-working"));
-  EXPECT_THAT(examined("capability=120,count=1")[2].found, HasSubstr("newer than NVRTC knows"));
-  EXPECT_THAT(codes_of(examined("get=46,count=1")), ElementsAre("", "", "not-opened"));
-  EXPECT_THAT(codes_of(examined("memory=1000000,count=1")), ElementsAre("", "", "", "no-memory"));
-  EXPECT_THAT(codes_of(examined("lose=1,count=1")), ElementsAre("", "", "", "not-working"));
+  EXPECT_THAT(codes_of(examined("capability=52,count=1")),
+              ElementsAre("", "", "", "architecture-too-old", "not-working"));
+  EXPECT_THAT(examined("capability=120,count=1")[3].found, HasSubstr("newer than NVRTC knows"));
+  EXPECT_THAT(codes_of(examined("get=46,count=1")), ElementsAre("", "", "", "not-opened"));
+  EXPECT_THAT(codes_of(examined("memory=1000000,count=1")), ElementsAre("", "", "", "", "no-memory"));
+  EXPECT_THAT(codes_of(examined("lose=1,count=1")), ElementsAre("", "", "", "", "not-working"));
   for (const auto& [result, code] : std::vector<std::pair<int, std::string>>{{200, "invalid-image"},
                                                                              {209, "wrong-architecture"},
                                                                              {218, "invalid-ptx"},
@@ -349,12 +351,12 @@ TEST(CudaExamination, NamesWhatIsWrong) {
                                                                              {222, "ptx-too-new"},
                                                                              {223, "jit-disabled"}}) {
     std::vector<DeviceCheck> checks = examined(fmt::format("load={},count=1", result));
-    EXPECT_THAT(codes_of(checks), ElementsAre("", "", "", "not-working"));
+    EXPECT_THAT(codes_of(checks), ElementsAre("", "", "", "", "not-working"));
     EXPECT_THAT(checks.back().found, HasSubstr("(" + code + ")"));
   }
   compiler.missing = "libnvrtc.so.13 was not found";
   compiler.architectures.clear();
-  EXPECT_THAT(codes_of(examined("count=1")), ElementsAre("", "no-compiler", ""));
+  EXPECT_THAT(codes_of(examined("count=1")), ElementsAre("", "no-compiler", "", ""));
 }
 
 TEST(CudaToolkits, OfDifferentMajorsAreNamedWithTheirPaths) {
@@ -395,10 +397,10 @@ TEST(CudaToolkits, OfDifferentMajorsAreNamedWithTheirPaths) {
   ASSERT_TRUE(check("", "/none"));
   EXPECT_THAT(check("", "/none")->found, HasSubstr("cuBLASLt for CUDA 1"));
   Emulated emulated("count=1");
-  EXPECT_THAT(codes_of(examine_cuda(&compiler)), ElementsAre("", "no-compiler", ""));
+  EXPECT_THAT(codes_of(examine_cuda(&compiler)), ElementsAre("", "no-compiler", "", ""));
   ::setenv("PLACEWRIGHT_LIBCUBLASLT", newer, 1);
   ::setenv("PLACEWRIGHT_LIBCUDNN", older, 1);
-  EXPECT_THAT(codes_of(examine_cuda(&compiler)), ElementsAre("", "no-compiler", "mixed-toolkits", ""));
+  EXPECT_THAT(codes_of(examine_cuda(&compiler)), ElementsAre("", "no-compiler", "mixed-toolkits", "", ""));
 }
 
 TEST(CudaKind, OpensWhatThereIsAndSaysWhatIsMissing) {

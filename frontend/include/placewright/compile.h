@@ -21,6 +21,11 @@ struct DeviceNeed;    // passes/memory_need.h
 struct PlacementPlan;
 struct Program;
 
+struct PerformedLaunch {
+  std::string origin, performer;  // "fc at train.cc:3", "cuBLASLt 13.1.0"
+  friend bool operator==(const PerformedLaunch&, const PerformedLaunch&) = default;
+};
+
 // What one specialisation is and does, for reports and tests.
 class Specialisation {
  public:
@@ -31,6 +36,8 @@ class Specialisation {
   virtual const Program& program() const = 0;  // what the runtime executes
   // What its kernels take of their devices, where the targets' compilers say so.
   virtual const std::vector<KernelReport>& kernels() const = 0;
+  // What libraries of devices run instead of kernels, by name and version, with what it is; known after a step.
+  virtual std::vector<PerformedLaunch> libraries() const { return {}; }
   virtual std::vector<DeviceNeed> memory() const = 0;  // that a step needs: with as much as a limit it runs
   virtual double compile_seconds() const = 0;          // passes, code generation or cache, load
   virtual bool from_cache() const = 0;

@@ -95,6 +95,13 @@ class Executable : public std::enable_shared_from_this<Executable> {
   TransferCount load_transfers() const;
   const std::vector<std::string>& notes() const;
 
+  // The launches that are run by something else than their kernels (Device::performer), as far as they ran:
+  // each with its origin.
+  struct Performed {
+    std::string origin, performer;
+  };
+  std::vector<Performed> performed() const;
+
   std::unique_ptr<Context> make_context() const;
   // Runs the step. Arguments in the program's order, on the devices that it says and of the bytes that it says; they
   // are read until run returns. Results are then ready in the context. After an error states may hold some of the new

@@ -12,16 +12,19 @@
 
 #include "placewright/runtime/cuda/driver.h"
 #include "placewright/runtime/device.h"
+#include "placewright/runtime/device_kinds.h"
 
 namespace placewright {
 
 class CudaGraph;
+class LtProducts;
 
 class CudaDevice : public Device {
  public:
   // The `ordinal`-th device of an initialised driver, of which `limit` bytes are given out at most. Error if it cannot
-  // be opened, which says why.
-  CudaDevice(std::shared_ptr<const cuda::Driver> driver, int ordinal, int64_t limit = INT64_MAX);
+  // be opened, which says why. Products of matrices are cuBLASLt's where that is allowed and was found faster.
+  CudaDevice(std::shared_ptr<const cuda::Driver> driver, int ordinal, int64_t limit = INT64_MAX,
+             LibraryUse libraries = {});
   ~CudaDevice() override;
 
   static std::vector<Link> default_links(const DeviceId& host, const std::vector<std::shared_ptr<CudaDevice>>& devices);
@@ -35,6 +38,7 @@ class CudaDevice : public Device {
   int open_stream() override;
   void close_stream(int stream) noexcept override;
   void launch(int stream, const KernelLaunch& launch) override;
+  std::string performer(const KernelLaunch& launch) const override;
   void copy(int stream, BufferView destination, BufferView source, int64_t bytes, const char* name) override;
   void accumulate(int stream, void* destination, const void* source, DType dtype, int64_t count) override;
   Event record(int stream) override;
@@ -46,6 +50,7 @@ class CudaDevice : public Device {
 
  private:
   friend class CudaGraph;
+  friend class LtProducts;
   // Its context retained, and nothing made in it yet.
   struct Retained {};
   CudaDevice(std::shared_ptr<const cuda::Driver> driver, int ordinal, Retained);
@@ -92,6 +97,8 @@ class CudaDevice : public Device {
   void enter() const;  // Makes the context this thread's; DeviceLost if the device is gone.
   void check(cuda::Result result, const std::string& what);
   [[noreturn]] void lose(cuda::Result result);
+  void* allocate_now(int64_t bytes, int64_t alignment);  // try_allocate, and free
+  void free_now(void* address) noexcept;
   Stream& stream_at(int stream);
   void note(Stream& stream, const char* name);
   cuda::EventObject* take_event();
@@ -102,6 +109,7 @@ class CudaDevice : public Device {
   int take_slot();
   void copy_from_host(Stream& stream, cuda::Address to, const uint8_t* from, int64_t bytes);
   void copy_to_host(Stream& stream, uint8_t* to, cuda::Address from, int64_t bytes);
+  void start_kernel(Stream& stream, const KernelLaunch& launch);
   void start(Stream& stream, cuda::FunctionObject* function, const KernelPhase& phase, void** parameters);
   cuda::ModuleObject* load_module(const char* text);
   double seconds_of(cuda::EventObject* event);
@@ -126,6 +134,7 @@ class CudaDevice : public Device {
   cuda::EventObject* clock_zero_ = nullptr;
   double zero_seconds_ = 0;  // of clock_zero_, on the host's steady clock
   cuda::ModuleObject* own_kernels_ = nullptr;
+  std::unique_ptr<LtProducts> products_;
   std::string lost_;
 };
 

@@ -115,6 +115,15 @@ struct CopyNode {
   X(graph_launch, "cuGraphLaunch", (GraphExecObject * made, StreamObject * stream))                       \
   X(graph_exec_destroy, "cuGraphExecDestroy", (GraphExecObject * made))
 
+// What a stream is given, as a graph, and such graphs as nodes of another.
+#define PLACEWRIGHT_CUDA_CAPTURE(X)                                                                                  \
+  X(capture_begin, "cuStreamBeginCapture_v2", (StreamObject * stream, int mode))                                     \
+  X(capture_end, "cuStreamEndCapture", (StreamObject * stream, GraphObject * *graph))                                \
+  X(graph_add_child, "cuGraphAddChildGraphNode",                                                                     \
+    (GraphNodeObject * *node, GraphObject * graph, GraphNodeObject* const* after, size_t count, GraphObject* child)) \
+  X(graph_set_child, "cuGraphExecChildGraphNodeSetParams",                                                           \
+    (GraphExecObject * made, GraphNodeObject * node, GraphObject * child))
+
 // Constants of the driver API.
 constexpr Result out_of_memory = 2, not_ready = 600, peer_enabled_already = 704;
 constexpr int attribute_multiprocessors = 16, attribute_clock_khz = 13, attribute_memory_clock_khz = 36;
@@ -124,6 +133,7 @@ constexpr int jit_error_log = 5, jit_error_log_bytes = 6;
 constexpr unsigned stream_non_blocking = 1;
 constexpr unsigned host_portable = 1, host_mapped = 2;
 constexpr int memory_host = 1, memory_device = 2;
+constexpr int capture_relaxed = 2;
 
 class Driver {
  public:
@@ -135,10 +145,12 @@ class Driver {
 #define PLACEWRIGHT_MEMBER(name, symbol, parameters) Result(*name) parameters = nullptr;
   PLACEWRIGHT_CUDA_DRIVER(PLACEWRIGHT_MEMBER)
   PLACEWRIGHT_CUDA_GRAPHS(PLACEWRIGHT_MEMBER)  // null in older drivers
+  PLACEWRIGHT_CUDA_CAPTURE(PLACEWRIGHT_MEMBER)
 #undef PLACEWRIGHT_MEMBER
 
   const std::string& path() const { return library_.path(); }
   bool has_graphs() const;  // those of CUDA 12, by its functions and by the version that it says it has
+  bool has_capture() const { return has_capture_; }
   // A stand-in for the driver says by an export of its own that it takes PTX alone.
   bool takes_ptx_alone() const { return takes_ptx_alone_; }
   std::string describe(Result result) const;  // "CUDA_ERROR_ILLEGAL_ADDRESS (700): an illegal memory access ..."
@@ -146,7 +158,7 @@ class Driver {
  private:
   explicit Driver(SharedLibrary library) : library_(std::move(library)) {}
   SharedLibrary library_;
-  bool takes_ptx_alone_ = false, has_graph_functions_ = false;
+  bool takes_ptx_alone_ = false, has_graph_functions_ = false, has_capture_ = false;
 };
 
 // After such an error the context is of no use any more, and neither is what stands in its memory.
