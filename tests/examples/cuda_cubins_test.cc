@@ -155,29 +155,34 @@ std::set<std::string> texts_of(const Graph& graph, const Machine& machine) {
   return texts;
 }
 
-TEST_F(CudaCubins, StepsOfModelsAssembleAndDoNotSpill) {
-  const std::string file = "tools/machines/h200.machine";
-  const Machine machine = parse_machine(read_text_file(root + "/" + file), file);
-  std::vector<std::string> models{"cnn"}, precisions{"tf32"}, targets{"sm_100"};
-  if (full_counts()) {
-    models = {"cnn", "lenet", "mixture", "mlp", "transformer"};
-    precisions = {"f32", "tf32", "bf16"};
-    targets = architectures;
-  }
-  for (const std::string& model : models)
-    for (const std::string& precision : precisions) {
-      const Graph step =
-          on_gpu(parse_graph(read_text_file(root + "/examples/graphs/" + model + ".pw"), model + ".pw"), precision);
-      for (bool training : {true, false}) {
-        const std::string name = model + " " + precision + (training ? " training" : " forward");
-        const Assembled found = expect_cubins(texts_of(training ? step : forward_of(step), machine), targets, name);
-        EXPECT_GT(found.products, 0u) << name;
-        EXPECT_GT(found.kernels, found.products) << name;
-        std::printf("%s: %zu kernels assembled, %zu of them sums of products\n", name.c_str(), found.kernels,
-                    found.products);
-      }
-    }
+std::vector<std::string> models() {
+  if (!full_counts()) return {"cnn"};
+  return {"cnn", "lenet", "mixture", "mlp", "transformer"};
 }
+
+class CudaCubinsOfSteps : public CudaCubins, public ::testing::WithParamInterface<std::string> {};
+
+TEST_P(CudaCubinsOfSteps, AssembleAndDoNotSpill) {
+  const std::string file = "tools/machines/h200.machine", &model = GetParam();
+  const Machine machine = parse_machine(read_text_file(root + "/" + file), file);
+  std::vector<std::string> precisions{"tf32"}, targets{"sm_100"};
+  if (full_counts()) precisions = {"f32", "tf32", "bf16"}, targets = architectures;
+  for (const std::string& precision : precisions) {
+    const Graph step =
+        on_gpu(parse_graph(read_text_file(root + "/examples/graphs/" + model + ".pw"), model + ".pw"), precision);
+    for (bool training : {true, false}) {
+      const std::string name = model + " " + precision + (training ? " training" : " forward");
+      const Assembled found = expect_cubins(texts_of(training ? step : forward_of(step), machine), targets, name);
+      EXPECT_GT(found.products, 0u) << name;
+      EXPECT_GT(found.kernels, found.products) << name;
+      std::printf("%s: %zu kernels assembled, %zu of them sums of products\n", name.c_str(), found.kernels,
+                  found.products);
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, CudaCubinsOfSteps, ::testing::ValuesIn(models()),
+                         [](const auto& info) { return info.param; });
 
 }  // namespace
 }  // namespace placewright::testing
