@@ -10,7 +10,6 @@
 
 #include "cuda_cases.h"
 #include "examples/run_example.h"
-#include "placewright/base/file.h"
 
 namespace placewright::testing {
 namespace {
@@ -94,31 +93,6 @@ TEST_F(CudaExamples, ASecondProcessMakesNoCallOfNvrtc) {
   EXPECT_THAT(first, AllOf(HasSubstr("calling init: "), HasSubstr("libnvrtc"), HasSubstr("epoch 10")));
   EXPECT_THAT(second, AllOf(HasSubstr("libcuda"), HasSubstr("epoch 10"), Not(HasSubstr("libnvrtc"))));
   EXPECT_EQ(numbers_after(second, "loss "), numbers_after(first, "loss "));
-}
-
-// Which of library and kernel is faster is found out once: the second process searches and times nothing.
-TEST_F(CudaExamples, ASecondProcessTimesNoProductOfMatrices) {
-  if (emulated.empty()) GTEST_SKIP() << "the stand-in for cuBLASLt works with that for the driver alone";
-  const fs::path folder = fs::path(::testing::TempDir()) / ("cuda_products_" + std::to_string(::getpid()));
-  fs::create_directories(folder);
-  const fs::path library = fs::path(PLACEWRIGHT_CUDA_EMULATOR).parent_path() / "libcublaslt_emulator.so";
-  const std::string environment = emulated + " PLACEWRIGHT_LIBCUBLASLT=" + library.string() +
-                                  " PLACEWRIGHT_CACHE=" + (folder / "cache").string() +
-                                  " PLACEWRIGHT_CUBLASLT_EMULATOR=log=" + (folder / "calls").string();
-  const std::string program = "10_train_all_moved --devices cpu,cuda:1";
-  auto searches = [&] {
-    std::string text;
-    if (std::optional<std::vector<uint8_t>> bytes = try_read_file(folder / "calls", 1 << 20))
-      text.assign(bytes->begin(), bytes->end());
-    fs::remove(folder / "calls");
-    return count(text, "heuristics: ");
-  };
-  const std::string first = ok(program, environment);
-  EXPECT_GT(searches(), 0);
-  const std::string second = ok(program, environment);
-  EXPECT_EQ(searches(), 0);
-  EXPECT_EQ(numbers_after(second, "loss "), numbers_after(first, "loss "));
-  fs::remove_all(folder);
 }
 
 }  // namespace
