@@ -54,7 +54,7 @@ install_nvrtc() {
   local wanted
   wanted=$(mktemp)
   echo "$nvrtc" >"$wanted"
-  python3 -m pip install --quiet --no-deps --require-hashes --only-binary :all: --target "$cuda_folder" -r "$wanted" </dev/null
+  PIP_ROOT_USER_ACTION=ignore python3 -m pip install --quiet --no-deps --require-hashes --only-binary :all: --target "$cuda_folder" -r "$wanted" </dev/null
   rm -f "$wanted"
 }
 
