@@ -9,10 +9,14 @@
 #include "placement_solver.h"
 #include "placewright/base/duration.h"
 #include "placewright/passes/placement_makespan.h"
+#include "placewright/passes/return_islands.h"
 #include "rewrite.h"
 
 namespace placewright {
 namespace {
+
+// Of all placements that are asked for to return what gains nothing; in large graphs that would take too long.
+constexpr size_t most_op_prices = 16000, least_tried = 4;
 
 // That it is done earlier, by so much that it counts.
 bool is_worth(int64_t makespan, int64_t than) {
@@ -101,6 +105,24 @@ bool PlacementSolver::fits(const PlacementChoice& choice, const FusedPlacement& 
   return std::equal(peaks.begin(), peaks.end(), placed.fitted.caps.begin(), std::less_equal<>());
 }
 
+// With `labels`. Group by group a step may seem done earlier than it is launch by launch, which is what counts: what
+// was moved away from where the sum has it, and has no step done earlier, is put back.
+FusedPlacement PlacementSolver::without_idle_moves(const PlacementChoice& choice, const FusedPlacement& least_sum,
+                                                   const Labels& labels) const {
+  FusedPlacement found = repriced(graph_, context_, choice, least_sum, labels);
+  const size_t most_tried = most_op_prices / std::max<size_t>(1, function_.ops.size());
+  if (most_tried < least_tried) return found;
+  const PlacementProblem prices = found.problem;
+  return_islands(prices, labels, least_sum.fitted.labels, most_tried, [&](const Labels& returned) {
+    if (!fits(choice, least_sum, returned)) return false;
+    FusedPlacement other = repriced(graph_, context_, choice, found, returned);
+    const bool is_no_later = other.done() <= found.done();
+    if (is_no_later) found = std::move(other);
+    return is_no_later;
+  });
+  return found;
+}
+
 // Devices that work at once, and copies that hide behind launches: only for a gain that is worth other reasons and more
 // copies. Replaces `placed` by what is done earlier.
 std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const PlacementChoice& choice,
@@ -113,13 +135,12 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
   options.host = host_label;
   MakespanSolution found;
   std::optional<FusedPlacement> best;
-  // Group by group a step may seem done earlier than it is launch by launch, which is what counts.
   auto offer = [&](const Labels& labels, const std::string& by) {
-    FusedPlacement other = repriced(graph_, context_, choice, placed, labels);
+    FusedPlacement other = without_idle_moves(choice, placed, labels);
     if (!is_worth(other.done(), placed.done()) || (best && other.done() >= best->done())) return;
-    best = std::move(other);
-    found.labels = labels;
+    found.labels = other.fitted.labels;
     found.found_by = by;
+    best = std::move(other);
   };
   if (placed.problem.labels > 2) {
     const int64_t by_sum = simulate(placed.problem, placed.fitted.labels, options.order, host_label).makespan;
@@ -130,10 +151,12 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
   }
   // With one accelerator the least sum is exact, which is worth more than a search. It counts copies that the runtime
   // hides, though: others that were priced on the way may be done earlier. Where memory decides, what fits counts.
+  const TriedPlacement* earliest = nullptr;
   for (const TriedPlacement& tried : placed.tried)
     if (!placed.fitted.is_limited && is_worth(tried.done, placed.done()) && (!best || tried.done < best->done()) &&
-        fits(choice, placed, tried.labels))
-      offer(tried.labels, "tried for its prices");
+        (!earliest || tried.done < earliest->done) && fits(choice, placed, tried.labels))
+      earliest = &tried;
+  if (earliest) offer(earliest->labels, "tried for its prices");
   if (!best) return {};
   found.makespan = simulate(best->problem, found.labels, options.order, host_label).makespan;
   found.bound = std::min(best->done(), makespan_bound(best->problem, options.order));

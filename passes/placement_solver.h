@@ -72,6 +72,8 @@ class PlacementSolver {
   void choose_by_cost();
   PlacementChoice make_choice(std::vector<int> group_of, int groups);
   std::optional<MakespanSolution> choose_by_makespan(const PlacementChoice& choice, FusedPlacement& placed);
+  FusedPlacement without_idle_moves(const PlacementChoice& choice, const FusedPlacement& least_sum,
+                                    const Labels& labels) const;
   bool fits(const PlacementChoice& choice, const FusedPlacement& placed, const Labels& labels) const;
   void explain(const PlacementChoice& choice, const FusedPlacement& placed, const MakespanSolution* at_once,
                const std::vector<int32_t>& roots);
