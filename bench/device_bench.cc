@@ -1,5 +1,6 @@
 // What our kernels reach of a device's limits: elementwise, row kernels and transposes by the copy bandwidth measured
-// beside them, products by the published rate. Each case is first held against the evaluator at a small size.
+// beside them, products by the published rate: by our kernels, and by whatever is faster where a library is allowed.
+// Each case is first held against the evaluator at a small size.
 //
 //   device_bench [--devices cuda] [--elements N] [--rounds N]     a line of JSON a case; exit code 1 if a result is
 //   wrong
@@ -17,6 +18,7 @@
 #include "count_argument.h"
 #include "formula.h"
 #include "placewright/base/error.h"
+#include "placewright/codegen/code_target.h"
 #include "placewright/codegen/compile_program.h"
 #include "placewright/ir/builder.h"
 #include "placewright/ir/evaluate.h"
@@ -123,15 +125,21 @@ std::vector<HostTensor> make_inputs(const Case& each) {
   return inputs;
 }
 
+// What the kernels of a run take on the device, and who ran them: "kernel", or a library by name and version.
+struct Measurement {
+  double seconds = 0;
+  std::string performer = "kernel";
+};
+
 class DeviceBench {
  public:
-  explicit DeviceBench(const Options& options) : options_(options) {
-    configure({.devices = "cpu," + options.kind + ":1", .use_cache = false, .use_calibration = false});
+  DeviceBench(const Options& options, bool use_libraries) : options_(options) {
     std::vector<std::shared_ptr<Device>> devices;
     std::vector<AbsentDevice> absent;
     for (const DeviceKind& kind : device_kinds()) {
       if (!kind.is_host && kind.name != options.kind) continue;
-      OpenedDevices opened = kind.open({1, 0, devices.empty() ? nullptr : &devices.front()->spec()});
+      OpenedDevices opened = kind.open(
+          {1, 0, devices.empty() ? nullptr : &devices.front()->spec(), {}, {use_libraries, nullptr, toolkit_folders}});
       devices.insert(devices.end(), opened.devices.begin(), opened.devices.end());
       absent.insert(absent.end(), opened.absent.begin(), opened.absent.end());
     }
@@ -177,21 +185,26 @@ class DeviceBench {
     return largest;
   }
 
-  // Seconds that the kernels of a run take on the device; the median of the rounds.
-  double seconds(const Case& each) {
+  // The median of the rounds. What a library is tried for is tried in a run before.
+  Measurement measure(const Case& each) {
     Bound bound(*this, make_graph(each, device_->id()), make_inputs(each));
     bound.run(nullptr);
+    Measurement measured;
     std::vector<double> all;
     for (int round = 0; round < options_.rounds; ++round) {
       Profiler profiler;
       bound.run(&profiler);
       double sum = 0;
-      for (const Profiler::Record& record : profiler.records())
-        if (record.track != "steps" && record.bytes == 0) sum += record.end - record.begin;
+      for (const Profiler::Record& record : profiler.records()) {
+        if (record.track == "steps" || record.bytes != 0) continue;
+        sum += record.end - record.begin;
+        if (!record.performer.empty()) measured.performer = record.performer;
+      }
       all.push_back(std::max(sum, 1e-9));
     }
     std::nth_element(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(all.size() / 2), all.end());
-    return all[all.size() / 2];
+    measured.seconds = all[all.size() / 2];
+    return measured;
   }
 
   const DeviceSpec& spec() const { return device_->spec(); }
@@ -233,9 +246,26 @@ double least_bytes(const Case& each) {
   return bytes + static_cast<double>(graph.main().tensor(graph.main().results[0]).bytes());
 }
 
+// One line. `small`: the same at the size at which it is checked. Whether it is right.
+bool report(DeviceBench& bench, const std::string& name, const Case& small, const Case& each, double bandwidth) {
+  const double difference = bench.difference(small);
+  const Measurement measured = bench.measure(each);
+  const bool is_product = each.flops > 0, right = difference <= small.allowed;
+  const double rate = (is_product ? each.flops : least_bytes(each)) / measured.seconds;
+  const double limit = is_product ? bench.spec().rate("contraction", DType::f32) : bandwidth;
+  fmt::print(
+      "{{\"case\": \"{}\", \"performer\": \"{}\", \"microseconds\": {:.3f}, \"{}\": {:.6g}, \"of_limit\": {:.4f}, "
+      "\"limit\": \"{}\", \"difference\": {:.2e}, \"right\": {}}}\n",
+      name, measured.performer, measured.seconds * 1e6, is_product ? "flops_per_second" : "bytes_per_second", rate,
+      rate / limit, is_product ? "published rate of f32" : "measured copies", std::min(difference, 1e300), right);
+  std::fflush(stdout);
+  return right;
+}
+
 int run(const Options& options) {
   constexpr int64_t small = 4096;
-  DeviceBench bench(options);
+  configure({.devices = "cpu," + options.kind + ":1", .use_cache = false, .use_calibration = false});
+  DeviceBench bench(options, false), with_libraries(options, true);
   const double bandwidth = bench.copy_bandwidth();
   fmt::print("{{\"case\": \"copy\", \"device\": \"{}\", \"elements\": {}, \"bytes_per_second\": {:.6g}}}\n",
              bench.spec().id.to_string(), options.elements, bandwidth);
@@ -243,17 +273,10 @@ int run(const Options& options) {
   bool right = true;
   const std::vector<Case> checked = cases(small), measured = cases(options.elements);
   for (size_t i = 0; i < measured.size(); ++i) {
-    const double difference = bench.difference(checked[i]), seconds = bench.seconds(measured[i]);
-    const double rate = measured[i].flops > 0 ? measured[i].flops / seconds : least_bytes(measured[i]) / seconds;
-    const double limit = measured[i].flops > 0 ? bench.spec().rate("contraction", DType::f32) : bandwidth;
-    fmt::print(
-        "{{\"case\": \"{}\", \"microseconds\": {:.3f}, \"{}\": {:.6g}, \"of_limit\": {:.4f}, \"limit\": "
-        "\"{}\", \"difference\": {:.2e}, \"right\": {}}}\n",
-        measured[i].name, seconds * 1e6, measured[i].flops > 0 ? "flops_per_second" : "bytes_per_second", rate,
-        rate / limit, measured[i].flops > 0 ? "published rate of f32" : "measured copies", std::min(difference, 1e300),
-        difference <= checked[i].allowed);
-    std::fflush(stdout);
-    right = right && difference <= checked[i].allowed;
+    const std::string& name = measured[i].name;
+    right = report(bench, name, checked[i], measured[i], bandwidth) && right;
+    if (measured[i].flops > 0)
+      right = report(with_libraries, name + "_with_libraries", checked[i], measured[i], bandwidth) && right;
   }
   return right ? 0 : 1;
 }

@@ -109,18 +109,19 @@ bool PlacementSolver::fits(const PlacementChoice& choice, const FusedPlacement& 
 // was moved away from where the sum has it, and has no step done earlier, is put back.
 FusedPlacement PlacementSolver::without_idle_moves(const PlacementChoice& choice, const FusedPlacement& least_sum,
                                                    const Labels& labels) const {
-  FusedPlacement found = repriced(graph_, context_, choice, least_sum, labels);
+  FusedPlacement given = repriced(graph_, context_, choice, least_sum, labels);
   const size_t most_tried = most_op_prices / std::max<size_t>(1, function_.ops.size());
-  if (most_tried < least_tried) return found;
-  const PlacementProblem prices = found.problem;
-  return_islands(prices, labels, least_sum.fitted.labels, most_tried, [&](const Labels& returned) {
+  if (most_tried < least_tried) return given;
+  std::optional<FusedPlacement> found;  // beside what was given, by whose prices islands are looked for
+  return_islands(given.problem, labels, least_sum.fitted.labels, most_tried, [&](const Labels& returned) {
     if (!fits(choice, least_sum, returned)) return false;
-    FusedPlacement other = repriced(graph_, context_, choice, found, returned);
-    const bool is_no_later = other.done() <= found.done();
+    const FusedPlacement& best = found ? *found : given;
+    FusedPlacement other = repriced(graph_, context_, choice, best, returned);
+    const bool is_no_later = other.done() <= best.done();
     if (is_no_later) found = std::move(other);
     return is_no_later;
   });
-  return found;
+  return std::move(found ? *found : given);
 }
 
 // Devices that work at once, and copies that hide behind launches: only for a gain that is worth other reasons and more

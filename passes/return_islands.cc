@@ -37,8 +37,8 @@ std::vector<Groups> find_islands(const PlacementProblem& problem, const std::vec
 
 }  // namespace
 
-Labels return_islands(const PlacementProblem& problem, Labels labels, const Labels& base, size_t most_tried,
-                      const std::function<bool(const Labels&)>& keep) {
+void return_islands(const PlacementProblem& problem, Labels labels, const Labels& base, size_t most_tried,
+                    const std::function<bool(const Labels&)>& keep) {
   const std::vector<std::vector<int>> values_of = values_of_groups(problem);
   std::set<Labels> known{labels, base};
   auto without = [&](const Groups& returned) {
@@ -66,7 +66,6 @@ Labels return_islands(const PlacementProblem& problem, Labels labels, const Labe
       break;
     }
   }
-  return labels;
 }
 
 }  // namespace placewright

@@ -29,12 +29,12 @@ for program in "$folder"/bin/examples/*; do
   [[ -f "$program" ]] || continue
   install -s "$program" "$stage/bin/examples/"
 done
-install -s "$folder"/lib/{libplacewright-llvm.so,libcuda_emulator.so,libplacewright.so.0} "$stage/lib/"
+install -s "$folder"/lib/{libplacewright-llvm.so,libcuda_emulator.so,libcublaslt_emulator.so,libplacewright.so.0} "$stage/lib/"
 # Whatever the system brings besides glibc and libstdc++.
 libraries=$(find "$stage/bin" "$stage/lib" -type f -exec ldd {} + | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u)
 for library in $libraries; do
   case "$(basename "$library")" in
-    libc.so.* | libm.so.* | libstdc++.so.* | libgcc_s.so.* | libplacewright*) ;;
+    libc.so.* | libm.so.* | libstdc++.so.* | libgcc_s.so.* | libplacewright* | libcuda_emulator.so) ;;
     *) install -s "$library" "$stage/lib/" ;;
   esac
 done

@@ -79,11 +79,13 @@ class Pack:
         self.work = tempfile.mkdtemp(prefix="placewright-gpu-pack-")
         # Nothing of what runs here may come from, or go to, the user's cache.
         self.environment = dict(os.environ, PLACEWRIGHT_CACHE=os.path.join(self.work, "cache"), NO_COLOR="1")
-        for variable in ("PLACEWRIGHT_LIBCUDA", "PLACEWRIGHT_EMULATOR"):
+        for variable in ("PLACEWRIGHT_LIBCUDA", "PLACEWRIGHT_EMULATOR", "PLACEWRIGHT_CUBLASLT_EMULATOR"):
             self.environment.pop(variable, None)
-        self.emulator = str(self.folder / "lib/libcuda_emulator.so")
+        # What stands for the driver, and for the library that runs on that driver alone.
+        self.emulator = {"PLACEWRIGHT_LIBCUDA": str(self.folder / "lib/libcuda_emulator.so"),
+                         "PLACEWRIGHT_LIBCUBLASLT": str(self.folder / "lib/libcublaslt_emulator.so")}
         if options.emulator:
-            self.environment["PLACEWRIGHT_LIBCUDA"] = self.emulator
+            self.environment.update(self.emulator)
         self.python = None
         self.document = {"schema": SCHEMA, "complete": False, "on_emulator": options.emulator, "gpu": None,
                          "machine": self.machine(), "summary": {}, "steps": []}
@@ -258,11 +260,20 @@ class Pack:
             slow = [case["case"] for case in step["cases"] if case.get("limit") == "measured copies" and case["of_limit"] < 0.8]
             if not self.options.emulator:
                 self.document["summary"]["below_80_percent_of_copies"] = slow
+                self.document["summary"]["products"] = self.products(step["cases"])
             if not step["cases"]:
                 raise ValueError("no case")
 
         small = ["--elements", "8192", "--rounds", "1"] if self.options.emulator else []
         self.step("device_bench", "bench", [self.binary("device_bench"), *small], 600, examine=examine)
+
+    @staticmethod
+    def products(cases):
+        """Of each product, our kernel beside what is chosen where a library is allowed."""
+        by_name = {case["case"]: case for case in cases}
+        return {name: {"kernel_microseconds": by_name[name]["microseconds"], "chosen": case["performer"],
+                       "chosen_microseconds": case["microseconds"]}
+                for case in cases for name in [case["case"].replace("_with_libraries", "")] if name != case["case"]}
 
     def bench(self, name, program, arguments, limit, environment=None):
         """The row of the program in bench's JSON, or None."""
@@ -314,7 +325,7 @@ class Pack:
             if self.options.emulator:
                 other = self.bench(f"{name}: processor", program, ["--devices", "cpu", *arguments], 300)
             else:
-                emulated = dict(self.environment, PLACEWRIGHT_LIBCUDA=self.emulator)
+                emulated = dict(self.environment, **self.emulator)
                 other = self.bench(f"{name}: emulator", program, ["--devices", "cuda", *arguments], 600, emulated)
             if not here or not other:
                 self.skip(name, "agreement", "one of the two gave no results")

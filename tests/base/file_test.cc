@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#include "placewright/base/error.h"
+#include "error_of.h"
 #include "placewright/base/log.h"
 #include "placewright/base/shared_library.h"
 
@@ -31,16 +31,6 @@ class FileTest : public testing::Test {
   size_t files() const { return static_cast<size_t>(std::distance(fs::directory_iterator(folder_), {})); }
   fs::path folder_;
 };
-
-template <typename Action>
-std::string error_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 TEST_F(FileTest, WritesReplaceWholeFiles) {
   fs::path path = folder_ / "a";

@@ -10,6 +10,7 @@
 
 #include "cuda_cases.h"
 #include "examples/run_example.h"
+#include "placewright/base/file.h"
 
 namespace placewright::testing {
 namespace {
@@ -93,6 +94,35 @@ TEST_F(CudaExamples, ASecondProcessMakesNoCallOfNvrtc) {
   EXPECT_THAT(first, AllOf(HasSubstr("calling init: "), HasSubstr("libnvrtc"), HasSubstr("epoch 10")));
   EXPECT_THAT(second, AllOf(HasSubstr("libcuda"), HasSubstr("epoch 10"), Not(HasSubstr("libnvrtc"))));
   EXPECT_EQ(numbers_after(second, "loss "), numbers_after(first, "loss "));
+}
+
+// What a product is run by was found in the first process and is kept: the second one asks for that and times nothing.
+TEST_F(CudaExamples, ASecondProcessTimesNoProduct) {
+  const char* driver = std::getenv("PLACEWRIGHT_LIBCUDA");
+  if (driver && !fs::equivalent(driver, PLACEWRIGHT_CUDA_EMULATOR))
+    GTEST_SKIP() << "the stand-in for cuBLASLt works with that for the driver alone";
+  const fs::path folder = fs::path(::testing::TempDir()) / ("cuda_products_" + std::to_string(::getpid())),
+                 library = fs::path(PLACEWRIGHT_CUDA_EMULATOR).parent_path() / "libcublaslt_emulator.so";
+  fs::create_directories(folder);
+  auto run_logged = [&](const std::string& name) {
+    const std::string log = (folder / name).string();
+    const std::string text =
+        ok("05_linear_moved --devices cpu,cuda:1", emulated + " PLACEWRIGHT_LIBCUBLASLT=" + library.string() +
+                                                       " PLACEWRIGHT_CACHE=" + (folder / "cache").string() +
+                                                       " PLACEWRIGHT_CUBLASLT_EMULATOR=log=" + log);
+    EXPECT_THAT(text, HasSubstr("\nLibraries that run instead of kernels, which took longer\n"));
+    return read_text_file(log);
+  };
+  const std::string first = run_logged("first"), second = run_logged("second");
+  fs::remove_all(folder);
+  EXPECT_EQ(count(first, "heuristics: "), 1) << first;
+  EXPECT_EQ(count(first, "check: "), 0) << first;
+  EXPECT_EQ(count(second, "heuristics: "), 0) << second;
+  EXPECT_EQ(count(second, "check: "), 1) << second;
+  // Two runs of the program: one launch by launch, one as a graph.
+  EXPECT_EQ(count(second, "matmul: "), 1) << second;
+  EXPECT_EQ(count(second, "matmul captured: "), 1) << second;
+  EXPECT_GT(count(first, "matmul: "), count(second, "matmul: ")) << first;
 }
 
 }  // namespace

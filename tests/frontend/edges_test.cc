@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "error_of.h"
 #include "placewright/placewright.h"
 
 namespace placewright {
@@ -27,17 +28,6 @@ class Edges : public testing::Test {
   }
   static constexpr float nan = std::numeric_limits<float>::quiet_NaN(), inf = std::numeric_limits<float>::infinity();
 };
-
-template <typename Function>
-std::string error_of(Function function) {
-  try {
-    function();
-  } catch (const Error& error) {
-    EXPECT_EQ(std::string(error.what()).find('\n'), std::string::npos);
-    return error.what();
-  }
-  return "no error";
-}
 
 std::vector<double> numbers(const Tensor& tensor) {
   HostTensor host = tensor.value();

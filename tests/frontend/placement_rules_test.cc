@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "error_of.h"
 #include "placewright/base/file.h"
 #include "placewright/ir/builder.h"
 #include "placewright/ir/op_table.h"
@@ -40,16 +41,6 @@ class PlacementRules : public ::testing::Test {
     std::vector<std::string> found = devices_of(plan, part);
     EXPECT_FALSE(found.empty()) << part;
     EXPECT_THAT(found, ::testing::Each(device)) << part;
-  }
-
-  template <typename Run>
-  static std::string error_of(Run run) {
-    try {
-      run();
-    } catch (const Error& error) {
-      return error.what();
-    }
-    return "no error";
   }
 
   // One training step, and the losses and the plan of it.

@@ -54,6 +54,8 @@ else:
 DEVICE_BENCH = """#!/bin/sh
 echo '{"case": "copy", "bytes_per_second": 1e12}'
 echo '{"case": "add", "of_limit": 0.5, "limit": "measured copies"}'
+echo '{"case": "product", "performer": "kernel", "microseconds": 9.0}'
+echo '{"case": "product_with_libraries", "performer": "a library", "microseconds": 6.0}'
 """
 
 
@@ -113,10 +115,13 @@ class Faults(unittest.TestCase):
         make_pack(self.folder.name, DOCTOR)
         _, document, _ = run(self.folder.name, "--only", "device_bench")
         self.assertEqual(document["summary"]["below_80_percent_of_copies"], ["add"])
+        self.assertEqual(document["summary"]["products"], {
+            "product": {"kernel_microseconds": 9.0, "chosen": "a library", "chosen_microseconds": 6.0}})
         code, document, _ = run(self.folder.name, "--emulator", "--only", "bench|agreement")
         steps = self.steps(document)
         self.assertEqual(code, 1)  # program b
         self.assertNotIn("below_80_percent_of_copies", document["summary"])  # measures nothing
+        self.assertNotIn("products", document["summary"])
         self.assertEqual(document["summary"]["steps_of_programs"]["a"]["microseconds"], 2.0)
         self.assertNotIn("b", document["summary"]["steps_of_programs"])
         self.assertEqual(steps["agreement a"]["status"], "passed")
@@ -183,6 +188,12 @@ def on_the_emulator(build):
             assert expected in names, (expected, names)
         cases = [step for step in document["steps"] if step["name"] == "device_bench"][0]["cases"]
         assert len(cases) >= 10 and all(case.get("right", True) for case in cases), cases
+        # The stand-in for the library is found, and only where it is allowed is it asked.
+        library = [check for check in document["steps"][0]["doctor"]["checks"] if "libcublaslt_emulator" in check["found"]]
+        assert library, document["steps"][0]["doctor"]["checks"]
+        performers = {case["case"]: case["performer"] for case in cases if case["case"].startswith("product")}
+        assert performers["product"] == performers["product_tf32"] == "kernel", performers
+        assert performers["product_with_libraries"].startswith("cuBLASLt "), performers
         assert document["summary"]["steps_of_programs"]["a"]["microseconds"] > 0
 
 

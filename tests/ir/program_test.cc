@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "placewright/base/error.h"
+#include "error_of.h"
 #include "placewright/ir/check_program.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/profile.h"
@@ -46,16 +46,6 @@ constexpr const char* text = R"(program "step" {
   step 0
 }
 )";
-
-template <typename Action>
-std::string error_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 TEST(Program, TextRoundTripsExactly) {
   Program program = parse_program(text);

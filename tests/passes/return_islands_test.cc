@@ -19,11 +19,10 @@ PlacementProblem two_chains() {
 
 TEST(ReturnIslands, ThoseThatSaveMostAreAskedForFirst) {
   std::vector<Labels> asked;
-  const Labels left = return_islands(two_chains(), {0, 1, 0, 1, 1}, {0, 0, 0, 0, 0}, 9, [&](const Labels& labels) {
+  return_islands(two_chains(), {0, 1, 0, 1, 1}, {0, 0, 0, 0, 0}, 9, [&](const Labels& labels) {
     asked.push_back(labels);
     return labels[3] == 1;  // what 3 does there pays
   });
-  EXPECT_EQ(left, (Labels{0, 0, 0, 1, 0}));
   // A copy less saves 10, group 4 saves 4.
   EXPECT_EQ(asked, (std::vector<Labels>{{0, 0, 0, 1, 1}, {0, 0, 0, 0, 1}, {0, 0, 0, 1, 0}}));
 }
@@ -42,7 +41,7 @@ TEST(ReturnIslands, AnIslandReturnsAsAWhole) {
     return true;
   };
   // All back is the base itself, which was judged before.
-  EXPECT_EQ(return_islands(problem, {0, 1, 1, 0, 1}, {0, 0, 0, 0, 0}, 9, accept), (Labels{0, 0, 0, 0, 1}));
+  return_islands(problem, {0, 1, 1, 0, 1}, {0, 0, 0, 0, 0}, 9, accept);
   EXPECT_EQ(asked, (std::vector<Labels>{{0, 0, 0, 0, 1}}));
 }
 
@@ -53,9 +52,9 @@ TEST(ReturnIslands, AsOftenAsAllowedAndOnlyWhatSaves) {
     return false;
   };
   const Labels chosen{0, 1, 0, 1, 1};
-  EXPECT_EQ(return_islands(two_chains(), chosen, {0, 0, 0, 0, 0}, 2, refuse), chosen);
+  return_islands(two_chains(), chosen, {0, 0, 0, 0, 0}, 2, refuse);
   EXPECT_EQ(asked, 2);
-  EXPECT_EQ(return_islands(two_chains(), chosen, {0, 0, 0, 0, 0}, 0, refuse), chosen);
+  return_islands(two_chains(), chosen, {0, 0, 0, 0, 0}, 0, refuse);
   EXPECT_EQ(asked, 2);
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "error_of.h"
 #include "kernel_object.h"
 #include "placewright/ir/program.h"
 #include "placewright/runtime/cpu/cpu_device.h"
@@ -113,17 +114,6 @@ inline ProgramBuilder triple_on(const DeviceId& device, int64_t n) {
   b.wait(out, launched);
   b.copy(out, dy, y);
   return b;
-}
-
-// What the error says; "" if there is none.
-template <typename Action>
-std::string error_of(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 inline HostTensor vector_of(std::vector<float> values) {

@@ -10,9 +10,9 @@
 namespace placewright {
 
 // Puts back what `labels` has elsewhere than `base`: islands of groups that values join, and single groups; what saves
-// most in the sum of `problem` first, while it saves something, at most `most_tried` times. `keep` says whether a
-// placement is kept.
-Labels return_islands(const PlacementProblem& problem, Labels labels, const Labels& base, size_t most_tried,
-                      const std::function<bool(const Labels&)>& keep);
+// most in the sum of `problem` first, while it saves something, at most `most_tried` times. `keep` is given each
+// placement that is tried, says whether it is kept, and has it then: the last one is what is found.
+void return_islands(const PlacementProblem& problem, Labels labels, const Labels& base, size_t most_tried,
+                    const std::function<bool(const Labels&)>& keep);
 
 }  // namespace placewright
