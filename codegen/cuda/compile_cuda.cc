@@ -3,7 +3,8 @@
 
 namespace placewright {
 
-KernelImage make_cuda_image(const CudaText& text, const std::string& target, Nvrtc::Compiled compiled) {
+KernelImage make_cuda_image(const CudaText& text, Nvrtc::Compiled compiled) {
+  const std::string& target = compiled.target;
   KernelImage made{target.starts_with("compute_") ? "ptx" : "cubin", target, kernel_abi_version,
                    std::move(compiled.code), text.entries};
   const std::vector<KernelResources> reported = parse_resources(compiled.log);
@@ -15,7 +16,7 @@ KernelImage make_cuda_image(const CudaText& text, const std::string& target, Nvr
 }
 
 KernelImage compile_cuda_text(const CudaText& text, const std::string& target) {
-  return make_cuda_image(text, target, Nvrtc::open().compile(text.text, target));
+  return make_cuda_image(text, Nvrtc::open().compile(text.text, target));
 }
 
 }  // namespace placewright

@@ -68,29 +68,40 @@ class CudaCodeTarget final : public CodeTarget {
   // That multiply f32 rounded to tf32: those of compute capability 8.0 and later.
   bool has_matrix_units() const { return std::atoi(target_.c_str() + target_.find('_') + 1) >= 80; }
 
-  // What was compiled once for this target, by this NVRTC, is not compiled again. The log is kept in front of the code:
-  // it says what the kernels take.
+  // What was compiled once for this target, by this NVRTC, is not compiled again. In front of the code are kept the
+  // target that it is for, and the log, which says what the kernels take.
   KernelImage compile(const CudaText& text, const CodeStore& store) const {
-    const std::string key = fmt::format("cuda code 2\n{}\n{}", this->key(), text.text);
+    const std::string key = fmt::format("cuda code 3\n{}\n{}", this->key(), text.text);
     if (store.load)
-      if (std::optional<std::vector<uint8_t>> kept = store.load(key))
-        return make_cuda_image(text, target_, unpack(*kept));
+      if (std::optional<std::vector<uint8_t>> kept = store.load(key)) return make_cuda_image(text, unpack(*kept));
     Nvrtc::Compiled compiled = Nvrtc::open().compile(text.text, target_);
     if (store.store) store.store(key, pack(compiled));
-    return make_cuda_image(text, target_, std::move(compiled));
+    return make_cuda_image(text, std::move(compiled));
   }
 
   static std::vector<uint8_t> pack(const Nvrtc::Compiled& compiled) {
-    std::vector<uint8_t> bytes(compiled.log.begin(), compiled.log.end());
-    bytes.push_back(0);
+    std::vector<uint8_t> bytes;
+    for (const std::string& part : {compiled.target, compiled.log}) {
+      bytes.insert(bytes.end(), part.begin(), part.end());
+      bytes.push_back(0);
+    }
     bytes.insert(bytes.end(), compiled.code.begin(), compiled.code.end());
     return bytes;
   }
 
   static Nvrtc::Compiled unpack(const std::vector<uint8_t>& bytes) {
-    auto end = std::find(bytes.begin(), bytes.end(), 0);
-    PW_CHECK(end != bytes.end(), "kept code without its log");
-    return {{end + 1, bytes.end()}, {bytes.begin(), end}};
+    auto at = bytes.begin();
+    auto part = [&] {
+      const auto begin = at, end = std::find(begin, bytes.end(), 0);
+      PW_CHECK(end != bytes.end(), "kept code without its target and log");
+      at = end + 1;
+      return std::string(begin, end);
+    };
+    Nvrtc::Compiled compiled;
+    compiled.target = part();
+    compiled.log = part();
+    compiled.code.assign(at, bytes.end());
+    return compiled;
   }
 
   std::string target_;

@@ -100,8 +100,8 @@ class LoadedNvrtc final : public Nvrtc {
     return found;
   }
 
-  Compiled compile(const std::string& text, const std::string& target) const override {
-    check_known(target);
+  Compiled compile(const std::string& text, const std::string& wanted) const override {
+    const std::string target = known_target(wanted);
     Program program = nullptr;
     check(create_(&program, text.c_str(), "kernels.cu", 0, nullptr, nullptr), "nvrtcCreateProgram");
     struct Destroy {
@@ -114,6 +114,7 @@ class LoadedNvrtc final : public Nvrtc {
     for (const std::string& option : options) pointers.push_back(option.c_str());
     int result = compile_(program, static_cast<int>(pointers.size()), pointers.data());
     Compiled compiled;
+    compiled.target = target;
     compiled.log = read<std::string>(log_, program);
     while (!compiled.log.empty() && (compiled.log.back() == '\0' || compiled.log.back() == '\n'))
       compiled.log.pop_back();
@@ -147,11 +148,15 @@ class LoadedNvrtc final : public Nvrtc {
     return bytes;
   }
 
-  // "sm_90", "sm_90a", "compute_80"
-  void check_known(const std::string& target) const {
+  // Of "sm_90", "sm_90a", "compute_80" ... itself, or PTX of the latest before it.
+  std::string known_target(const std::string& target) const {
     const std::vector<int> known = architectures();
     const int wanted = std::atoi(target.substr(target.find('_') + 1).c_str());
-    if (std::find(known.begin(), known.end(), wanted) != known.end()) return;
+    if (std::find(known.begin(), known.end(), wanted) != known.end()) return target;
+    int before = 0;
+    for (int each : known)
+      if (each < wanted) before = std::max(before, each);
+    if (before > 0) return fmt::format("compute_{}", before);
     throw Error(fmt::format("NVRTC {} ({}) compiles for sm_{}, expected {} among them: use another CUDA toolkit",
                             version(), path(), join(known, ", "), target));
   }

@@ -55,8 +55,13 @@ template <class T> PW T rem(T a, T b) {
   return a % b;
 }
 // NaN if either is; -0 below +0.
+#if __CUDA_ARCH__ >= 800
 PW float min(float a, float b) { float r; asm("min.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
 PW float max(float a, float b) { float r; asm("max.NaN.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return r; }
+#else
+PW float min(float a, float b) { float r; asm("min.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return a != a || b != b ? a + b : r; }
+PW float max(float a, float b) { float r; asm("max.f32 %0, %1, %2;" : "=f"(r) : "f"(a), "f"(b)); return a != a || b != b ? a + b : r; }
+#endif
 PW double min(double a, double b) { return a != a ? a : b != b ? b : a < b || (a == b && __double_as_longlong(a) < 0) ? a : b; }
 PW double max(double a, double b) { return a != a ? a : b != b ? b : a > b || (a == b && __double_as_longlong(a) >= 0) ? a : b; }
 template <class T> PW T min(T a, T b) { return a < b ? a : b; }

@@ -258,8 +258,6 @@ cuda::CopyNode CudaGraph::copy_node(const Item& item) const {
       made.host = item.pinned;
     else
       made.device = reinterpret_cast<cuda::Address>(view.address);
-    made.pitch = bytes;
-    made.height = 1;
     return made;
   };
   cuda::CopyNode node;

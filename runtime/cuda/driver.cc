@@ -61,6 +61,9 @@ bool is_sticky(Result result) {
     case 214:  // uncorrectable ECC error
     case 220:  // uncorrectable NVLink error
     case 226:  // contained error
+    case 721:  // tensor memory that was not given back
+    case 810:  // the MPS server ended this client
+    case 911:  // a fault of another device
       return true;
     default:  // illegal address ... launch failed; not: invalid handle and the like, not ready, peer access
       return result == 700 || result == 702 || result == 709 || result == 710 || (result >= 714 && result <= 719) ||

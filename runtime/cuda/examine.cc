@@ -47,20 +47,22 @@ DeviceCheck check_products(const CompilerFacts& compiler, const cuda::Driver& dr
           true, ""};
 }
 
-// A GPU older than all that the compiler knows cannot be used; a newer one takes PTX.
+// A GPU older than all that the compiler knows cannot be used; another one that it does not know takes PTX.
 DeviceCheck check_architecture(const CompilerFacts& compiler, const DeviceSpec& spec) {
   int capability = 0;
   for (char c : spec.target)
     if (c >= '0' && c <= '9') capability = capability * 10 + (c - '0');
   const std::string name = spec.id.to_string() + " architecture";
-  auto [least, most] = std::minmax_element(compiler.architectures.begin(), compiler.architectures.end());
-  if (capability < *least)
+  const std::vector<int>& known = compiler.architectures;
+  const int least = *std::min_element(known.begin(), known.end());
+  if (capability < least)
     return {name, "architecture-too-old",
-            fmt::format("{} is {}, {} compiles for {} and later", spec.name, spec.target, compiler.name, *least), false,
+            fmt::format("{} is {}, {} compiles for {} and later", spec.name, spec.target, compiler.name, least), false,
             fmt::format("use an older {}, or another GPU", compiler.name)};
-  bool is_newer = capability > *most;
-  return {name, "", spec.target + (is_newer ? fmt::format(", newer than {} knows: it takes PTX", compiler.name) : ""),
-          true, ""};
+  const bool is_known = std::find(known.begin(), known.end(), capability) != known.end();
+  return {name, "",
+          spec.target + (is_known ? "" : fmt::format(", which {} does not know: it takes PTX", compiler.name)), true,
+          ""};
 }
 
 // Copies there, launches, copies back, and holds the result against what it must be.

@@ -9,7 +9,7 @@
 namespace placewright {
 namespace {
 
-constexpr int64_t most_threads = 1024, most_shared_without_asking = 48 << 10;
+constexpr int64_t most_threads = 1024, most_threads_in_z = 64;
 constexpr std::array<int64_t, 3> most_groups{2147483647, 65535, 65535};
 
 struct Capability {
@@ -44,6 +44,9 @@ void require_sizes(const KernelEntry& entry, const KernelPhase& phase) {
   if (threads < 1 || threads > most_threads)
     throw Error(fmt::format("kernel {}: groups of {} x {} x {} threads, expected 1 to {} in all", entry.name,
                             phase.group_threads[0], phase.group_threads[1], phase.group_threads[2], most_threads));
+  if (phase.group_threads[2] > most_threads_in_z)
+    throw Error(fmt::format("kernel {}: groups of {} threads in z, expected {} at most", entry.name,
+                            phase.group_threads[2], most_threads_in_z));
 }
 
 }  // namespace
@@ -101,7 +104,8 @@ std::shared_ptr<const LoadedCudaImage> LoadedCudaImage::load(std::shared_ptr<con
           result != 0)
         throw Error(fmt::format("kernel {}: its image has no function {}: {}", entry.name, sizes.symbol,
                                 table.describe(result)));
-      if (sizes.shared_bytes <= most_shared_without_asking) continue;
+      // Without asking there are 48 KiB together with what the kernel declares itself, which only the driver knows.
+      if (sizes.shared_bytes == 0) continue;
       if (cuda::Result result = table.function_set(phase.function, cuda::function_dynamic_shared_bytes,
                                                    static_cast<int>(sizes.shared_bytes));
           result != 0)

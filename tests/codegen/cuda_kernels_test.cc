@@ -8,6 +8,7 @@
 
 #include "cuda_cases.h"
 #include "placewright/base/error.h"
+#include "placewright/codegen/cuda/nvrtc.h"
 #include "run_on_cuda.h"
 
 namespace placewright::testing {
@@ -55,11 +56,13 @@ void expect_signs(const HostTensor& found, const HostTensor& expected, const std
 
 using MakeOperands = std::vector<HostTensor>(const DerivedCase&);
 
-void expect_results(const std::vector<DerivedCase>& cases, MakeOperands* make = make_operands) {
+void expect_results(const std::vector<DerivedCase>& cases, MakeOperands* make = make_operands,
+                    std::string target = "") {
   if (std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
   if (!cuda_devices().cuda) GTEST_SKIP() << cuda_devices().absence;
   if (cases.empty()) return;
-  KernelImage made = compile_cuda_text(cuda_text(cases), cuda_devices().cuda->spec().target);
+  if (target.empty()) target = cuda_devices().cuda->spec().target;
+  KernelImage made = compile_cuda_text(cuda_text(cases), target);
   std::shared_ptr<const LoadedImage> image = cuda_devices().cuda->load(made);
   for (size_t i = 0; i < cases.size(); ++i) {
     std::vector<HostTensor> operands = make(cases[i]), expected = evaluate_case(cases[i], operands);
@@ -110,6 +113,16 @@ TEST(CudaStrategies, LargeKernelsRun) { expect_results(large_cuda_cases()); }
 
 // NaN wins wherever it stands, and -0 is below +0: by one thread, by lanes, by a group, and along columns.
 TEST(CudaStrategies, ReductionsOfSpecialValuesRun) { expect_results(reductions_of_rows(), special_rows); }
+
+// Before sm_80 there are neither copies ahead nor minima that see NaN.
+TEST(CudaStrategies, GenerationsBeforeAmpereRunThemToo) {
+  if (std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
+  const std::vector<int> known = Nvrtc::open().architectures();
+  if (std::find(known.begin(), known.end(), 75) == known.end()) GTEST_SKIP() << "this NVRTC does not know sm_75";
+  expect_results(large_cuda_cases(), make_operands, "compute_75");
+  expect_results(reductions_of_rows(), special_rows, "compute_75");
+  EXPECT_EQ(compile_cuda_text(cuda_text(reductions_of_rows()), "sm_75").format, "cubin");
+}
 
 TEST(CudaStrategies, SchedulesFitAndRoundTrip) {
   for (const Schedule& schedule : cuda_schedules(large_cuda_cases()))

@@ -45,9 +45,20 @@ TEST_F(NvrtcTest, ReportsWhatEachKernelTakes) {
   EXPECT_EQ(found[0].spill_store_bytes, 0);
 }
 
-// What was compiled in another process is not compiled again, and the report of it is the same.
-TEST_F(NvrtcTest, KeptCodeKeepsWhatItsKernelsTake) {
-  const StructuredKernel kernel = parse_kernel(R"(kernel "twice" {
+// PTX of the latest that it does know is what the drivers of later GPUs assemble.
+TEST_F(NvrtcTest, GpusThatItDoesNotKnowTakePtx) {
+  const std::vector<int> known = nvrtc_->architectures();
+  const std::string latest = std::to_string(*std::max_element(known.begin(), known.end()));
+  const Nvrtc::Compiled later = nvrtc_->compile(text, "sm_990");
+  EXPECT_EQ(later.target, "compute_" + latest);
+  EXPECT_THAT(std::string(later.code.begin(), later.code.end()), HasSubstr(".target sm_" + latest));
+  EXPECT_EQ(nvrtc_->compile(text, "sm_99").target, "compute_90") << "between two that it knows";
+  EXPECT_EQ(nvrtc_->compile(text, "compute_99").target, "compute_90");
+  EXPECT_EQ(nvrtc_->compile(text, "sm_90").target, "sm_90");
+}
+
+const StructuredKernel& twice() {
+  static const StructuredKernel kernel = parse_kernel(R"(kernel "twice" {
   buffer "x" input f32[300]
   buffer "y" output f32[300]
   stage "add" [300] reduced [] {
@@ -60,6 +71,11 @@ TEST_F(NvrtcTest, KeptCodeKeepsWhatItsKernelsTake) {
     store a1 n1
   }
 })");
+  return kernel;
+}
+
+// What was compiled in another process is not compiled again, and the report of it is the same.
+TEST_F(NvrtcTest, KeptCodeKeepsWhatItIsForAndWhatItsKernelsTake) {
   std::map<std::string, std::vector<uint8_t>> kept;
   int found = 0;
   CodeStore store;
@@ -72,12 +88,20 @@ TEST_F(NvrtcTest, KeptCodeKeepsWhatItsKernelsTake) {
     kept[key].assign(bytes.begin(), bytes.end());
   };
   std::shared_ptr<const CodeTarget> target = make_code_target("sm_90", host_cpu_target());
-  const EmittedKernels first = target->emit({kernel}, 1, store), second = target->emit({kernel}, 1, store);
+  const EmittedKernels first = target->emit({twice()}, 1, store), second = target->emit({twice()}, 1, store);
   EXPECT_EQ(found, 1);
+  EXPECT_EQ(first.images[0].format, "cubin");
+  EXPECT_EQ(first.images[0].target, "sm_90");
   EXPECT_EQ(first.images, second.images);
   ASSERT_EQ(first.images[0].resources.size(), 1u);
   EXPECT_EQ(first.images[0].resources[0].symbol, "twice_0");
   EXPECT_GT(first.images[0].resources[0].resident_threads, 0);
+  std::shared_ptr<const CodeTarget> unknown = make_code_target("sm_99", host_cpu_target());
+  const EmittedKernels ptx = unknown->emit({twice()}, 1, store);
+  EXPECT_EQ(ptx.images, unknown->emit({twice()}, 1, store).images);
+  EXPECT_EQ(found, 2);
+  EXPECT_EQ(ptx.images[0].format, "ptx");
+  EXPECT_EQ(ptx.images[0].target, "compute_90");
 }
 
 TEST_F(NvrtcTest, SaysWhatItRefuses) {
@@ -92,12 +116,12 @@ TEST_F(NvrtcTest, SaysWhatItRefuses) {
 
 TEST_F(NvrtcTest, SaysWhichArchitecturesItKnows) {
   try {
-    nvrtc_->compile(text, "sm_99");
+    nvrtc_->compile(text, "sm_35");
     FAIL() << "compiled";
   } catch (const Error& error) {
     const std::string what = error.what();
     EXPECT_THAT(what, HasSubstr(", 90, "));
-    EXPECT_THAT(what, HasSubstr("expected sm_99 among them"));
+    EXPECT_THAT(what, HasSubstr("expected sm_35 among them"));
     EXPECT_EQ(what.find('\n'), std::string::npos);
   }
 }

@@ -200,11 +200,29 @@ TEST_F(CudaDeviceTest, RefusesImagesOfOtherFormatsTargetsAndAbis) {
               HasSubstr("kernel add_f32: its image has no function none"));
   EXPECT_THAT(refusal([](KernelImage& i) { i.entries[0].phases[0].group_threads = {2000, 1, 1}; }),
               HasSubstr("groups of 2000 x 1 x 1 threads, expected 1 to 1024"));
+  EXPECT_THAT(refusal([](KernelImage& i) { i.entries[0].phases[0].group_threads = {1, 1, 65}; }),
+              HasSubstr("groups of 65 threads in z, expected 64 at most"));
   EXPECT_THAT(refusal([](KernelImage& i) { i.entries[0].phases[0].groups = {1, 70000, 1}; }),
               HasSubstr("70000 groups in y, expected 0 to 65535"));
   EXPECT_THAT(refusal([](KernelImage& i) { i.entries[0].phases[0].shared_bytes = 1 << 20; }),
               HasSubstr("1048576 bytes of shared memory a group are more than compute_80 has"));
   EXPECT_THAT(refusal([](KernelImage& i) { i.bytes = {'m', 'o', 'v', ';'}; }), HasSubstr("(invalid-ptx)"));
+}
+
+// 48 KiB are for both: what a kernel declares and what its launch asks for.
+TEST_F(CudaDeviceTest, SharedMemoryOfAKernelAndOfItsLaunch) {
+  const std::string ptx =
+      ".version 7.0\n.target sm_75\n.address_size 64\n.visible .entry k(.param .u64 status)\n{\n"
+      ".shared .align 16 .b8 a[20480];\nret;\n}\n";
+  KernelImage image = kernel_image_for(devices[0]->spec(), {entry_of("k", 32)});
+  image.bytes.assign(ptx.begin(), ptx.end());
+  image.entries[0].phases[0].shared_bytes = 40 << 10;
+  auto loaded = devices[0]->load(image);
+  uint64_t status = 0;
+  int stream = devices[0]->open_stream();
+  devices[0]->launch(stream, {loaded.get(), 0, nullptr, nullptr, 0, nullptr, &status, 0, 0, "k"});
+  devices[0]->finish(devices[0]->record(stream));
+  devices[0]->close_stream(stream);
 }
 
 struct LosesTheThirdLaunch : CudaDeviceTest {
@@ -340,7 +358,8 @@ TEST(CudaExamination, NamesWhatIsWrong) {
   EXPECT_THAT(old[1].fix, HasSubstr("CUDA 13 needs 580 or later"));
   EXPECT_THAT(codes_of(examined("capability=52,count=1")),
               ElementsAre("", "", "", "architecture-too-old", "not-working"));
-  EXPECT_THAT(examined("capability=120,count=1")[3].found, HasSubstr("newer than NVRTC knows"));
+  EXPECT_THAT(examined("capability=120,count=1")[3].found,
+              HasSubstr("compute_120, which NVRTC does not know: it takes PTX"));
   EXPECT_THAT(codes_of(examined("get=46,count=1")), ElementsAre("", "", "", "not-opened"));
   EXPECT_THAT(codes_of(examined("memory=1000000,count=1")), ElementsAre("", "", "", "", "no-memory"));
   EXPECT_THAT(codes_of(examined("lose=1,count=1")), ElementsAre("", "", "", "", "not-working"));

@@ -387,6 +387,16 @@ TEST(CudaGraph, CopiesBeyondWhatMayBePinned) {
             "copies from and to the host need 71303168 bytes of pinned memory, a graph takes 67108864 at most");
 }
 
+// Rows have a longest pitch, 2 GiB on GPUs, and a copy in a row has none.
+TEST(CudaGraph, CopiesLongerThanAPitchMayBe) {
+  GpuMachine m("pitch=8");
+  auto executable = m.bind(m.compiled(triple(), {entry_of("add_f32", n)}));
+  auto context = executable->make_context();
+  for (int round = 0; round < 3; ++round) executable->run(*context, std::vector{vector_of({1, 2, 3, 4})});
+  EXPECT_EQ(context->steps().why_piecewise, "");
+  EXPECT_EQ(m.graph_launches(), 2);
+}
+
 // --- The emulator refuses what a driver would, and what it does not implement
 
 TEST(CudaGraph, TheEmulatorRefusesNodesThatADriverWould) {
@@ -408,8 +418,6 @@ TEST(CudaGraph, TheEmulatorRefusesNodesThatADriverWould) {
   for (auto [end, address] : {std::pair(&good.from, first), std::pair(&good.to, second)}) {
     end->memory = cuda::memory_device;
     end->device = address;
-    end->pitch = 16;
-    end->height = 1;
   }
   good.bytes = 16;
   auto add = [&](cuda::CopyNode copy, std::vector<cuda::GraphNodeObject*> after = {}) {
@@ -431,6 +439,7 @@ TEST(CudaGraph, TheEmulatorRefusesNodesThatADriverWould) {
   EXPECT_EQ(changed([](cuda::CopyNode& copy) { copy.bytes = 0; }), invalid);
   EXPECT_EQ(changed([](cuda::CopyNode& copy) { copy.height = 2; }), invalid);
   EXPECT_EQ(changed([](cuda::CopyNode& copy) { copy.from.pitch = 8; }), invalid);
+  EXPECT_EQ(changed([](cuda::CopyNode& copy) { copy.from.pitch = size_t{1} << 31; }), invalid);
   EXPECT_EQ(changed([](cuda::CopyNode& copy) { copy.to.memory = 3; }), invalid);
   EXPECT_EQ(changed([](cuda::CopyNode& copy) { copy.to.device = 0; }), invalid);
   EXPECT_EQ(changed([](cuda::CopyNode& copy) { copy.from.x_bytes = 4; }), invalid);

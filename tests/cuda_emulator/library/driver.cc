@@ -2,7 +2,7 @@
 // whoever reads early reads what was there before. The environment variable PLACEWRIGHT_EMULATOR makes it fail on
 // purpose:
 // "init=803,count=2,memory=1000000,load=209,version=12020,capability=90,get=101,stream=2,event=2,allocate=3,lose=2,
-// pinned=3,instantiate=2".
+// pinned=3,instantiate=2,pitch=64,peers=0".
 #include "driver.h"
 
 #include <cstdlib>
@@ -194,23 +194,37 @@ EXPORT int cuDevicePrimaryCtxRetain(Context** context, int device) {
 EXPORT int cuDevicePrimaryCtxRelease_v2(int device) {
   std::lock_guard lock(process().mutex);
   auto found = process().contexts.find(device);
-  if (found == process().contexts.end()) return 201;
+  if (found == process().contexts.end()) return invalid_context;
   if (--found->second.uses == 0) {
     for (const std::unique_ptr<Stream>& stream : found->second.streams) leave_capture(*stream);
     if (current == &found->second) current = nullptr;
+    std::erase_if(process().peers, [&](const auto& pair) { return pair.first == device || pair.second == device; });
     process().contexts.erase(found);
   }
   return 0;
 }
 
 EXPORT int cuCtxSetCurrent(Context* context) {
+  std::lock_guard lock(process().mutex);
+  bool is_there = context == nullptr;
+  for (const auto& [device, each] : process().contexts) is_there |= &each == context;
+  if (!is_there) return invalid_context;
   current = context;
   return 0;
 }
 
-EXPORT int cuDeviceCanAccessPeer(int* can, int, int) {
-  *can = 1;
+EXPORT int cuDeviceCanAccessPeer(int* can, int device, int peer) {
+  std::lock_guard lock(process().mutex);
+  *can = device != peer && process().options.get("peers", 1) != 0 ? 1 : 0;
   return 0;
 }
 
-EXPORT int cuCtxEnablePeerAccess(Context*, unsigned) { return 0; }
+EXPORT int cuCtxEnablePeerAccess(Context* peer, unsigned flags) {
+  return guarded(current, [&] {
+    int can = 0;
+    cuDeviceCanAccessPeer(&can, current->device, peer->device);
+    if (flags != 0) return invalid_value;
+    if (!can) return peer_unsupported;
+    return process().peers.insert({current->device, peer->device}).second ? 0 : peer_enabled_already;
+  });
+}

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,11 +19,11 @@
 
 namespace cuda_emulator {
 
-constexpr int invalid_value = 1, out_of_memory = 2, not_initialised = 3, invalid_device = 101, invalid_handle = 400,
-              illegal_state = 401, not_found = 500, not_ready = 600, peer_enabled_already = 704, not_supported = 801,
-              capture_unsupported = 900, capture_invalidated = 901, capture_merge = 902, capture_unmatched = 903,
-              capture_unjoined = 904, capture_isolation = 905, captured_event = 907, capture_wrong_thread = 908,
-              update_failure = 910;
+constexpr int invalid_value = 1, out_of_memory = 2, not_initialised = 3, invalid_device = 101, invalid_context = 201,
+              peer_unsupported = 217, invalid_ptx = 218, invalid_handle = 400, illegal_state = 401, not_found = 500,
+              not_ready = 600, peer_enabled_already = 704, not_supported = 801, capture_unsupported = 900,
+              capture_invalidated = 901, capture_merge = 902, capture_unmatched = 903, capture_unjoined = 904,
+              capture_isolation = 905, captured_event = 907, capture_wrong_thread = 908, update_failure = 910;
 
 struct Stream;
 struct Context;
@@ -53,7 +54,7 @@ struct LoadedModule {
 struct Function {
   const LoadedModule* module = nullptr;
   const Kernel* kernel = nullptr;
-  int most_shared = 48 << 10;
+  int64_t most_dynamic = 0;  // shared memory that a launch may ask for
 };
 
 // As the driver's CUDA_KERNEL_NODE_PARAMS_v2 and CUDA_MEMCPY3D_v2.
@@ -134,6 +135,7 @@ struct Process {
   Options options;
   std::map<int, Context> contexts;
   std::map<void*, std::vector<uint8_t>> host_memory;
+  std::set<std::pair<int, int>> peers;             // who reaches whose memory
   std::map<int, std::string> reports;              // the latest, by error
   std::vector<std::shared_ptr<Capture>> captures;  // that go on
   int64_t allocations = 0, launches = 0, graph_launches = 0, host_allocations = 0;
@@ -148,7 +150,7 @@ template <class Call>
 int guarded(Context* context, Call call) {
   std::lock_guard lock(process().mutex);
   if (!process().is_initialised) return not_initialised;
-  if (!context) return 201;
+  if (!context) return invalid_context;
   if (context->failed) return context->failed;
   try {
     return call();

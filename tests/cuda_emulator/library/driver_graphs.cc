@@ -7,11 +7,12 @@
 namespace cuda_emulator {
 namespace {
 
-// Rows of one copy: no pitch or height that the driver would refuse, no arrays, no second dimension.
+// Rows of one copy: no pitch that the driver would refuse (0: none is said), no arrays, no second dimension.
 bool is_plain(const CopyEnd& end, size_t bytes) {
+  const auto most_pitch = static_cast<size_t>(process().options.get("pitch", INT32_MAX));
   bool has_address = end.memory == 1 ? end.host != nullptr : end.memory == 2 && end.device != 0;
   return has_address && end.x_bytes == 0 && end.y == 0 && end.z == 0 && end.level == 0 && !end.array && !end.reserved &&
-         end.pitch >= bytes && end.height >= 1;
+         (end.pitch == 0 || (end.pitch >= bytes && end.pitch <= most_pitch));
 }
 bool is_plain(const CopyNodeParameters& copy) {
   return copy.bytes > 0 && copy.height == 1 && copy.depth == 1 && is_plain(copy.from, copy.bytes) &&
@@ -252,6 +253,7 @@ EXPORT int cuGraphUpload(GraphExec* exec, Stream*) {
 
 EXPORT int cuGraphLaunch(GraphExec* exec, Stream* stream) {
   return guarded(exec->context, [&] {
+    if (stream->context != exec->context) return invalid_handle;
     GraphNode node;
     node.kind = GraphNode::Kind::child;
     node.child = std::make_shared<const std::vector<GraphNode>>(exec->nodes);

@@ -2,6 +2,18 @@
 #include "driver.h"
 
 namespace cuda_emulator {
+namespace {
+
+constexpr int64_t most_static = 48 << 10;   // of shared memory that a kernel declares
+constexpr int64_t most_shared = 163 << 10;  // with what a launch asks for: an A100's
+
+int64_t static_shared(const Kernel& kernel) {
+  int64_t bytes = kernel.shared_bytes;
+  for (const auto& [begin, gap] : kernel.shared_gaps) bytes -= gap;
+  return bytes;
+}
+
+}  // namespace
 
 int check_launch(const KernelNodeParameters& wanted, LaunchFacts* facts) {
   const auto& [function, gx, gy, gz, tx, ty, tz, shared_bytes, parameters, extra, library_kernel, context] = wanted;
@@ -10,9 +22,8 @@ int check_launch(const KernelNodeParameters& wanted, LaunchFacts* facts) {
   const Kernel& kernel = *function->kernel;
   if (gx == 0 || gy == 0 || gz == 0 || gy > 65535 || gz > 65535 || threads == 0 || threads > 1024 || tz > 64)
     return invalid_value;
-  int64_t all_shared = kernel.shared_bytes + shared_bytes;
-  for (const auto& [begin, bytes] : kernel.shared_gaps) all_shared -= bytes;
-  if (all_shared > function->most_shared) return invalid_value;
+  if (kernel.most_threads > 0 && threads > static_cast<uint64_t>(kernel.most_threads)) return invalid_value;
+  if (shared_bytes > function->most_dynamic) return invalid_value;
   *facts = {&function->module->module, &kernel, {gx, gy, gz}, {tx, ty, tz}, shared_bytes, {}};
   facts->parameters.resize(static_cast<size_t>(kernel.parameter_bytes));
   for (size_t i = 0; i < kernel.parameters.size(); ++i)
@@ -43,6 +54,10 @@ EXPORT int cuModuleLoadDataEx(LoadedModule** module, const void* image, unsigned
       made->module = parse_ptx(static_cast<const char*>(image), place, current);
       if (made->module.capability > process().options.get("capability", 80))
         throw Fault(209, "the PTX is for a later architecture");
+      for (const auto& [name, kernel] : made->module.kernels)
+        if (static_shared(kernel) > most_static)
+          throw Fault(invalid_ptx, name + " uses too much shared data: " + std::to_string(static_shared(kernel)) +
+                                       " bytes, " + std::to_string(most_static) + " at most");
     } catch (const Fault& fault) {
       for (unsigned i = 0; i < count; ++i)
         if (options[i] == 5) {  // the log of errors; its size is the next option
@@ -76,21 +91,23 @@ EXPORT int cuModuleGetFunction(Function** function, LoadedModule* module, const 
     auto found = module->module.kernels.find(symbol);
     if (found == module->module.kernels.end()) return not_found;
     Context& context = *module->context;
-    context.functions.push_back(std::make_unique<Function>(Function{module, &found->second}));
+    const int64_t without_asking = most_static - static_shared(found->second);
+    context.functions.push_back(std::make_unique<Function>(Function{module, &found->second, without_asking}));
     *function = context.functions.back().get();
     return 0;
   });
 }
 
 EXPORT int cuFuncSetAttribute(Function* function, int attribute, int value) {
-  if (attribute != 8 || value > 163 << 10) return invalid_value;
-  function->most_shared = value;
+  if (attribute != 8 || value < 0 || value + static_shared(*function->kernel) > most_shared) return invalid_value;
+  function->most_dynamic = value;
   return 0;
 }
 
 EXPORT int cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsigned gz, unsigned tx, unsigned ty,
                           unsigned tz, unsigned shared_bytes, Stream* stream, void** parameters, void** extra) {
   return guarded(current, [&] {
+    if (stream->context != current || function->module->context != current) return invalid_handle;
     if (!stream->capture && ++process().launches == process().options.get("lose", 0)) {
       current->failed = 719;
       return 0;  // as real ones: said later

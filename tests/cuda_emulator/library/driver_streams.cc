@@ -71,6 +71,7 @@ EXPORT int cuEventDestroy_v2(Event* event) {
 
 EXPORT int cuEventRecord(Event* event, Stream* stream) {
   return guarded(current, [&] {
+    if (event->context != stream->context) return invalid_handle;
     if (stream->capture) return record_captured(*event, *stream);
     event->capture = nullptr;
     event->stream = stream;
@@ -121,7 +122,8 @@ EXPORT int cuEventElapsedTime(float* milliseconds, Event* begin, Event* end) {
   return guarded(begin->context, [&] {
     for (Event* event : {begin, end})
       if (int result = refuse_captured(*event, "cuEventElapsedTime")) return result;
-    if (begin->completed == 0 || end->completed == 0) return not_ready;
+    if (begin->context != end->context || begin->recorded == 0 || end->recorded == 0) return invalid_handle;
+    if (begin->completed < begin->recorded || end->completed < end->recorded) return not_ready;
     *milliseconds = static_cast<float>((end->seconds - begin->seconds) * 1e3);
     return 0;
   });

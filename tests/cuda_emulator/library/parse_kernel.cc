@@ -80,9 +80,11 @@ void Parser::kernel() {
   made.shared_gaps = module_gaps_;
   if (accept("(")) parameters();
   while (peek().rfind(".max", 0) == 0 || peek().rfind(".req", 0) == 0 || peek().rfind(".min", 0) == 0) {
-    next();
-    do integer();
+    const bool limits = next() == ".maxntid";
+    int64_t all = 1;
+    do all *= integer();
     while (accept(","));
+    if (limits) made.most_threads = all;
   }
   open_shared_uses_.clear();
   called_shared_ = 0;

@@ -75,7 +75,8 @@ struct Kernel {
   int64_t shared_bytes = 0;  // static, with the gaps; dynamic shared memory follows
   // Behind each shared variable, so that what passes its end does not reach the next one: first byte, and how many.
   std::vector<std::pair<int64_t, int64_t>> shared_gaps;
-  int64_t local_bytes = 0;  // of a thread
+  int64_t local_bytes = 0;   // of a thread
+  int64_t most_threads = 0;  // of a group, as promised; 0: nothing was
   std::vector<Instruction> instructions;
 };
 

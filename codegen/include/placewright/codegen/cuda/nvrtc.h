@@ -34,14 +34,16 @@ class Nvrtc {
 
   struct Compiled {
     std::vector<uint8_t> code;
-    std::string log;  // of the compiler and of ptxas
+    std::string log;     // of the compiler and of ptxas
+    std::string target;  // that the code is for
   };
-  // `target` is "sm_90" for a cubin or "compute_80" for PTX. Error holds the log.
+  // `target` is "sm_90" for a cubin or "compute_80" for PTX. Of a GPU that this NVRTC does not know, the code is PTX
+  // for the latest one before it that it does, which the driver assembles. Error holds the log.
   virtual Compiled compile(const std::string& text, const std::string& target) const = 0;
 };
 
-// What the compiler made of the text for the target, with what its log says of the resources.
-KernelImage make_cuda_image(const CudaText& text, const std::string& target, Nvrtc::Compiled compiled);
+// What the compiler made of the text, with what its log says of the resources.
+KernelImage make_cuda_image(const CudaText& text, Nvrtc::Compiled compiled);
 // What a compilation depends on beside text and target.
 std::vector<std::string> nvrtc_options(const std::string& target);
 // What ptxas's -v wrote of each kernel, in its own order; empty for PTX.

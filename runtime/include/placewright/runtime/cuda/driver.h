@@ -33,7 +33,8 @@ struct KernelNode {
   ContextObject* context = nullptr;
 };
 
-// A copy's node (CUDA_MEMCPY3D_v2): of bytes in a row, all else stays as it is here.
+// A copy's node (CUDA_MEMCPY3D_v2): of bytes in a row, all else stays as it is here. No pitch: that has a limit of 2
+// GiB.
 struct CopyNode {
   struct End {
     size_t x_bytes = 0, y = 0, z = 0, level = 0;
