@@ -34,7 +34,9 @@ void drop_dead_stores(StructuredKernel& kernel) {
   }
 }
 
-void drop_dead_parts(Stage& stage) {
+}  // namespace
+
+void prune_stage(Stage& stage) {
   auto prune = [&](ScalarBody& body, std::vector<Store>& stores, std::vector<int>* values) {
     std::vector<bool> live(body.size());
     auto mark_access = [&](const Access& access) {
@@ -90,6 +92,8 @@ void drop_dead_parts(Stage& stage) {
   stage.accesses = std::move(kept);
 }
 
+namespace {
+
 void drop_unused_buffers(StructuredKernel& kernel) {
   std::vector<bool> used(kernel.buffers.size());
   for (size_t b = 0; b < used.size(); ++b) used[b] = kernel.buffers[b].role != KernelBuffer::Role::local;
@@ -114,7 +118,7 @@ void drop_unused_buffers(StructuredKernel& kernel) {
 
 void prune_kernel(StructuredKernel& kernel) {
   drop_dead_stores(kernel);
-  for (Stage& stage : kernel.stages) drop_dead_parts(stage);
+  for (Stage& stage : kernel.stages) prune_stage(stage);
   drop_unused_buffers(kernel);
 }
 

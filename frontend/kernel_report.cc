@@ -54,11 +54,15 @@ std::vector<KernelReport> report_kernels(const Program& program, const KernelIma
   for (const KernelEntry& entry : image.entries) {
     const std::vector<std::string> origins =
         image.resources.empty() ? std::vector<std::string>{} : launch_origins(program, entry.name);
-    for (const KernelPhase& phase : entry.phases)
+    const std::string contraction = entry.contraction ? describe(*entry.contraction) : "";
+    const std::string rest = entry.rest.empty() ? "" : entry.rest[0].symbol;
+    auto report = [&](const KernelPhase& phase, const std::string& product) {
       for (const KernelResources& uses : image.resources)
         if (uses.symbol == phase.symbol)
-          reports.push_back({image.target, number, entry.name, origins, phase, uses,
-                             entry.contraction ? describe(*entry.contraction) : std::string()});
+          reports.push_back({image.target, number, entry.name, origins, phase, uses, product, rest});
+    };
+    for (const KernelPhase& phase : entry.phases) report(phase, contraction);
+    for (const KernelPhase& phase : entry.rest) report(phase, "");
   }
   return reports;
 }
@@ -70,7 +74,12 @@ std::vector<std::string> kernel_lines(const std::vector<KernelReport>& kernels) 
     if (lines.empty()) lines.emplace_back("Kernels: of a thread, of a group, and of what a multiprocessor holds");
     lines.push_back("  " + heading(first));
     if (!first.contraction.empty())
-      lines.push_back("    a product of matrices, " + first.contraction + ": a library may run it where it is faster");
+      lines.push_back(
+          first.rest.empty()
+              ? fmt::format("    a product of matrices, {}: a library may run it where it is faster", first.contraction)
+              : fmt::format(
+                    "    begins with a product of matrices, {}: a library may run it where that and {} are faster",
+                    first.contraction, first.rest));
     for (const KernelReport& each : kernels)
       if (each.image == first.image && each.phase.symbol == first.phase.symbol)
         lines.push_back("    " + resources(each));

@@ -5,7 +5,7 @@
 namespace placewright {
 namespace {
 
-constexpr uint64_t version = 5;
+constexpr uint64_t version = 6;
 
 class Writer {
  public:
@@ -89,6 +89,31 @@ std::optional<Contraction> read_contraction(Reader& in) {
   return contraction;
 }
 
+void write(Writer& out, const std::vector<KernelPhase>& phases) {
+  out.number(phases.size());
+  for (const KernelPhase& phase : phases) {
+    out.text(phase.symbol);
+    out.number(static_cast<uint64_t>(phase.extent));
+    out.number(static_cast<uint64_t>(phase.grain));
+    for (int64_t size : phase.groups) out.number(static_cast<uint64_t>(size));
+    for (int64_t size : phase.group_threads) out.number(static_cast<uint64_t>(size));
+    out.number(static_cast<uint64_t>(phase.shared_bytes));
+  }
+}
+
+std::vector<KernelPhase> read_phases(Reader& in) {
+  std::vector<KernelPhase> phases(in.count(80));
+  for (KernelPhase& phase : phases) {
+    phase.symbol = in.text();
+    phase.extent = static_cast<int64_t>(in.number());
+    phase.grain = static_cast<int64_t>(in.number());
+    for (int64_t& size : phase.groups) size = static_cast<int64_t>(in.number());
+    for (int64_t& size : phase.group_threads) size = static_cast<int64_t>(in.number());
+    phase.shared_bytes = static_cast<int64_t>(in.number());
+  }
+  return phases;
+}
+
 void write(Writer& out, const KernelImage& image) {
   out.text(image.format);
   out.text(image.target);
@@ -98,18 +123,13 @@ void write(Writer& out, const KernelImage& image) {
   out.number(image.entries.size());
   for (const KernelEntry& entry : image.entries) {
     out.text(entry.name);
-    out.number(entry.phases.size());
-    for (const KernelPhase& phase : entry.phases) {
-      out.text(phase.symbol);
-      out.number(static_cast<uint64_t>(phase.extent));
-      out.number(static_cast<uint64_t>(phase.grain));
-      for (int64_t size : phase.groups) out.number(static_cast<uint64_t>(size));
-      for (int64_t size : phase.group_threads) out.number(static_cast<uint64_t>(size));
-      out.number(static_cast<uint64_t>(phase.shared_bytes));
-    }
+    write(out, entry.phases);
     out.number(entry.workspace_bytes.size());
     for (int64_t bytes : entry.workspace_bytes) out.number(static_cast<uint64_t>(bytes));
     write(out, entry.contraction);
+    write(out, entry.rest);
+    out.number(entry.written.size());
+    for (int buffer : entry.written) out.number(static_cast<uint64_t>(buffer));
   }
   out.number(image.resources.size());
   for (const KernelResources& uses : image.resources) {
@@ -131,18 +151,13 @@ KernelImage read_image(Reader& in) {
   image.entries.resize(in.count(32));
   for (KernelEntry& entry : image.entries) {
     entry.name = in.text();
-    entry.phases.resize(in.count(80));
-    for (KernelPhase& phase : entry.phases) {
-      phase.symbol = in.text();
-      phase.extent = static_cast<int64_t>(in.number());
-      phase.grain = static_cast<int64_t>(in.number());
-      for (int64_t& size : phase.groups) size = static_cast<int64_t>(in.number());
-      for (int64_t& size : phase.group_threads) size = static_cast<int64_t>(in.number());
-      phase.shared_bytes = static_cast<int64_t>(in.number());
-    }
+    entry.phases = read_phases(in);
     entry.workspace_bytes.resize(in.count(8));
     for (int64_t& bytes : entry.workspace_bytes) bytes = static_cast<int64_t>(in.number());
     entry.contraction = read_contraction(in);
+    entry.rest = read_phases(in);
+    entry.written.resize(in.count(8));
+    for (int& buffer : entry.written) buffer = static_cast<int>(in.number());
   }
   image.resources.resize(in.count(72));
   for (KernelResources& uses : image.resources) {

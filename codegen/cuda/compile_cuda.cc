@@ -9,9 +9,10 @@ KernelImage make_cuda_image(const CudaText& text, Nvrtc::Compiled compiled) {
                    std::move(compiled.code), text.entries};
   const std::vector<KernelResources> reported = parse_resources(compiled.log);
   for (const KernelEntry& entry : text.entries)
-    for (const KernelPhase& phase : entry.phases)
-      for (const KernelResources& each : reported)
-        if (each.symbol == phase.symbol) add_occupancy(made.resources.emplace_back(each), phase, target);
+    for (const std::vector<KernelPhase>* phases : {&entry.phases, &entry.rest})
+      for (const KernelPhase& phase : *phases)
+        for (const KernelResources& each : reported)
+          if (each.symbol == phase.symbol) add_occupancy(made.resources.emplace_back(each), phase, target);
   return made;
 }
 

@@ -39,22 +39,7 @@ class CudaCodeTarget final : public CodeTarget {
     for (size_t i = 0; i < kernels.size(); ++i) emitted.image_of.push_back(static_cast<int>(i / kernels_an_image));
     parallel_for(threads, emitted.images.size(), [&](size_t image) {
       size_t begin = image * kernels_an_image, end = std::min(begin + kernels_an_image, kernels.size());
-      std::vector<StructuredKernel> mine;
-      std::vector<Schedule> schedules;
-      std::vector<std::optional<Contraction>> contractions;
-      for (size_t i = begin; i < end; ++i) {
-        std::string name = kernels[i].name;
-        mine.push_back(collapse_dimensions(std::move(kernels[i])));
-        if (!has_matrix_units())
-          for (Stage& stage : mine.back().stages) stage.reduction.precision = Precision::f32;
-        contractions.push_back(match_contraction(mine.back()));
-        mine.back() = split_depth(std::move(mine.back()));
-        mine.back().name = name;
-        schedules.push_back(choose_grid_schedule(mine.back()));
-      }
-      CudaText text = emit_cuda_text(mine, schedules);
-      for (size_t i = 0; i < contractions.size(); ++i) text.entries[i].contraction = contractions[i];
-      emitted.images[image] = compile(text, store);
+      emitted.images[image] = compile(emit_text({kernels.data() + begin, end - begin}), store);
     });
     return emitted;
   }
@@ -65,6 +50,39 @@ class CudaCodeTarget final : public CodeTarget {
   }
 
  private:
+  // The kernels, and behind them what products leave of some of them, which becomes a part of their entries.
+  CudaText emit_text(std::span<const StructuredKernel> kernels) const {
+    std::vector<StructuredKernel> emitted, rests;
+    std::vector<std::optional<Contraction>> contractions;
+    std::vector<size_t> rest_of;
+    for (const StructuredKernel& wanted : kernels) {
+      StructuredKernel kernel = collapse_dimensions(wanted);
+      if (!has_matrix_units())
+        for (Stage& stage : kernel.stages) stage.reduction.precision = Precision::f32;
+      StructuredKernel deep = split_depth(kernel);
+      deep.name = wanted.name;
+      contractions.push_back(match_contraction(kernel));
+      if (!contractions.back()) {
+        if (std::optional<PartedContraction> parts = part_contraction(kernel, deep)) {
+          contractions.back() = parts->contraction;
+          rest_of.push_back(emitted.size());
+          rests.push_back(std::move(parts->rest));
+          rests.back().name = wanted.name + "_rest";
+        }
+      }
+      emitted.push_back(std::move(deep));
+    }
+    emitted.insert(emitted.end(), rests.begin(), rests.end());
+    std::vector<Schedule> schedules;
+    for (const StructuredKernel& kernel : emitted) schedules.push_back(choose_grid_schedule(kernel));
+    CudaText text = emit_cuda_text(emitted, schedules);
+    for (size_t i = 0; i < kernels.size(); ++i) text.entries[i].contraction = contractions[i];
+    for (size_t r = 0; r < rests.size(); ++r)
+      text.entries[rest_of[r]].rest = std::move(text.entries[kernels.size() + r].phases);
+    text.entries.resize(kernels.size());
+    return text;
+  }
+
   // That multiply f32 rounded to tf32: those of compute capability 8.0 and later.
   bool has_matrix_units() const { return std::atoi(target_.c_str() + target_.find('_') + 1) >= 80; }
 

@@ -24,9 +24,14 @@ class KernelEmitter {
 
   KernelEntry emit() {
     KernelEntry entry{kernel_.name, {}, {}};
-    for (const KernelBuffer& buffer : kernel_.buffers)
-      if (buffer.role == KernelBuffer::Role::local && buffer.alias_of < 0)
+    int parameter = 0;
+    for (const KernelBuffer& buffer : kernel_.buffers) {
+      if (buffer.alias_of >= 0) continue;
+      if (buffer.role == KernelBuffer::Role::local)
         entry.workspace_bytes.push_back(byte_size(buffer.dtype, physical_elements(buffer)));
+      if (buffer.role != KernelBuffer::Role::input) entry.written.push_back(parameter);
+      ++parameter;
+    }
     size_t group = 0;
     int stage = 0;
     for (const Phase& phase : schedule_.phases)

@@ -210,16 +210,18 @@ std::string CudaDevice::performer(const KernelLaunch& launch) const {
   return products_->performer(launch);
 }
 
-void CudaDevice::start_kernel(Stream& stream, const KernelLaunch& launch) {
+void CudaDevice::start_kernel(Stream& stream, const KernelLaunch& launch, void* product) {
   int slot = take_slot();
   cuda::Address status = slots_address_ + static_cast<uint64_t>(slot) * sizeof *slots_;
   stream.deliveries.push_back({stream.recorded + 1, nullptr, 0, -1, launch.status, slot});
   std::vector<void*> parameters;
-  parameters.reserve(static_cast<size_t>(launch.buffer_count + 1 + launch.scalar_count));
+  parameters.reserve(static_cast<size_t>(launch.buffer_count + 2 + launch.scalar_count));
   for (int i = 0; i < launch.buffer_count; ++i) parameters.push_back(const_cast<void**>(&launch.buffers[i]));
+  if (product) parameters.push_back(&product);
   parameters.push_back(&status);
   for (int i = 0; i < launch.scalar_count; ++i) parameters.push_back(const_cast<int64_t*>(&launch.scalars[i]));
-  for (const LoadedCudaImage::Phase& phase : static_cast<const LoadedCudaImage*>(launch.image)->phases(launch.entry))
+  const auto* image = static_cast<const LoadedCudaImage*>(launch.image);
+  for (const LoadedCudaImage::Phase& phase : product ? image->rest(launch.entry) : image->phases(launch.entry))
     start(stream, phase.function, phase.sizes, parameters.data());
 }
 

@@ -31,11 +31,13 @@ std::string join_names(std::span<const WorkItem> items) {
   return all;
 }
 
-// Calls use(node) for a phase of a launch, with its parameters as they are now.
+// Calls use(node) for a phase of a launch, with its parameters as they are now; `sums`: null where it takes none.
 template <class Use>
-void with_kernel_node(const KernelLaunch& launch, cuda::Address status, const LoadedCudaImage::Phase& phase, Use use) {
+void with_kernel_node(const KernelLaunch& launch, void* sums, cuda::Address status, const LoadedCudaImage::Phase& phase,
+                      Use use) {
   std::vector<void*> parameters;
   for (int i = 0; i < launch.buffer_count; ++i) parameters.push_back(const_cast<void**>(&launch.buffers[i]));
+  if (sums) parameters.push_back(&sums);
   parameters.push_back(&status);
   for (int i = 0; i < launch.scalar_count; ++i) parameters.push_back(const_cast<int64_t*>(&launch.scalars[i]));
   cuda::KernelNode node;
@@ -123,13 +125,14 @@ void CudaGraph::choose_libraries() {
                               device_.driver_->path()));
     item.product = run->entry->product.get();
     item.choice = run->entry->choice;
-    workspace = std::max(workspace, item.choice.workspace_bytes);
+    item.sums_bytes = run->entry->sums_bytes;
+    workspace = std::max(workspace, item.sums_bytes + item.choice.workspace_bytes);
   }
   if (workspace == 0) return;
   workspace_ = device_.allocate_now(workspace, pinned_alignment);
   if (workspace_) return;
   for (Item& item : items_)
-    if (item.product && item.choice.workspace_bytes > 0) {
+    if (item.product && item.sums_bytes + item.choice.workspace_bytes > 0) {
       device_.products_->drop(*item.work.launch);
       item.product = nullptr;
     }
@@ -139,9 +142,11 @@ void CudaGraph::choose_libraries() {
 bool CudaGraph::capture(const Item& item, cuda::GraphObject** made) {
   const cuda::Driver& driver = *device_.driver_;
   cuda::StreamObject* stream = device_.stream_at(device_.internal_stream_).handle;
+  LtProduct::Operands operands = item.product->operands(buffers_of(*item.work.launch));
+  if (void* sums = sums_of(item)) operands.result = sums;
   device_.check(driver.capture_begin(stream, cuda::capture_relaxed), "capturing");
   const cuda::LtStatus status =
-      item.product->run(item.choice.algorithm, item.product->operands(item.work.launch->buffers), workspace_,
+      item.product->run(item.choice.algorithm, operands, static_cast<uint8_t*>(workspace_) + item.sums_bytes,
                         item.choice.workspace_bytes, stream);
   const cuda::Result result = driver.capture_end(stream, made);
   if (cuda::is_sticky(result)) device_.check(result, "capturing");
@@ -205,12 +210,13 @@ void CudaGraph::add_nodes(Item& item) {
       if (std::find(before.begin(), before.end(), node) == before.end()) before.push_back(node);
   };
   for (int earlier : item.work.after) stand_behind(items_[static_cast<size_t>(earlier)].endings);
-  const bool uses_workspace = item.product && item.choice.workspace_bytes > 0;
+  const bool uses_workspace = item.product && item.sums_bytes + item.choice.workspace_bytes > 0;
   if (uses_workspace) stand_behind(workspace_users_);
   if (item.product && add_product(item, before)) {
+    if (void* sums = sums_of(item)) add_phases(item, {item.nodes.back().handle}, sums);
     if (uses_workspace) workspace_users_ = {item.nodes.back().handle};
   } else if (item.work.launch) {
-    add_phases(item, before);
+    add_phases(item, before, nullptr);
   } else if (item.work.copy->bytes > 0) {
     Node& node = item.nodes.emplace_back();
     cuda::CopyNode parameters = copy_node(item);
@@ -225,12 +231,13 @@ void CudaGraph::add_nodes(Item& item) {
 }
 
 // Each behind the one before it.
-void CudaGraph::add_phases(Item& item, Nodes before) {
+void CudaGraph::add_phases(Item& item, Nodes before, void* sums) {
   const KernelLaunch& launch = *item.work.launch;
-  for (const LoadedCudaImage::Phase& phase : static_cast<const LoadedCudaImage*>(launch.image)->phases(launch.entry)) {
+  const auto* image = static_cast<const LoadedCudaImage*>(launch.image);
+  for (const LoadedCudaImage::Phase& phase : sums ? image->rest(launch.entry) : image->phases(launch.entry)) {
     if (std::find(phase.sizes.groups.begin(), phase.sizes.groups.end(), 0) != phase.sizes.groups.end()) continue;
     Node node{nullptr, &phase};
-    with_kernel_node(launch, item.status_address, phase, [&](const cuda::KernelNode& parameters) {
+    with_kernel_node(launch, sums, item.status_address, phase, [&](const cuda::KernelNode& parameters) {
       device_.check(device_.driver_->graph_add_kernel(&node.handle, graph_, before.data(), before.size(), &parameters),
                     launch.name);
     });
@@ -241,8 +248,7 @@ void CudaGraph::add_phases(Item& item, Nodes before) {
 
 // Of the memory that a node names itself: a copy's end on the host is always the pinned one.
 std::span<const void* const> CudaGraph::addresses_of(const Item& item, Ends& ends) const {
-  if (const KernelLaunch* launch = item.work.launch)
-    return {launch->buffers, static_cast<size_t>(launch->buffer_count)};
+  if (item.work.launch) return buffers_of(*item.work.launch);
   const DeviceCopy& copy = *item.work.copy;
   ends = {comes_from_host(item.work) ? item.pinned : copy.source.address,
           goes_to_host(item.work) ? item.pinned : copy.destination.address};
@@ -272,29 +278,30 @@ bool CudaGraph::update(Item& item) {
   std::span<const void* const> now = addresses_of(item, ends);
   if (std::equal(now.begin(), now.end(), item.addresses.begin())) return true;
   const cuda::Driver& driver = *device_.driver_;
-  if (item.product) {
-    if (!device_.products_->still_fits(*item.work.launch, item.choice)) return false;
-    cuda::GraphObject* captured = nullptr;
-    if (!capture(item, &captured)) return false;
-    const cuda::Result result = driver.graph_set_child(made_, item.nodes.back().handle, captured);
-    driver.graph_destroy(captured);
-    if (cuda::is_sticky(result)) device_.check(result, item.work.launch->name);
-    if (result != 0) return false;
-    item.addresses.assign(now.begin(), now.end());
-    return true;
-  }
+  if (item.product && !update_product(item)) return false;
   for (const Node& node : item.nodes) {
     if (node.phase) {
-      with_kernel_node(*item.work.launch, item.status_address, *node.phase, [&](const cuda::KernelNode& parameters) {
-        device_.check(driver.graph_set_kernel(made_, node.handle, &parameters), item.work.launch->name);
-      });
-    } else {
+      with_kernel_node(
+          *item.work.launch, sums_of(item), item.status_address, *node.phase, [&](const cuda::KernelNode& parameters) {
+            device_.check(driver.graph_set_kernel(made_, node.handle, &parameters), item.work.launch->name);
+          });
+    } else if (item.work.copy) {
       cuda::CopyNode parameters = copy_node(item);
       device_.check(driver.graph_set_copy(made_, node.handle, &parameters, device_.context_), item.work.copy->name);
     }
   }
   item.addresses.assign(now.begin(), now.end());
   return true;
+}
+
+bool CudaGraph::update_product(Item& item) {
+  if (!device_.products_->still_fits(*item.work.launch, item.choice)) return false;
+  cuda::GraphObject* captured = nullptr;
+  if (!capture(item, &captured)) return false;
+  const cuda::Result result = device_.driver_->graph_set_child(made_, item.nodes.front().handle, captured);
+  device_.driver_->graph_destroy(captured);
+  if (cuda::is_sticky(result)) device_.check(result, item.work.launch->name);
+  return result == 0;
 }
 
 // What it left in pinned memory is handed over before the next run writes there.

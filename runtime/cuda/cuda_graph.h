@@ -30,13 +30,14 @@ class CudaGraph : public PreparedWork {
   using Nodes = std::vector<cuda::GraphNodeObject*>;
   struct Node {
     cuda::GraphNodeObject* handle = nullptr;
-    const LoadedCudaImage::Phase* phase = nullptr;  // null: a copy
+    const LoadedCudaImage::Phase* phase = nullptr;  // null: a copy, or what a library runs
   };
   struct Item {
     WorkItem work;
     std::vector<Node> nodes;             // none if there is nothing to do
-    const LtProduct* product = nullptr;  // what a library runs, as `choice` says, in one node
+    const LtProduct* product = nullptr;  // what a library runs, as `choice` says, in the first node
     LtChoice choice;
+    int64_t sums_bytes = 0;              // of the product's result, with which the other nodes go on; 0: there are none
     std::vector<const void*> addresses;  // as they stand in the nodes
     uint64_t* status = nullptr;          // of a launch, with the address that the device has for it
     cuda::Address status_address = 0;
@@ -50,10 +51,13 @@ class CudaGraph : public PreparedWork {
   void choose_libraries();
   bool capture(const Item& item, cuda::GraphObject** made);
   bool add_product(Item& item, const Nodes& before);
-  void add_phases(Item& item, Nodes before);
+  // With the result of the product, what is left to do with it.
+  void add_phases(Item& item, Nodes before, void* sums);
   void add_nodes(Item& item);
   // False if the graph is to be built anew.
   bool update(Item& item);
+  bool update_product(Item& item);
+  void* sums_of(const Item& item) const { return item.product && item.sums_bytes > 0 ? workspace_ : nullptr; }
   void finish_last_run();
   using Ends = std::array<const void*, 2>;
   std::span<const void* const> addresses_of(const Item& item, Ends& ends) const;
@@ -65,8 +69,9 @@ class CudaGraph : public PreparedWork {
   cuda::GraphObject* graph_ = nullptr;
   cuda::GraphExecObject* made_ = nullptr;
   void* pinned_ = nullptr;
-  void* workspace_ = nullptr;  // of what libraries run, one after the other
-  Nodes workspace_users_;      // the latest
+  // Of what libraries run, one after the other: the result, where kernels go on with it, then what the library needs.
+  void* workspace_ = nullptr;
+  Nodes workspace_users_;  // the latest
   cuda::EventObject* last_use_ = nullptr;
   bool was_run_ = false;
 };

@@ -96,24 +96,31 @@ std::shared_ptr<const LoadedCudaImage> LoadedCudaImage::load(std::shared_ptr<con
   std::string text(image.bytes.begin(), image.bytes.end());  // closed by a zero, as PTX must be
   loaded->module_ = load_cuda_module(table, text.c_str(), fmt::format("a kernel image for {}", image.target));
   for (const KernelEntry& entry : image.entries) {
-    std::vector<Phase>& phases = loaded->phases_.emplace_back();
-    for (const KernelPhase& sizes : entry.phases) {
-      require_sizes(entry, sizes);
-      Phase& phase = phases.emplace_back(Phase{nullptr, sizes});
-      if (cuda::Result result = table.module_function(&phase.function, loaded->module_, sizes.symbol.c_str());
-          result != 0)
-        throw Error(fmt::format("kernel {}: its image has no function {}: {}", entry.name, sizes.symbol,
-                                table.describe(result)));
-      // Without asking there are 48 KiB together with what the kernel declares itself, which only the driver knows.
-      if (sizes.shared_bytes == 0) continue;
-      if (cuda::Result result = table.function_set(phase.function, cuda::function_dynamic_shared_bytes,
-                                                   static_cast<int>(sizes.shared_bytes));
-          result != 0)
-        throw Error(fmt::format("kernel {}: {} bytes of shared memory a group are more than {} has: {}", entry.name,
-                                sizes.shared_bytes, target, table.describe(result)));
-    }
+    loaded->phases_.push_back(loaded->find_phases(entry, entry.phases, target));
+    loaded->rests_.push_back(loaded->find_phases(entry, entry.rest, target));
   }
   return loaded;
+}
+
+std::vector<LoadedCudaImage::Phase> LoadedCudaImage::find_phases(const KernelEntry& entry,
+                                                                 const std::vector<KernelPhase>& phases,
+                                                                 const std::string& target) const {
+  std::vector<Phase> found;
+  for (const KernelPhase& sizes : phases) {
+    require_sizes(entry, sizes);
+    Phase& phase = found.emplace_back(Phase{nullptr, sizes});
+    if (cuda::Result result = driver_->module_function(&phase.function, module_, sizes.symbol.c_str()); result != 0)
+      throw Error(fmt::format("kernel {}: its image has no function {}: {}", entry.name, sizes.symbol,
+                              driver_->describe(result)));
+    // Without asking there are 48 KiB together with what the kernel declares itself, which only the driver knows.
+    if (sizes.shared_bytes == 0) continue;
+    if (cuda::Result result = driver_->function_set(phase.function, cuda::function_dynamic_shared_bytes,
+                                                    static_cast<int>(sizes.shared_bytes));
+        result != 0)
+      throw Error(fmt::format("kernel {}: {} bytes of shared memory a group are more than {} has: {}", entry.name,
+                              sizes.shared_bytes, target, driver_->describe(result)));
+  }
+  return found;
 }
 
 }  // namespace placewright

@@ -121,16 +121,16 @@ bool LtProduct::describe_layout(cuda::LtLayoutObject** made, const Contraction::
          library_->layout_set(*made, cuda::lt_batch_offset, &matrix.batch, sizeof matrix.batch) == 0;
 }
 
-LtProduct::Operands LtProduct::operands(void* const* buffers) const {
+LtProduct::Operands LtProduct::operands(std::span<void* const> buffers) const {
   const int64_t size = byte_size(contraction_.dtype, 1);
   auto address = [&](const Contraction::Matrix& matrix) {
-    return static_cast<uint8_t*>(buffers[matrix.buffer]) + matrix.offset * size;
+    return static_cast<uint8_t*>(buffers[static_cast<size_t>(matrix.buffer)]) + matrix.offset * size;
   };
   Operands made;
   made.left = address(contraction_.left);
   made.right = address(contraction_.right);
-  made.result = address(contraction_.result);
-  if (contraction_.bias >= 0) made.bias = buffers[contraction_.bias];
+  if (contraction_.result.buffer < static_cast<int>(buffers.size())) made.result = address(contraction_.result);
+  if (contraction_.bias >= 0) made.bias = buffers[static_cast<size_t>(contraction_.bias)];
   made.alignment = std::min({alignment_of(made.left), alignment_of(made.right), alignment_of(made.result)});
   if (made.bias) made.alignment = std::min(made.alignment, alignment_of(made.bias));
   return made;
@@ -138,18 +138,24 @@ LtProduct::Operands LtProduct::operands(void* const* buffers) const {
 
 bool LtProduct::suits(const Operands& operands) const {
   if (operands.bias && alignment_of(operands.bias) < bias_alignment) return false;
+  if (!operands.result) return true;
   const Contraction& c = contraction_;
   const int64_t size = byte_size(c.dtype, 1);
   auto begin = [](const void* address) { return reinterpret_cast<uint64_t>(address); };
   auto bytes = [&](int64_t elements) { return static_cast<uint64_t>(elements * size); };
   const uint64_t result = begin(operands.result);
-  const uint64_t result_end = result + bytes(span_of(c.result, c.batch, c.rows, c.columns));
+  const uint64_t result_end = result + static_cast<uint64_t>(result_bytes());
   auto apart = [&](const void* address, int64_t elements) {
     return begin(address) >= result_end || begin(address) + bytes(elements) <= result;
   };
   return apart(operands.left, span_of(c.left, c.batch, c.rows, c.depth)) &&
          apart(operands.right, span_of(c.right, c.batch, c.depth, c.columns)) &&
          (!operands.bias || apart(operands.bias, c.columns));
+}
+
+int64_t LtProduct::result_bytes() const {
+  const Contraction& c = contraction_;
+  return byte_size(c.dtype, span_of(c.result, c.batch, c.rows, c.columns));
 }
 
 void LtProduct::point_to_bias(const Operands& operands) const {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,7 +35,8 @@ class LtProduct {
     void* result = nullptr;
     int64_t alignment = 0;  // that all have; that of the bias counts where there is one
   };
-  Operands operands(void* const* buffers) const;
+  // Of a launch; `result` is null where that is memory of its own, which is found later.
+  Operands operands(std::span<void* const> buffers) const;
   // Whether the library may have them: the result apart from what is read, the bias at a multiple of 16 bytes.
   bool suits(const Operands& operands) const;
 
@@ -49,6 +51,7 @@ class LtProduct {
 
   const cuda::CublasLt& library() const { return *library_; }
   const Contraction& contraction() const { return contraction_; }
+  int64_t result_bytes() const;  // from its first element to behind its last
   // All that a choice depends on beside library, device and kernel.
   std::string key(int64_t alignment) const;
 
@@ -72,6 +75,7 @@ class LtProduct {
 struct LtEntry {
   std::unique_ptr<LtProduct> product;
   bool was_tried = false;  // to make the product
+  int64_t sums_bytes = 0;  // of the product's result, where the entry goes on with it
   int64_t alignment = 0;   // of the operands that the choice is for; 0: nothing was chosen
   LtChoice choice;
 };

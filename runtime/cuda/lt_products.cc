@@ -1,7 +1,9 @@
 #include "lt_products.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <deque>
 
 #include <fmt/format.h>
 
@@ -33,6 +35,21 @@ class Scratch {
   void* address_;
 };
 
+const KernelEntry& entry_in_image(const KernelLaunch& launch) {
+  return launch.image->entries()[static_cast<size_t>(launch.entry)];
+}
+
+// Of memory that a launch has; that of an image which is none of ours may say anything.
+bool has_buffers(const KernelLaunch& launch, const KernelEntry& entry) {
+  const Contraction& c = *entry.contraction;
+  std::vector<int> buffers = entry.written;
+  buffers.insert(buffers.end(), {c.left.buffer, c.right.buffer, std::max(c.bias, 0)});
+  if (entry.rest.empty()) buffers.push_back(c.result.buffer);
+  const bool are_there =
+      std::all_of(buffers.begin(), buffers.end(), [&](int b) { return b >= 0 && b < launch.buffer_count; });
+  return are_there && (entry.rest.empty() || c.result.buffer == launch.buffer_count);
+}
+
 }  // namespace
 
 LtProducts::LtProducts(CudaDevice& device, LibraryUse use) : device_(device), use_(std::move(use)) {}
@@ -55,17 +72,21 @@ LtEntry& LtProducts::entry_of(const KernelLaunch& launch) {
   return static_cast<const LoadedCudaImage*>(launch.image)->library_entry(launch.entry);
 }
 
+void LtProducts::make_product(LtEntry& entry, const KernelLaunch& launch) {
+  entry.was_tried = true;
+  const KernelEntry& what = entry_in_image(launch);
+  if (!has_buffers(launch, what) || !open()) return;
+  entry.product = LtProduct::try_make(library_, handle_, *what.contraction);
+  if (entry.product && !what.rest.empty())
+    entry.sums_bytes = round_up(entry.product->result_bytes(), workspace_alignment);
+}
+
 std::optional<LtProducts::Run> LtProducts::find(CudaDevice::Stream& stream, const KernelLaunch& launch) {
-  const std::optional<Contraction>& contraction =
-      launch.image->entries()[static_cast<size_t>(launch.entry)].contraction;
-  if (!contraction || !use_.allowed) return {};
+  if (!use_.allowed || !entry_in_image(launch).contraction) return {};
   LtEntry& entry = entry_of(launch);
-  if (!entry.was_tried) {
-    entry.was_tried = true;
-    if (open()) entry.product = LtProduct::try_make(library_, handle_, *contraction);
-  }
+  if (!entry.was_tried) make_product(entry, launch);
   if (!entry.product) return {};
-  Run run{&entry, entry.product->operands(launch.buffers)};
+  Run run{&entry, entry.product->operands(buffers_of(launch))};
   if (!entry.product->suits(run.operands)) return {};
   if (entry.alignment == 0 || entry.alignment > run.operands.alignment) {
     entry.choice = choose(stream, launch, *entry.product, run.operands);
@@ -79,25 +100,29 @@ bool LtProducts::start(CudaDevice::Stream& stream, const KernelLaunch& launch) {
   std::optional<Run> run = find(stream, launch);
   if (!run) return false;
   const LtChoice& choice = run->entry->choice;
-  void* workspace = workspace_of(stream, choice.workspace_bytes);
-  if ((workspace || choice.workspace_bytes == 0) &&
-      run->entry->product->run(choice.algorithm, run->operands, workspace, choice.workspace_bytes, stream.handle) == 0)
-    return true;
-  drop(launch);
-  return false;
+  const int64_t sums = run->entry->sums_bytes, bytes = sums + choice.workspace_bytes;
+  auto* memory = static_cast<uint8_t*>(workspace_of(stream, bytes));
+  if (sums > 0) run->operands.result = memory;
+  if ((!memory && bytes > 0) || run->entry->product->run(choice.algorithm, run->operands, memory + sums,
+                                                         choice.workspace_bytes, stream.handle) != 0) {
+    drop(launch);
+    return false;
+  }
+  if (sums > 0) device_.start_kernel(stream, launch, memory);
+  return true;
 }
 
 bool LtProducts::still_fits(const KernelLaunch& launch, const LtChoice& choice) const {
   const LtEntry& entry = entry_of(launch);
   if (!entry.choice.by_library || entry.choice.to_text() != choice.to_text()) return false;
-  const LtProduct::Operands operands = entry.product->operands(launch.buffers);
+  const LtProduct::Operands operands = entry.product->operands(buffers_of(launch));
   return operands.alignment >= entry.alignment && entry.product->suits(operands);
 }
 
 void LtProducts::drop(const KernelLaunch& launch) { entry_of(launch).choice = {}; }
 
 std::string LtProducts::performer(const KernelLaunch& launch) const {
-  if (!launch.image->entries()[static_cast<size_t>(launch.entry)].contraction) return {};
+  if (!entry_in_image(launch).contraction) return {};
   const LtEntry& entry = entry_of(launch);
   return entry.choice.by_library ? library_->name() : std::string();
 }
@@ -126,8 +151,13 @@ LtChoice LtProducts::choose(CudaDevice::Stream& stream, const KernelLaunch& laun
                             const LtProduct::Operands& operands) {
   std::string key = fmt::format("product of matrices 1\n{} {}\n{}\n{}\n", device_.spec_.name, device_.spec_.target,
                                 library_->name(), product.key(operands.alignment));
-  for (const KernelPhase& phase : launch.image->entries()[static_cast<size_t>(launch.entry)].phases)
+  const KernelEntry& entry = entry_in_image(launch);
+  for (const KernelPhase& phase : entry.phases)
     key += fmt::format("kernel of {} x {}\n", phase.groups[0], phase.group_threads[0]);
+  for (const KernelPhase& phase : entry.rest)
+    key += fmt::format("rest of {} x {}\n", phase.groups[0], phase.group_threads[0]);
+  if (!entry.rest.empty())
+    for (int i = 0; i < launch.buffer_count; ++i) key += fmt::format("buffer of {}\n", launch.buffer_bytes[i]);
   if (auto known = choices_.find(key); known != choices_.end()) return known->second;
   if (use_.kept)
     if (std::optional<std::vector<uint8_t>> bytes = use_.kept->load(key))
@@ -142,70 +172,88 @@ LtChoice LtProducts::choose(CudaDevice::Stream& stream, const KernelLaunch& laun
   return choices_[key] = choice;
 }
 
-LtChoice LtProducts::measure(CudaDevice::Stream& stream, const KernelLaunch& launch, const LtProduct& product,
-                             bool& is_complete) {
+// Milliseconds of one run; below 0 if it fails. The first run makes ready what later ones find.
+float LtProducts::milliseconds(CudaDevice::Stream& stream, const std::function<bool()>& go) {
   const cuda::Driver& driver = *device_.driver_;
-  auto allocate = [&](int64_t bytes) { return device_.allocate_now(bytes, workspace_alignment); };
-  auto free = [&](void* address) { device_.free_now(address); };
-  const int result_at = product.contraction().result.buffer;
-  Scratch result(allocate, free, launch.buffer_bytes[result_at]);
-  Scratch workspace(allocate, free, most_workspace);
-  is_complete = result.address() && workspace.address();
-  if (!result.address()) return {};
-  std::vector<void*> buffers(launch.buffers, launch.buffers + launch.buffer_count);
-  buffers[static_cast<size_t>(result_at)] = result.address();
-  // As aligned as the true result is, and no more: a choice is for both.
-  const LtProduct::Operands real = product.operands(launch.buffers);
-  LtProduct::Operands operands = product.operands(buffers.data());
-  operands.alignment = real.alignment;
-
   cuda::EventObject* begin = device_.take_event();
   cuda::EventObject* end = device_.take_event();
   auto finish = [&] { device_.check(driver.stream_synchronize(stream.handle), "timing a product of matrices"); };
-  auto timed = [&](const auto& go, int runs) {
+  auto timed = [&](int runs) {
     device_.check(driver.event_record(begin, stream.handle), "recording an event");
     bool good = true;
     for (int i = 0; i < runs && good; ++i) good = go();
     device_.check(driver.event_record(end, stream.handle), "recording an event");
     finish();
-    float milliseconds = 0;
-    device_.check(driver.event_milliseconds(&milliseconds, begin, end), "reading events");
-    return good ? milliseconds / static_cast<float>(runs) : -1;
+    float taken = 0;
+    device_.check(driver.event_milliseconds(&taken, begin, end), "reading events");
+    return good ? taken / static_cast<float>(runs) : -1;
   };
-  // Milliseconds; below 0 if it fails. The first run makes ready what later ones find.
-  auto time = [&](const auto& go) {
-    const bool good = go();
-    finish();
-    if (!good) return -1.0F;
-    const float once = timed(go, 1);
-    return once >= 0 && once < short_run ? timed(go, short_runs) : once;
-  };
-  const int64_t bytes = workspace.address() ? most_workspace : 0;
+  float taken = go() ? 0.0F : -1.0F;
+  finish();
+  if (taken >= 0) taken = timed(1);
+  if (taken >= 0 && taken < short_run) taken = timed(short_runs);
+  for (cuda::EventObject* event : {begin, end}) device_.free_events_.push_back(event);
+  return taken;
+}
+
+// What the launch writes is scratch memory here: measuring changes nothing that a program has.
+LtChoice LtProducts::measure(CudaDevice::Stream& stream, const KernelLaunch& launch, const LtProduct& product,
+                             bool& is_complete) {
+  auto allocate = [&](int64_t bytes) { return device_.allocate_now(bytes, workspace_alignment); };
+  auto free = [&](void* address) { device_.free_now(address); };
+  std::vector<void*> buffers(launch.buffers, launch.buffers + launch.buffer_count);
+  std::deque<Scratch> written;
+  for (int each : entry_in_image(launch).written) {
+    const int64_t bytes = launch.buffer_bytes[each];
+    void*& address = buffers[static_cast<size_t>(each)];
+    void* scratch = written.emplace_back(allocate, free, bytes).address();
+    is_complete = scratch != nullptr;
+    if (!is_complete) return {};
+    if (bytes > 0)
+      device_.check(device_.driver_->copy_within(reinterpret_cast<cuda::Address>(scratch),
+                                                 reinterpret_cast<cuda::Address>(address), static_cast<size_t>(bytes),
+                                                 stream.handle),
+                    "copying what a launch writes");
+    address = scratch;
+  }
+  const int64_t sums_bytes = entry_of(launch).sums_bytes;
+  Scratch sums(allocate, free, sums_bytes), workspace(allocate, free, most_workspace);
+  is_complete = sums.address() && workspace.address();
+  if (!sums.address()) return {};
+  // As aligned as the true result is, and no more: a choice is for both.
+  LtProduct::Operands operands = product.operands(buffers);
+  operands.alignment = product.operands(buffers_of(launch)).alignment;
+  if (sums_bytes > 0) operands.result = sums.address();
+
   device_.note(stream, launch.name);
+  auto multiply = [&](const cuda::LtAlgorithm& algorithm, int64_t bytes) {
+    return product.run(algorithm, operands, workspace.address(), bytes, stream.handle) == 0;
+  };
   LtChoice best;
   float least = 0;
-  for (const cuda::LtCandidate& candidate : product.find(operands, bytes)) {
+  for (const cuda::LtCandidate& candidate : product.find(operands, workspace.address() ? most_workspace : 0)) {
     const auto wanted = static_cast<int64_t>(candidate.workspace_bytes);
-    auto go = [&] {
-      return product.run(candidate.algorithm, operands, workspace.address(), wanted, stream.handle) == 0;
-    };
-    const float milliseconds = time(go);
-    if (milliseconds < 0 || (best.by_library && milliseconds >= least)) continue;
+    const float taken = milliseconds(stream, [&] { return multiply(candidate.algorithm, wanted); });
+    if (taken < 0 || (best.by_library && taken >= least)) continue;
     if (!keeps_nan(stream, product, candidate, operands, workspace.address())) continue;
     best = {true, candidate.algorithm, wanted};
-    least = milliseconds;
+    least = taken;
   }
-  if (best.by_library) {
-    KernelLaunch own = launch;
-    own.buffers = buffers.data();
-    const float kernel = time([&] {
-      device_.start_kernel(stream, own);
+  if (!best.by_library) return best;
+  KernelLaunch own = launch;
+  own.buffers = buffers.data();
+  own.status = nullptr;
+  if (sums_bytes > 0)
+    least = milliseconds(stream, [&] {
+      if (!multiply(best.algorithm, best.workspace_bytes)) return false;
+      device_.start_kernel(stream, own, sums.address());
       return true;
     });
-    if (least > kernel * worth_it) best = {};
-  }
-  for (cuda::EventObject* event : {begin, end}) device_.free_events_.push_back(event);
-  return best;
+  const float kernel = milliseconds(stream, [&] {
+    device_.start_kernel(stream, own);
+    return true;
+  });
+  return least < 0 || least > kernel * worth_it ? LtChoice() : best;
 }
 
 // What the library documents of its activations is max(x, 0), and nothing of NaN, which ours keeps.

@@ -2,6 +2,7 @@
 // launch, on scratch results; what is fastest is kept, in memory and where the session keeps things.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -40,10 +41,12 @@ class LtProducts {
     int64_t bytes = 0;
   };
   bool open();
+  void make_product(LtEntry& entry, const KernelLaunch& launch);
   static LtEntry& entry_of(const KernelLaunch& launch);
   LtChoice choose(CudaDevice::Stream& stream, const KernelLaunch& launch, const LtProduct& product,
                   const LtProduct::Operands& operands);
   LtChoice measure(CudaDevice::Stream& stream, const KernelLaunch& launch, const LtProduct& product, bool& is_complete);
+  float milliseconds(CudaDevice::Stream& stream, const std::function<bool()>& go);
   bool keeps_nan(CudaDevice::Stream& stream, const LtProduct& product, const cuda::LtCandidate& candidate,
                  const LtProduct::Operands& operands, void* workspace);
   void* workspace_of(CudaDevice::Stream& stream, int64_t bytes);

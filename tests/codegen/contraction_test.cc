@@ -16,17 +16,23 @@
 namespace placewright::testing {
 namespace {
 
-using Build = std::function<Value(FunctionBuilder& b, const std::vector<Value>& inputs)>;
+using Values = std::vector<Value>;
+using Build = std::function<Value(FunctionBuilder& b, const Values& inputs)>;
+using BuildAll = std::function<Values(FunctionBuilder& b, const Values& inputs)>;
 
-StructuredKernel kernel_of(const std::vector<Type>& inputs, const Build& build) {
+StructuredKernel kernel_of_all(const std::vector<Type>& inputs, const BuildAll& build) {
   Graph graph;
   add_function(graph, "main");
   FunctionBuilder b(graph, 0);
   std::vector<Value> values;
   for (const Type& type : inputs)
     values.push_back(b.input("x" + std::to_string(values.size()), InputKind::argument, type));
-  b.function().results = {build(b, values)};
+  b.function().results = build(b, values);
   return collapse_dimensions(lower_function(graph, 0));
+}
+
+StructuredKernel kernel_of(const std::vector<Type>& inputs, const Build& build) {
+  return kernel_of_all(inputs, [&](FunctionBuilder& b, const Values& values) { return Values{build(b, values)}; });
 }
 
 Type f32(Shape shape) { return {DType::f32, std::move(shape)}; }
@@ -54,8 +60,8 @@ HostTensor product(const Contraction& c, const std::vector<HostTensor>& buffers)
   return result;
 }
 
-// Runs both on small whole numbers, on which sums are exact in any order.
-void expect_equal(const StructuredKernel& kernel, const Contraction& contraction, const std::string& name) {
+// Small whole numbers, on which sums are exact in any order, in all that is not the kernel's own.
+std::vector<HostTensor> whole_numbers(const StructuredKernel& kernel) {
   std::vector<HostTensor> buffers;
   for (const KernelBuffer& buffer : kernel.buffers) {
     if (buffer.role == KernelBuffer::Role::local || buffer.alias_of >= 0) continue;
@@ -63,6 +69,11 @@ void expect_equal(const StructuredKernel& kernel, const Contraction& contraction
     for (int64_t i = 0; i < buffers.back().elements(); ++i)
       buffers.back().set_number(i, std::floor(buffers.back().number(i)));
   }
+  return buffers;
+}
+
+void expect_equal(const StructuredKernel& kernel, const Contraction& contraction, const std::string& name) {
+  std::vector<HostTensor> buffers = whole_numbers(kernel);
   const HostTensor expected = product(contraction, buffers);
   ASSERT_EQ(interpret_kernel(kernel, buffers), Status::ok) << name;
   const double tolerance = contraction.activation == Contraction::Activation::gelu ? 1e-5 : 0;
@@ -246,6 +257,171 @@ TEST(MatchContraction, OfTheOpTableNothingThatIsNone) {
     }
   }
   EXPECT_GE(found, 10);
+}
+
+// --- products that kernels begin with
+
+// As kernels have it, what the rest loads is an operand.
+StructuredKernel with_sums_in_front(StructuredKernel kernel, int sums) {
+  std::rotate(kernel.buffers.begin(), kernel.buffers.begin() + sums, kernel.buffers.begin() + sums + 1);
+  auto place = [&](int buffer) { return buffer == sums ? 0 : buffer < sums ? buffer + 1 : buffer; };
+  for (KernelBuffer& buffer : kernel.buffers)
+    if (buffer.alias_of >= 0) buffer.alias_of = place(buffer.alias_of);
+  for (Stage& stage : kernel.stages)
+    for (Access& access : stage.accesses) access.buffer = place(access.buffer);
+  return kernel;
+}
+
+// The kernel's first product, and that this and the rest make what the kernel makes, with the same status.
+std::string parted(const StructuredKernel& kernel, double tolerance = 0) {
+  verify_kernel(kernel);
+  EXPECT_FALSE(match_contraction(kernel)) << print_kernel(kernel);
+  const StructuredKernel deep = split_depth(kernel);
+  const std::optional<PartedContraction> parts = part_contraction(kernel, deep);
+  if (!parts) return "";
+  std::vector<HostTensor> expected = whole_numbers(kernel), buffers = whole_numbers(kernel);
+  const Status status = interpret_kernel(kernel, expected);
+  // W stands behind the workspaces, which an interpreter is not given.
+  Contraction contraction = parts->contraction;
+  EXPECT_EQ(contraction.result.buffer, std::count_if(deep.buffers.begin(), deep.buffers.end(),
+                                                     [](const KernelBuffer& b) { return b.alias_of < 0; }));
+  const auto sums = std::find_if(parts->rest.buffers.begin(), parts->rest.buffers.end(),
+                                 [](const KernelBuffer& b) { return b.name == "sums"; });
+  verify_kernel(with_sums_in_front(parts->rest, static_cast<int>(sums - parts->rest.buffers.begin())));
+  contraction.result.buffer = static_cast<int>(buffers.size());
+  buffers.emplace_back(sums->dtype, sums->sizes);
+  buffers.back() = product(contraction, buffers);
+  EXPECT_EQ(interpret_kernel(parts->rest, buffers), status);
+  for (size_t i = 0; i < expected.size(); ++i)
+    EXPECT_EQ(mismatch(buffers[i], expected[i], tolerance), "") << i << "\n" << print_kernel(parts->rest);
+  return describe(parts->contraction);
+}
+
+std::string parted(const std::vector<Type>& inputs, const BuildAll& build, double tolerance = 0) {
+  return parted(kernel_of_all(inputs, build), tolerance);
+}
+
+Values update(FunctionBuilder& b, const Values& x) {
+  return {b("sub", {x[2], b("mul", {dot(b, x[0], x[1], contracting(0, 0)), b.full(DType::f32, {128, 128}, 0.5)})})};
+}
+const std::vector<Type> square{f32({128, 128}), f32({128, 128}), f32({128, 128})};
+
+TEST(PartContraction, AnUpdateOfTheWeights) {
+  EXPECT_EQ(parted(square, update), "128 x 128 x 128 f32, left transposed");
+}
+
+TEST(PartContraction, AMaskThatIsKept) {
+  EXPECT_EQ(parted({f32({96, 160}), f32({160, 144}), f32({144})},
+                   [](FunctionBuilder& b, const Values& x) {
+                     Value y = b("add", {dot(b, x[0], x[1]), spread(b, x[2], {96, 144}, {1})});
+                     return Values{b("relu", {y}), b("greater", {y, b.full(DType::f32, {96, 144}, 0)})};
+                   }),
+            "96 x 144 x 160 f32");
+}
+
+TEST(PartContraction, ASumOverRowsAndALossBehindIt) {
+  EXPECT_EQ(parted(square,
+                   [](FunctionBuilder& b, const Values& x) {
+                     Value y = b("add", {dot(b, x[0], x[1]), x[2]});
+                     return Values{y, b("reduce_sum", {y}, {{"dims", Sizes{1}}})};
+                   }),
+            "128 x 128 x 128 f32");
+  EXPECT_EQ(parted(square,
+                   [](FunctionBuilder& b, const Values& x) {
+                     Value error = b("sub", {dot(b, x[0], x[1]), x[2]});
+                     return Values{b("reduce_sum", {b("mul", {error, error})}, {{"dims", Sizes{0, 1}}})};
+                   }),
+            "128 x 128 x 128 f32");
+}
+
+// The pieces and the stage that adds them up are the kernel's own.
+TEST(PartContraction, WhereTheDepthIsInPieces) {
+  const std::vector<Type> types{f32({4096, 32}), f32({4096, 32}), f32({32, 32})};
+  const BuildAll build = [](FunctionBuilder& b, const Values& x) {
+    return Values{b("sub", {x[2], dot(b, x[0], x[1], contracting(0, 0))})};
+  };
+  const StructuredKernel kernel = kernel_of_all(types, build), deep = split_depth(kernel);
+  ASSERT_EQ(deep.stages.size(), 2u);
+  EXPECT_EQ(part_contraction(kernel, deep)->rest.stages.size(), 1u);
+  EXPECT_EQ(parted(types, build), "32 x 32 x 4096 f32, left transposed");
+}
+
+TEST(PartContraction, OfBatchesAndWithRoundedFactors) {
+  Attributes rounded = batched({0}, {0}, 2, 1);
+  rounded.set("precision", std::string("tf32"));
+  EXPECT_EQ(parted({f32({4, 64, 128}), f32({4, 128, 64}), f32({4, 64, 64})},
+                   [&](FunctionBuilder& b, const Values& x) {
+                     return Values{b("mul", {dot(b, x[0], x[1], rounded), x[2]})};
+                   }),
+            "4 x 64 x 64 x 128 f32 (tf32)");
+}
+
+// An epilogue that asks for its place, looks elements up where an index says so, beyond the range as well, and adds to
+// what is there.
+constexpr std::string_view looked_up = R"(kernel "looked up" {
+  buffer "a" input f32[128,128]
+  buffer "b" input f32[128,128]
+  buffer "table" input f32[3,128]
+  buffer "rows" input i64[128]
+  buffer "out" output f32[128,128]
+  stage "dot" [128, 128, 128] reduced [2] {
+    access b0[d0, d2]
+    access b1[d2, d1]
+    access b3[d0]
+    access b2[0, d1] outside 7 indirect 0 n1
+    access b4[d0, d1]
+    body {
+      n0 = load f32 0
+      n1 = load f32 1
+      n2 = mul f32 n0 n1
+    }
+    reduce sum {
+      state f32 n2 from constant f32 0
+    }
+    epilogue {
+      n0 = reduced f32 0
+      n1 = load i64 2
+      n2 = load f32 3
+      n3 = index i64 1
+      n4 = cast f32 n3
+      n5 = add f32 n0 n2
+      n6 = mul f32 n5 n4
+    }
+    epilogue_store add a4 n6
+  }
+}
+)";
+
+TEST(PartContraction, EpiloguesKeepTheirStatusIndicesAndSums) {
+  const StructuredKernel kernel = parse_kernel(looked_up);
+  std::vector<HostTensor> buffers = whole_numbers(kernel);
+  EXPECT_EQ(interpret_kernel(kernel, buffers), Status::index_out_of_range);
+  EXPECT_EQ(parted(kernel), "128 x 128 x 128 f32");
+}
+
+// What another stage has done by then is not done yet where the library runs.
+TEST(PartContraction, OnlyWhatTheFirstStageSums) {
+  std::string text(looked_up);
+  text.insert(
+      text.find("  stage \"dot\""),
+      "  stage \"before\" [128] reduced [] {\n    access b4[d0, 0]\n    body {\n      n0 = constant f32 1\n    }\n"
+      "    store a0 n0\n  }\n");
+  EXPECT_EQ(parted(parse_kernel(text)), "");
+}
+
+TEST(PartContraction, WhatIsSmallOrComputedStaysWhole) {
+  auto none = [](const std::vector<Type>& types, const BuildAll& build) { EXPECT_EQ(parted(types, build), ""); };
+  none({f32({128, 127}), f32({127, 128}), f32({128, 128})}, [](FunctionBuilder& b, const Values& x) {
+    return Values{b("sub", {x[2], dot(b, x[0], x[1])})};  // fewer than 2^21 multiply-adds
+  });
+  none(square,
+       [](FunctionBuilder& b, const Values& x) { return Values{b("sub", {x[2], dot(b, b("exp", {x[0]}), x[1])})}; });
+  Attributes wide = contracting(1, 0);
+  wide.set("accumulate", DType::f64);
+  none(square, [&](FunctionBuilder& b, const Values& x) { return Values{b("sub", {x[2], dot(b, x[0], x[1], wide)})}; });
+  none(square, [](FunctionBuilder& b, const Values& x) {
+    return Values{b("exp", {b("reduce_sum", {x[0]}, {{"dims", Sizes{1}}})})};
+  });
 }
 
 }  // namespace

@@ -1,17 +1,9 @@
 // Products of matrices by cuBLASLt on an emulated NVIDIA GPU, with a stand-in for the library: the same numbers as on
 // the CPU, a choice that is made once, and kernels that go on wherever the library cannot.
+#include "frontend/cuda_products.h"
+
 #include <cmath>
-#include <filesystem>
-#include <fstream>
-#include <functional>
-#include <unistd.h>
 
-#include <fmt/core.h>
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include "frontend/emulated_gpu.h"
-#include "placewright/placewright.h"
 #include "placewright/runtime/byte_cache.h"
 #include "placewright/runtime/device.h"
 
@@ -19,110 +11,22 @@ namespace placewright {
 namespace {
 
 namespace fs = std::filesystem;
-using ::testing::Each;
-using ::testing::Field;
+using testing::CudaProducts;
+using testing::expect_kernels;
+using testing::expect_library;
+using testing::Function;
 using ::testing::HasSubstr;
+using testing::held_against_cpu;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using testing::Outcome;
+using testing::run;
 using ::testing::SizeIs;
-using ::testing::StartsWith;
-
-class CudaProducts : public testing::EmulatedGpu {
- protected:
-  void SetUp() override {
-    testing::EmulatedGpu::SetUp();
-    if (IsSkipped()) return;
-    if (std::getenv("PLACEWRIGHT_LIBCUDA") != std::string(PLACEWRIGHT_CUDA_EMULATOR))
-      GTEST_SKIP() << "the stand-in for cuBLASLt works with that for the driver alone";
-    folder_ = fs::temp_directory_path() / fmt::format("placewright_products_{}", ::getpid());
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-    ::setenv("PLACEWRIGHT_LIBCUBLASLT", library().c_str(), 1);
-    open();
-  }
-  void TearDown() override {
-    configure({});  // no device is left that would call it
-    ::unsetenv("PLACEWRIGHT_LIBCUBLASLT");
-    ::unsetenv("PLACEWRIGHT_CUBLASLT_EMULATOR");
-    fs::remove_all(folder_);
-    testing::EmulatedGpu::TearDown();
-  }
-
-  static std::string library() {
-    return (fs::path(PLACEWRIGHT_CUDA_EMULATOR).parent_path() / "libcublaslt_emulator.so").string();
-  }
-  // A session anew, with faults of the library; what it is asked for from now on is counted.
-  void open(const std::string& faults = "", SessionOptions options = {.use_cache = false}) {
-    log_ = folder_ / fmt::format("calls{}", ++logs_);
-    ::setenv("PLACEWRIGHT_CUBLASLT_EMULATOR",
-             fmt::format("{}{}log={}", faults, faults.empty() ? "" : ",", log_.string()).c_str(), 1);
-    options.devices = "cpu,cuda:1";
-    options.check_memory = true;
-    options.notice = [](std::string_view) {};
-    configure(options);
-    manual_seed(11);
-  }
-  void open_keeping(const std::string& faults = "") { open(faults, {.cache_directory = (folder_ / "cache").string()}); }
-  int calls(const std::string& what) const {
-    std::ifstream file(log_);
-    int count = 0;
-    for (std::string line; std::getline(file, line);) count += line.starts_with(what);
-    return count;
-  }
-  int searches() const { return calls("heuristics:"); }
-  int products() const { return calls("matmul:"); }
-  int captures() const { return calls("matmul captured:"); }
-
-  fs::path folder_, log_;
-  int logs_ = 0;
-};
-
-using Function = std::function<std::vector<Tensor>(const std::vector<Tensor>&)>;
-
-struct Outcome {
-  std::vector<HostTensor> results;  // of each run
-  std::vector<PerformedLaunch> libraries;
-  int64_t at_once = 0;
-  std::string why_piecewise;
-};
-
-Outcome run(const std::string& device, const Function& function, const std::vector<Sizes>& shapes, int runs = 3) {
-  manual_seed(11);
-  std::vector<Tensor> inputs;
-  for (const Sizes& shape : shapes) inputs.push_back(randn(shape).to(device));
-  CompiledFunction compiled = compile(function);
-  Outcome outcome;
-  for (int i = 0; i < runs; ++i) outcome.results.push_back(compiled.call(inputs)[0].value());
-  outcome.libraries = compiled.last().libraries();
-  outcome.at_once = compiled.last().steps_at_once();
-  outcome.why_piecewise = compiled.last().why_piecewise();
-  return outcome;
-}
-
-// Runs it on both; all runs on the GPU give the same bits, the first one kernel by kernel, the others as a graph.
-Outcome held_against_cpu(const Function& function, const std::vector<Sizes>& shapes, double tolerance = 1e-5) {
-  const Outcome cpu = run("cpu", function, shapes, 1);
-  Outcome gpu = run("cuda:0", function, shapes);
-  EXPECT_THAT(cpu.libraries, IsEmpty());
-  EXPECT_EQ(gpu.at_once, 2) << gpu.why_piecewise;
-  for (const HostTensor& found : gpu.results)
-    for (int64_t i = 0; i < found.elements(); ++i) {
-      EXPECT_NEAR(found.number(i), cpu.results[0].number(i), tolerance) << i;
-      EXPECT_EQ(found.number(i), gpu.results[0].number(i)) << i;
-    }
-  return gpu;
-}
 
 std::vector<Tensor> layer(const std::vector<Tensor>& x) { return {relu(matmul(x[0], x[1]) + x[2])}; }
 const std::vector<Sizes> layer_shapes{{21, 13}, {13, 32}, {32}};
 
 std::vector<Tensor> product(const std::vector<Tensor>& x) { return {matmul(x[0], x[1])}; }
-
-void expect_kernels(const Outcome& outcome) { EXPECT_THAT(outcome.libraries, IsEmpty()); }
-void expect_library(const Outcome& outcome) {
-  EXPECT_THAT(outcome.libraries, Not(IsEmpty()));
-  EXPECT_THAT(outcome.libraries, Each(Field(&PerformedLaunch::performer, StartsWith("cuBLASLt "))));
-}
 
 TEST_F(CudaProducts, ALinearLayerIsTheLibrarysAndPartOfTheGraph) {
   expect_library(held_against_cpu(layer, layer_shapes));

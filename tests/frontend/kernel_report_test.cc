@@ -77,10 +77,28 @@ TEST(KernelReport, SaysWhatALibraryMayRun) {
       "run it where it is faster");
 }
 
+// What goes on with a product's result is a kernel of its own, and has its lines.
+TEST(KernelReport, SaysWhatGoesOnWithALibrarysProduct) {
+  CompiledProgram compiled = make_program();
+  KernelImage& image = compiled.images[1];
+  image.entries[0].contraction = make_contraction();
+  image.entries[0].rest = {KernelPhase{.symbol = "k0_rest_0", .groups = {7, 1, 1}, .group_threads = {64, 1, 1}}};
+  image.resources.push_back({"k0_rest_0", 12, 0, 0, 0, 0, 2048, 2048, "threads"});
+  const std::vector<std::string> lines = kernel_lines(reports(compiled));
+  EXPECT_EQ(
+      lines[2],
+      "    begins with a product of matrices, 2 x 3 x 4 x 5 f32 (tf32), right transposed, times 0.125, bias, relu: "
+      "a library may run it where that and k0_rest_0 are faster");
+  ASSERT_EQ(lines.size(), 9u);
+  EXPECT_EQ(lines[7], "  k0_rest_0: fc at train.cc:3, fc at train.cc:4, 7 groups of 64 threads");
+  EXPECT_EQ(lines[8], "    sm_90    12 registers,      0 B shared, occupancy 100% (threads)");
+}
+
 TEST(KernelReport, IsKeptWithTheProgram) {
   KeptProgram kept;
   kept.compiled = make_program();
-  kept.compiled.images[1].entries.push_back({"k2", {}, {}, make_contraction()});
+  const KernelPhase rest{.symbol = "k2_rest_0", .extent = 2, .grain = 3, .groups = {4, 5, 6}, .shared_bytes = 7};
+  kept.compiled.images[1].entries.push_back({"k2", {}, {}, make_contraction(), {rest, rest}, {3, 5}});
   kept.compiled.program = {};  // its text form is another's test
   const std::vector<uint8_t> bytes = to_bytes(kept);
   const std::optional<KeptProgram> read = try_from_bytes(bytes);

@@ -3,9 +3,16 @@
 #include "placewright/runtime/cuda/cublaslt.h"
 
 #include <cstdlib>
+#include <memory>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "kernel_object.h"
+#include "placewright/runtime/cuda/cuda_device.h"
+#include "placewright/runtime/cuda/probe.h"
+#include "placewright/runtime/device_kinds.h"
 
 namespace placewright::cuda {
 namespace {
@@ -84,6 +91,48 @@ TEST(CublasLt, AStandInGoesWithAStandInAlone) {
   EXPECT_THAT(library->name(), testing::StartsWith("cuBLASLt 13."));
   EXPECT_THAT(library->describe(15), HasSubstr("CUBLAS_STATUS_NOT_SUPPORTED (15)"));
   ::unsetenv("PLACEWRIGHT_LIBCUBLASLT");
+}
+
+// An image may say anything of itself: what names buffers that its launches do not have is the kernel's alone.
+TEST(CublasLt, AContractionOfOtherBuffersIsLeftToTheKernel) {
+  ::setenv("PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR, 1);
+  const auto folder = std::filesystem::path(PLACEWRIGHT_CUDA_EMULATOR).parent_path();
+  ::setenv("PLACEWRIGHT_LIBCUBLASLT", (folder / "libcublaslt_emulator.so").c_str(), 1);
+  LibraryUse use;
+  use.allowed = true;
+  auto device = std::make_shared<CudaDevice>(start_cuda().driver, 0, INT64_MAX, use);
+  Contraction product;
+  product.rows = product.columns = product.depth = 2;
+  product.left = {0, 0, 2, 1, 0}, product.right = {1, 0, 2, 1, 0}, product.result = {2, 0, 2, 1, 0};
+  const DeviceMemory memory(device, 48, 64, "test");
+  std::vector<void*> buffers(12, nullptr);
+  for (size_t i : {0u, 1u, 2u}) buffers[i] = static_cast<uint8_t*>(memory.address()) + 16 * i;
+  const int64_t bytes[] = {16, 16, 16};
+  const int stream = device->open_stream();
+  auto performer_with = [&](auto change) {
+    KernelEntry entry = testing_runtime::entry_of("add_f32", 4);
+    entry.contraction = product;
+    entry.written = {2};
+    change(entry);
+    KernelImage image = testing_runtime::kernel_image_for(device->spec(), {entry});
+    if (!entry.rest.empty()) image.entries[0].rest = image.entries[0].phases;
+    const std::shared_ptr<const LoadedImage> loaded = device->load(image);
+    uint64_t status = 0;
+    KernelLaunch launch{loaded.get(), 0, buffers.data(), bytes, 3, nullptr, &status, 0, 0, "a test's"};
+    device->launch(stream, launch);
+    device->finish(device->record(stream));
+    return device->performer(launch);
+  };
+  EXPECT_THAT(performer_with([](KernelEntry&) {}), testing::StartsWith("cuBLASLt "));
+  EXPECT_EQ(performer_with([](KernelEntry& entry) { entry.contraction->left.buffer = 9; }), "");
+  EXPECT_EQ(performer_with([](KernelEntry& entry) { entry.contraction->right.buffer = -1; }), "");
+  EXPECT_EQ(performer_with([](KernelEntry& entry) { entry.contraction->bias = 9; }), "");
+  EXPECT_EQ(performer_with([](KernelEntry& entry) { entry.contraction->result.buffer = 9; }), "");
+  EXPECT_EQ(performer_with([](KernelEntry& entry) { entry.written = {9}; }), "");
+  EXPECT_EQ(performer_with([](KernelEntry& entry) { entry.rest = entry.phases; }), "");
+  device->close_stream(stream);
+  ::unsetenv("PLACEWRIGHT_LIBCUBLASLT");
+  ::unsetenv("PLACEWRIGHT_LIBCUDA");
 }
 
 }  // namespace

@@ -196,16 +196,21 @@ TEST_F(CudaDeviceTest, RefusesImagesOfOtherFormatsTargetsAndAbis) {
   EXPECT_EQ(refusal([](KernelImage& i) { i.format = "cubin", i.target = "sm_80"; }),
             "kernel image of format cubin for sm_80, expected one that runs on compute_80");
   EXPECT_EQ(refusal([](KernelImage& i) { i.abi_version = 77; }), "kernel image of ABI 77, expected 1: compile it anew");
-  EXPECT_THAT(refusal([](KernelImage& i) { i.entries[0].phases[0].symbol = "none"; }),
-              HasSubstr("kernel add_f32: its image has no function none"));
-  EXPECT_THAT(refusal([](KernelImage& i) { i.entries[0].phases[0].group_threads = {2000, 1, 1}; }),
-              HasSubstr("groups of 2000 x 1 x 1 threads, expected 1 to 1024"));
-  EXPECT_THAT(refusal([](KernelImage& i) { i.entries[0].phases[0].group_threads = {1, 1, 65}; }),
-              HasSubstr("groups of 65 threads in z, expected 64 at most"));
-  EXPECT_THAT(refusal([](KernelImage& i) { i.entries[0].phases[0].groups = {1, 70000, 1}; }),
-              HasSubstr("70000 groups in y, expected 0 to 65535"));
-  EXPECT_THAT(refusal([](KernelImage& i) { i.entries[0].phases[0].shared_bytes = 1 << 20; }),
-              HasSubstr("1048576 bytes of shared memory a group are more than compute_80 has"));
+  // Of what follows a library's product, too.
+  image.entries[0].rest = image.entries[0].phases;
+  for (auto phases : {&KernelEntry::phases, &KernelEntry::rest}) {
+    auto phase = [&](KernelImage& i) -> KernelPhase& { return (i.entries[0].*phases)[0]; };
+    EXPECT_THAT(refusal([&](KernelImage& i) { phase(i).symbol = "none"; }),
+                HasSubstr("kernel add_f32: its image has no function none"));
+    EXPECT_THAT(refusal([&](KernelImage& i) { phase(i).group_threads = {2000, 1, 1}; }),
+                HasSubstr("groups of 2000 x 1 x 1 threads, expected 1 to 1024"));
+    EXPECT_THAT(refusal([&](KernelImage& i) { phase(i).group_threads = {1, 1, 65}; }),
+                HasSubstr("groups of 65 threads in z, expected 64 at most"));
+    EXPECT_THAT(refusal([&](KernelImage& i) { phase(i).groups = {1, 70000, 1}; }),
+                HasSubstr("70000 groups in y, expected 0 to 65535"));
+    EXPECT_THAT(refusal([&](KernelImage& i) { phase(i).shared_bytes = 1 << 20; }),
+                HasSubstr("1048576 bytes of shared memory a group are more than compute_80 has"));
+  }
   EXPECT_THAT(refusal([](KernelImage& i) { i.bytes = {'m', 'o', 'v', ';'}; }), HasSubstr("(invalid-ptx)"));
 }
 

@@ -60,6 +60,7 @@ TEST_F(Compile, WritesTheProgramAndItsKernelsForThreeGenerations) {
   verify_program(program);
   nlohmann::json contents = json("kernels.json");
   std::map<std::string, std::map<int, std::set<std::string>>> entries;  // of each target's images
+  std::set<std::string> products;                                       // targets with what begins with the product
   for (const auto& image : contents.at("images")) {
     std::vector<uint8_t> bytes = read_file(folder_ / ("built/" + image.at("file").get<std::string>()));
     ASSERT_GT(bytes.size(), 4u);
@@ -69,8 +70,14 @@ TEST_F(Compile, WritesTheProgramAndItsKernelsForThreeGenerations) {
       entries[image.at("target")][image.at("image")].insert(entry.at("name").get<std::string>());
       for (const auto& phase : entry.at("phases"))
         EXPECT_THAT(text, HasSubstr(phase.at("symbol").get<std::string>())) << image.at("file");
+      if (entry.value("product", "") != "2048 x 2048 x 2048 f32") continue;
+      products.insert(image.at("target").get<std::string>());
+      ASSERT_FALSE(entry.at("rest").empty());  // the exponential
+      for (const auto& phase : entry["rest"])
+        EXPECT_THAT(text, HasSubstr(phase.at("symbol").get<std::string>())) << image.at("file");
     }
   }
+  EXPECT_THAT(products, ElementsAre("sm_100", "sm_80", "sm_90"));
   int launches = 0;
   for (const Instruction& instruction : program.blocks.at(0).instructions)
     if (const Launch* launch = std::get_if<Launch>(&instruction)) {

@@ -37,24 +37,30 @@ std::vector<KernelReport> kernel_reports(const AheadOfTime& made) {
   return reports;
 }
 
+Json phases_json(const std::vector<KernelPhase>& phases) {
+  Json rows = Json::array();
+  for (const KernelPhase& phase : phases) {
+    Json row{{"symbol", phase.symbol}};
+    if (phase.groups[0] > 0) {
+      row["groups"] = phase.groups;
+      row["group_threads"] = phase.group_threads;
+      row["shared_bytes"] = phase.shared_bytes;
+    } else {
+      row["extent"] = phase.extent;
+      row["grain"] = phase.grain;
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
 Json image_json(const TargetImage& made) {
   Json entries = Json::array();
   for (const KernelEntry& entry : made.image.entries) {
-    Json phases = Json::array();
-    for (const KernelPhase& phase : entry.phases) {
-      Json row{{"symbol", phase.symbol}};
-      if (phase.groups[0] > 0) {
-        row["groups"] = phase.groups;
-        row["group_threads"] = phase.group_threads;
-        row["shared_bytes"] = phase.shared_bytes;
-      } else {
-        row["extent"] = phase.extent;
-        row["grain"] = phase.grain;
-      }
-      phases.push_back(std::move(row));
-    }
-    entries.push_back(
-        {{"name", entry.name}, {"workspace_bytes", entry.workspace_bytes}, {"phases", std::move(phases)}});
+    Json row{{"name", entry.name}, {"workspace_bytes", entry.workspace_bytes}, {"phases", phases_json(entry.phases)}};
+    if (entry.contraction) row["product"] = describe(*entry.contraction);
+    if (!entry.rest.empty()) row["rest"] = phases_json(entry.rest);
+    entries.push_back(std::move(row));
   }
   return {{"image", made.number},
           {"target", made.target},

@@ -18,6 +18,7 @@ struct KernelReport {
   KernelPhase phase;
   KernelResources uses;
   std::string contraction = {};  // what a library of products may run instead, in words; empty: nothing
+  std::string rest = {};         // the phase that then goes on with the product's result; empty: none
 };
 
 // One for each phase that the image has resources of, in the order of its entries. `image` is the program's number

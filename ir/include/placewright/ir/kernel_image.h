@@ -35,7 +35,7 @@ struct KernelPhase {
   friend bool operator==(const KernelPhase&, const KernelPhase&) = default;
 };
 
-// An entry that is one product of matrices, in words that any library of such products understands:
+// An entry that is, or begins with, one product of matrices, in words that any library of such products understands:
 //   result[b, r, c] = activation(scale * sum over d of left[b, r, d] * right[b, d, c] + bias[c])
 // all of one dtype. Neighbouring columns of the result are neighbours in memory. Sums may be taken in another order,
 // and factors rounded as `precision` allows.
@@ -65,8 +65,13 @@ struct KernelEntry {
   std::string name;
   std::vector<KernelPhase> phases;       // run in order, each complete before the next
   std::vector<int64_t> workspace_bytes;  // of each workspace buffer, shared by the phases, 64-byte aligned
-  // What a device with a library for such products may run instead of the phases.
+  // What a device with a library for such products may run instead of the phases; followed, if the entry does more than
+  // the product, by `rest`.
   std::optional<Contraction> contraction = {};
+  // Phases that make of the product's result what the entry makes. The result is then in memory that the device finds
+  // for it, dense, counted as one buffer behind all of a launch's; these phases take its address behind theirs.
+  std::vector<KernelPhase> rest = {};
+  std::vector<int> written = {};  // of a grid: the buffers of a launch that its phases write, workspaces among them
   friend bool operator==(const KernelEntry&, const KernelEntry&) = default;
 };
 

@@ -25,6 +25,15 @@ Schedule choose_grid_schedule(const StructuredKernel& kernel);
 // collapsed.
 std::optional<Contraction> match_contraction(const StructuredKernel& kernel);
 
+// A kernel that begins with a product of matrices, of a size that may be worth a launch of its own, and does more with
+// it. The product's result is dense and in memory of its own, which `rest` takes as a parameter behind the kernel's.
+struct PartedContraction {
+  Contraction contraction;
+  StructuredKernel rest;
+};
+// `deep`: the kernel as split_depth makes it, whose parameters count.
+std::optional<PartedContraction> part_contraction(const StructuredKernel& kernel, const StructuredKernel& deep);
+
 struct CudaText {
   std::string text;
   std::vector<KernelEntry> entries;  // named as their kernels

@@ -109,7 +109,8 @@ class CudaDevice : public Device {
   int take_slot();
   void copy_from_host(Stream& stream, cuda::Address to, const uint8_t* from, int64_t bytes);
   void copy_to_host(Stream& stream, uint8_t* to, cuda::Address from, int64_t bytes);
-  void start_kernel(Stream& stream, const KernelLaunch& launch);
+  // With a `product`, what the entry does with the result of its contraction, which is there.
+  void start_kernel(Stream& stream, const KernelLaunch& launch, void* product = nullptr);
   void start(Stream& stream, cuda::FunctionObject* function, const KernelPhase& phase, void** parameters);
   cuda::ModuleObject* load_module(const char* text);
   double seconds_of(cuda::EventObject* event);
