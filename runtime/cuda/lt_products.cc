@@ -196,6 +196,22 @@ float LtProducts::milliseconds(CudaDevice::Stream& stream, const std::function<b
   return taken;
 }
 
+// Of what the library proposes; `least` is how long it takes.
+LtChoice LtProducts::fastest(CudaDevice::Stream& stream, const LtProduct& product, const LtProduct::Operands& operands,
+                             void* workspace, float& least) {
+  LtChoice best;
+  for (const cuda::LtCandidate& candidate : product.find(operands, workspace ? most_workspace : 0)) {
+    const auto bytes = static_cast<int64_t>(candidate.workspace_bytes);
+    const float taken = milliseconds(
+        stream, [&] { return product.run(candidate.algorithm, operands, workspace, bytes, stream.handle) == 0; });
+    if (taken < 0 || (best.by_library && taken >= least)) continue;
+    if (!keeps_nan(stream, product, candidate, operands, workspace)) continue;
+    best = {true, candidate.algorithm, bytes};
+    least = taken;
+  }
+  return best;
+}
+
 // What the launch writes is scratch memory here: measuring changes nothing that a program has.
 LtChoice LtProducts::measure(CudaDevice::Stream& stream, const KernelLaunch& launch, const LtProduct& product,
                              bool& is_complete) {
@@ -226,26 +242,16 @@ LtChoice LtProducts::measure(CudaDevice::Stream& stream, const KernelLaunch& lau
   if (sums_bytes > 0) operands.result = sums.address();
 
   device_.note(stream, launch.name);
-  auto multiply = [&](const cuda::LtAlgorithm& algorithm, int64_t bytes) {
-    return product.run(algorithm, operands, workspace.address(), bytes, stream.handle) == 0;
-  };
-  LtChoice best;
   float least = 0;
-  for (const cuda::LtCandidate& candidate : product.find(operands, workspace.address() ? most_workspace : 0)) {
-    const auto wanted = static_cast<int64_t>(candidate.workspace_bytes);
-    const float taken = milliseconds(stream, [&] { return multiply(candidate.algorithm, wanted); });
-    if (taken < 0 || (best.by_library && taken >= least)) continue;
-    if (!keeps_nan(stream, product, candidate, operands, workspace.address())) continue;
-    best = {true, candidate.algorithm, wanted};
-    least = taken;
-  }
+  const LtChoice best = fastest(stream, product, operands, workspace.address(), least);
   if (!best.by_library) return best;
   KernelLaunch own = launch;
   own.buffers = buffers.data();
   own.status = nullptr;
   if (sums_bytes > 0)
     least = milliseconds(stream, [&] {
-      if (!multiply(best.algorithm, best.workspace_bytes)) return false;
+      if (product.run(best.algorithm, operands, workspace.address(), best.workspace_bytes, stream.handle) != 0)
+        return false;
       device_.start_kernel(stream, own, sums.address());
       return true;
     });

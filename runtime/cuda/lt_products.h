@@ -46,6 +46,8 @@ class LtProducts {
   LtChoice choose(CudaDevice::Stream& stream, const KernelLaunch& launch, const LtProduct& product,
                   const LtProduct::Operands& operands);
   LtChoice measure(CudaDevice::Stream& stream, const KernelLaunch& launch, const LtProduct& product, bool& is_complete);
+  LtChoice fastest(CudaDevice::Stream& stream, const LtProduct& product, const LtProduct::Operands& operands,
+                   void* workspace, float& least);
   float milliseconds(CudaDevice::Stream& stream, const std::function<bool()>& go);
   bool keeps_nan(CudaDevice::Stream& stream, const LtProduct& product, const cuda::LtCandidate& candidate,
                  const LtProduct::Operands& operands, void* workspace);
