@@ -123,8 +123,11 @@ constexpr double least_gain = 0.03;
 
 // Of two placements of a graph, one by measured kernels and one by curves alone: the former only if it gains enough.
 GraphPlacement settled(GraphPlacement measured, GraphPlacement thought) {
-  double before = measured.replan(apply_placement(thought.planned, thought.plan)).seconds;
-  double after = measured.plan.seconds;
+  auto is_simulated = [](const PlacementPlan& plan) { return plan.solved && plan.solved->is_simulated; };
+  const bool by_done = is_simulated(measured.plan) || is_simulated(thought.plan);
+  auto step = [&](const PlacementPlan& plan) { return by_done ? static_cast<double>(plan.done) * 1e-9 : plan.seconds; };
+  const double before = step(measured.replan(apply_placement(thought.planned, thought.plan)));
+  const double after = step(measured.plan);
   if (after < (1 - least_gain) * before || after >= before) return measured;
   thought.plan.hints.push_back(fmt::format(
       "measured kernels would move ops for a gain of {:.1f} % of a step: less than {:.0f} %, so that they stay",

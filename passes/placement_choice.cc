@@ -30,10 +30,23 @@ FusedPlacement repriced(const Graph& graph, const PassContext& context, const Pl
   FusedPlacement other = placed;
   other.prices = price_placement(graph, context, choice, labels, other.problem);
   other.fitted.labels = labels;
-  other.fitted.energy = energy(other.problem, labels);
-  other.fitted.bound = certify(other.problem).bound;
   other.fitted.relief = other.fitted.relieved_done = 0;  // it fits
   return other;
+}
+
+// By the prices of what was chosen, what has the least sum would seem to take more or less than it does: what only it
+// has elsewhere says the difference.
+void keep_price(PlacementProblem& problem, const Labels& chosen, const FittedPlacement& least_sum) {
+  int64_t missing = least_sum.energy - energy(problem, least_sum.labels);
+  std::vector<int64_t*> costs;
+  for (int g = 0; g < problem.groups(); ++g)
+    if (const int label = least_sum.labels[g]; label != chosen[g]) costs.push_back(&problem.costs[g][label]);
+  std::sort(costs.begin(), costs.end(), [](const int64_t* a, const int64_t* b) { return *a < *b; });
+  for (size_t i = 0; i < costs.size(); ++i) {
+    const int64_t part = std::max(missing / static_cast<int64_t>(costs.size() - i), -*costs[i]);
+    *costs[i] += part;
+    missing -= part;
+  }
 }
 
 }  // namespace
@@ -51,6 +64,7 @@ void PlacementSolver::choose_by_cost() {
   }
   const PlacementChoice choice = make_choice(std::move(group_of), static_cast<int>(roots.size()));
   FusedPlacement placed = place_as_fused(graph_, context_, choice);
+  const LeastSum least_sum{placed.fitted.energy + placed.fitted.relief, placed.fitted.bound, placed.done()};
   std::optional<MakespanSolution> at_once = choose_by_makespan(choice, placed);
   explain(choice, placed, at_once ? &*at_once : nullptr, roots);
   done_ = placed.done();
@@ -58,7 +72,7 @@ void PlacementSolver::choose_by_cost() {
   solved_ = std::make_shared<SolvedPlacement>(SolvedPlacement{
       std::move(placed.problem), devices_, choice.group_of, choice.sources, std::move(placed.fitted.labels),
       placed.fitted.energy, placed.fitted.bound, placed.fitted.is_limited, placed.fitted.relief, at_once.has_value(),
-      at_once ? at_once->bound : 0, placed.priced});
+      at_once ? at_once->bound : 0, placed.priced, least_sum});
 }
 
 // Decides the groups that are not, each with what keeps it off the other devices.
@@ -124,8 +138,9 @@ FusedPlacement PlacementSolver::without_idle_moves(const PlacementChoice& choice
   return std::move(found ? *found : given);
 }
 
-// Devices that work at once, and copies that hide behind launches: only for a gain that is worth other reasons and more
-// copies. Replaces `placed` by what is done earlier.
+// Devices that work at once, the host and one accelerator too, and copies that hide behind launches: only for a gain
+// that is worth other reasons, more copies, and a sum that is no longer proven the least. Replaces `placed` by what is
+// done earlier.
 std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const PlacementChoice& choice,
                                                                     FusedPlacement& placed) {
   bool has_choice = false;
@@ -143,15 +158,12 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
     found.found_by = by;
     best = std::move(other);
   };
-  if (placed.problem.labels > 2) {
-    const int64_t by_sum = simulate(placed.problem, placed.fitted.labels, options.order, host_label).makespan;
-    MakespanSolution searched = solve_makespan(placed.problem, placed.fitted.labels, options);
-    if (is_worth(searched.makespan, by_sum) && fits(choice, placed, searched.labels))
-      offer(searched.labels, searched.found_by);
-    found.simulations = searched.simulations;
-  }
-  // With one accelerator the least sum is exact, which is worth more than a search. It counts copies that the runtime
-  // hides, though: others that were priced on the way may be done earlier. Where memory decides, what fits counts.
+  const int64_t by_sum = simulate(placed.problem, placed.fitted.labels, options.order, host_label).makespan;
+  MakespanSolution searched = solve_makespan(placed.problem, placed.fitted.labels, options);
+  if (is_worth(searched.makespan, by_sum) && fits(choice, placed, searched.labels))
+    offer(searched.labels, searched.found_by);
+  found.simulations = searched.simulations;
+  // Others that were priced on the way may be done earlier still. Where memory decides, what fits counts.
   const TriedPlacement* earliest = nullptr;
   for (const TriedPlacement& tried : placed.tried)
     if (!placed.fitted.is_limited && is_worth(tried.done, placed.done()) && (!best || tried.done < best->done()) &&
@@ -159,6 +171,9 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
       earliest = &tried;
   if (earliest) offer(earliest->labels, "tried for its prices");
   if (!best) return {};
+  keep_price(best->problem, found.labels, placed.fitted);
+  best->fitted.energy = energy(best->problem, found.labels);
+  best->fitted.bound = certify(best->problem).bound;
   found.makespan = simulate(best->problem, found.labels, options.order, host_label).makespan;
   found.bound = std::min(best->done(), makespan_bound(best->problem, options.order));
   placed = std::move(*best);

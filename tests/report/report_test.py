@@ -127,6 +127,17 @@ class Report(unittest.TestCase):
             self.assertEqual({ops[number]["devices"][0] for number in island["ops"]}, {island["device"]})
         if report["proof"]:
             self.assertLessEqual(report["proof"]["bound_seconds"], report["proof"]["chosen_seconds"])
+            self.check_least_sum(report["proof"])
+
+    # What simulation chose is done earlier than what the sum alone would take, of which the proof's problem says the truth.
+    def check_least_sum(self, proof):
+        least = proof["least_sum"]
+        self.assertEqual(least is not None, proof["of"] == "simulated time")
+        if not least:
+            return
+        self.assertLess(proof["chosen_seconds"] * 1.029, least["done_seconds"])
+        self.assertEqual(least["is_optimal"], least["bound_seconds"] == least["seconds"])
+        self.assertLessEqual(proof["sum_bound_seconds"], least["seconds"] + 1e-12)
 
     def check_timeline(self, report):
         timeline, ops, free_at, ends, launched = report["timeline"], report["ops"], {}, {0}, set()

@@ -96,6 +96,7 @@ TEST_P(SameStep, IsSaidEverywhere) {
 
 INSTANTIATE_TEST_SUITE_P(Shipped, SameStep,
                          ::testing::Values(Case{"mixture.pw", "a100x8-pcie"}, Case{"mixture.pw", "h200x8"},
+                                           Case{"mixture.pw", "h200"}, Case{"mixture.pw", "a100"},
                                            Case{"mixture.pw", "rtx4090"}, Case{"lenet.pw", "h200"},
                                            Case{"mlp.pw", "h100x8-pcie"}, Case{"cnn.pw", "rtx4090"},
                                            Case{"lenet.pw", "h200", 0.9}, Case{"transformer.pw", "h200", 0.9},

@@ -116,6 +116,14 @@ Json timeline_json(const Timeline& timeline) {
   return document;
 }
 
+Json least_sum_json(const std::optional<LeastSumPlacement>& least) {
+  if (!least) return {};
+  return {{"seconds", least->seconds},
+          {"bound_seconds", least->bound_seconds},
+          {"is_optimal", least->is_optimal()},
+          {"done_seconds", least->done_seconds}};
+}
+
 Json proof_json(const std::optional<PlacementProof>& proof) {
   if (!proof) return {};
   return {{"of", proof->is_simulated ? "simulated time" : "sum of times"},
@@ -126,7 +134,8 @@ Json proof_json(const std::optional<PlacementProof>& proof) {
           {"relief_seconds", proof->relief_seconds},
           {"sum_seconds", proof->sum_seconds},
           {"sum_bound_seconds", proof->sum_bound_seconds},
-          {"placements_priced", proof->priced}};
+          {"placements_priced", proof->priced},
+          {"least_sum", least_sum_json(proof->least_sum)}};
 }
 
 Json radius_json(const std::optional<PlacementRadius>& radius) {

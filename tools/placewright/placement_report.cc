@@ -94,8 +94,11 @@ std::optional<PlacementProof> find_proof(const PlacementPlan& plan) {
   const int64_t sum = solved.energy + relief;
   const int64_t chosen = solved.is_simulated ? plan.done : sum,
                 bound = solved.is_simulated ? solved.done_bound : solved.bound;
-  return PlacementProof{solved.is_simulated, seconds(chosen), seconds(bound),        chosen == bound,
-                        seconds(relief),     seconds(sum),    seconds(solved.bound), solved.priced};
+  PlacementProof proof{solved.is_simulated, seconds(chosen), seconds(bound),        chosen == bound,
+                       seconds(relief),     seconds(sum),    seconds(solved.bound), solved.priced};
+  if (const LeastSum& least = solved.least_sum; solved.is_simulated)
+    proof.least_sum = {seconds(least.sum), seconds(least.bound), seconds(least.done)};
+  return proof;
 }
 
 // Which ops of the planned graph each origin is of.

@@ -61,6 +61,13 @@ struct Timeline {
   double seconds = 0;               // when the last one ends
 };
 
+// The placement that the sum of all times alone would take, where another one is done earlier.
+struct LeastSumPlacement {
+  double seconds = 0, bound_seconds = 0;  // by its own prices, relief included; what no placement can undercut
+  double done_seconds = 0;                // until its last device is done
+  bool is_optimal() const { return seconds == bound_seconds; }
+};
+
 // How good the placement of what was left to choose by cost is: op times and copies that depend on it, and what no
 // placement can undercut.
 struct PlacementProof {
@@ -68,9 +75,10 @@ struct PlacementProof {
   double chosen_seconds = 0;  // relief included
   double bound_seconds = 0;
   bool is_optimal = false;
-  double relief_seconds = 0;                      // that what leaves a memory and comes back adds
-  double sum_seconds = 0, sum_bound_seconds = 0;  // the sum of all times, whichever counts
-  int priced = 0;                                 // placements whose launches were priced as compiled
+  double relief_seconds = 0;                        // that what leaves a memory and comes back adds
+  double sum_seconds = 0, sum_bound_seconds = 0;    // the sum of all times, whichever counts
+  int priced = 0;                                   // placements whose launches were priced as compiled
+  std::optional<LeastSumPlacement> least_sum = {};  // if simulated
   double gap() const { return bound_seconds > 0 ? chosen_seconds / bound_seconds - 1 : 0; }
   double sum_gap() const { return sum_bound_seconds > 0 ? sum_seconds / sum_bound_seconds - 1 : 0; }
 };

@@ -85,8 +85,9 @@ class TextReport : ReportText {
     if (proof.is_simulated)
       return fmt::format(
           "Within {:.3g}% of what no placement undercuts: the last device is done, and its results are on the host, "
-          "after {}, not before {}. In the sum of all times, {}{}, it is within {:.3g}% of the least.",
-          proof.gap() * 100, chosen, bound, duration_text(proof.sum_seconds), relief, proof.sum_gap() * 100);
+          "after {}, not before {}. In the sum of all times, {}{}, it is within {:.3g}% of the least. {}",
+          proof.gap() * 100, chosen, bound, duration_text(proof.sum_seconds), relief, proof.sum_gap() * 100,
+          least_sum_text(*proof.least_sum));
     std::string text =
         proof.is_optimal ? fmt::format(
                                "Optimal by these prices: the flow of a minimum cut proves that no placement takes "
@@ -99,6 +100,14 @@ class TextReport : ReportText {
     if (proof.priced > 1 && !plan_.solved->is_limited)
       text += fmt::format(" Of {} placements priced as compiled none takes less.", proof.priced);
     return text;
+  }
+
+  static std::string least_sum_text(const LeastSumPlacement& least) {
+    const std::string proven = least.is_optimal()
+                                   ? "a minimum cut proves it by its own prices"
+                                   : fmt::format("none takes less than {}", duration_text(least.bound_seconds));
+    return fmt::format("By that sum alone another placement would be taken: {} ({}), done after {}.",
+                       duration_text(least.seconds), proven, duration_text(least.done_seconds));
   }
 
   std::string radius_text(const PlacementRadius& radius) const {

@@ -124,7 +124,7 @@ function proof_text() {
   if (!proof || !proof.chosen_seconds) return '';
   const chosen = duration_text(proof.chosen_seconds)
     + (proof.relief_seconds > 0 ? ` (${duration_text(proof.relief_seconds)} of it for what leaves memory and comes back)` : '');
-  if (proof.of === 'simulated time') return `The last device is done, its results on the host, after ${chosen}, by simulation; no placement is before ${duration_text(proof.bound_seconds)}.`;
+  if (proof.of === 'simulated time') return `The last device is done, its results on the host, after ${chosen}, by simulation; no placement is before ${duration_text(proof.bound_seconds)}. By the sum of all times alone another placement would be taken: ${duration_text(proof.least_sum.seconds)}${proof.least_sum.is_optimal ? ', proven by a minimum cut' : ''}, done after ${duration_text(proof.least_sum.done_seconds)}.`;
   return proof.is_optimal ? `By these prices, with results read on the host, the flow of a minimum cut proves that no placement takes less than ${chosen}.`
     : `By these prices, with results read on the host, it takes ${chosen} and no placement less than ${duration_text(proof.bound_seconds)}.`;
 }

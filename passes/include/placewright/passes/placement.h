@@ -87,6 +87,13 @@ struct PinConflict {
   std::string message;  // one line: what, bytes, how often, both source lines and the fix
 };
 
+// The placement that the sum of all times alone would take, by its own prices as fused, in nanoseconds.
+struct LeastSum {
+  int64_t sum = 0;    // relief included
+  int64_t bound = 0;  // proven: no placement within the devices' memories takes less
+  int64_t done = 0;   // when its last device is done, as PlacementPlan has it
+};
+
 // What was left to choose by cost, as numbers, and the answer.
 struct SolvedPlacement {
   PlacementProblem problem;
@@ -99,10 +106,12 @@ struct SolvedPlacement {
   bool is_limited = false;        // by the devices' memories: with more, another placement would take less
   int64_t relief = 0;             // besides, what leaves a memory and comes back
   // Devices that work at once make a step shorter: what was minimised is when the last one is done, which `done_bound`
-  // bounds for all placements. Then `energy` is not the least.
+  // bounds for all placements. Then `energy` is not the least, and `least_sum` is of another placement, which costs as
+  // much by these prices, too.
   bool is_simulated = false;
   int64_t done_bound = 0;
   int priced = 0;  // placements whose launches were priced as they would be compiled
+  LeastSum least_sum = {};
 };
 
 struct PlacementPlan {
