@@ -45,6 +45,7 @@ struct Case {
   double flops = 0;  // of products; 0: what counts is bytes
   // Of the difference: f32 sums of 1,024 numbers in another order, and other libraries' tanh and exp; TF32's factors.
   double allowed = 1e-4;
+  Precision precision = Precision::f32;  // of products
 };
 
 int64_t power_below(double limit) {
@@ -95,7 +96,7 @@ std::vector<Case> cases(int64_t elements) {
          return b("add", {b("transpose", {x[0]}, {{"permutation", Sizes{1, 0}}}), x[1]});
        }},
       {"product", {{side, side}, {side, side}}, product("f32"), products},
-      {"product_tf32", {{side, side}, {side, side}}, product("tf32"), products, 1e-2},
+      {"product_tf32", {{side, side}, {side, side}}, product("tf32"), products, 1e-2, Precision::tf32},
   };
 }
 
@@ -252,12 +253,14 @@ bool report(DeviceBench& bench, const std::string& name, const Case& small, cons
   const Measurement measured = bench.measure(each);
   const bool is_product = each.flops > 0, right = difference <= small.allowed;
   const double rate = (is_product ? each.flops : least_bytes(each)) / measured.seconds;
-  const double limit = is_product ? bench.spec().rate("contraction", DType::f32) : bandwidth;
+  const double limit = is_product ? bench.spec().rate("contraction", DType::f32, each.precision) : bandwidth;
+  const std::string kind = is_product ? fmt::format("published rate of {}", placewright::name(each.precision))
+                                      : std::string("measured copies");
   fmt::print(
       "{{\"case\": \"{}\", \"performer\": \"{}\", \"microseconds\": {:.3f}, \"{}\": {:.6g}, \"of_limit\": {:.4f}, "
       "\"limit\": \"{}\", \"difference\": {:.2e}, \"right\": {}}}\n",
       name, measured.performer, measured.seconds * 1e6, is_product ? "flops_per_second" : "bytes_per_second", rate,
-      rate / limit, is_product ? "published rate of f32" : "measured copies", std::min(difference, 1e300), right);
+      rate / limit, kind, std::min(difference, 1e300), right);
   std::fflush(stdout);
   return right;
 }

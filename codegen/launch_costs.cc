@@ -60,14 +60,15 @@ double LaunchCosts::seconds(const StageWork& work) const {
 }
 
 double LaunchCosts::arithmetic_seconds(const StageWork& work) const {
-  double rate = spec_.rate(work.op_class, work.dtype);
+  const double rate = spec_.rate(work.op_class, work.dtype, work.precision);
   if (profile_) {
-    if (auto measured = profile_->op_seconds(spec_.id, work.op_class, work.dtype, work.operations)) return *measured;
-    // Another dtype's curve, by the ratio of the rates.
-    for (const Profile::OpCost& cost : profile_->ops)
-      if (double other = spec_.rate(work.op_class, cost.dtype);
-          cost.device == spec_.id && cost.op_class == work.op_class && rate > 0 && other > 0)
-        return *interpolate(cost.points, work.operations) * other / rate;
+    if (auto measured = profile_->op_seconds(spec_.id, work.op_class, work.dtype, work.operations, work.precision))
+      return *measured;
+    // Another one's curve, by the ratio of the rates.
+    if (rate > 0)
+      if (const Profile::OpCost* near = profile_->nearest(spec_, work.op_class, work.dtype, work.precision))
+        return *interpolate(near->points, work.operations) * spec_.rate(work.op_class, near->dtype, near->precision) /
+               rate;
   }
   return rate > 0 ? work.operations / rate : 0;
 }

@@ -5,14 +5,14 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
+#include <map>
 
 #include <fmt/core.h>
 
 #include "calibration_cases.h"
-#include "placewright/codegen/apply_schedule.h"
+#include "placewright/codegen/compile_program.h"
 #include "placewright/codegen/emitter.h"
 #include "placewright/codegen/machine_target_model.h"
-#include "placewright/codegen/strategy.h"
 #include "placewright/runtime/byte_cache.h"
 #include "placewright/runtime/device.h"
 #include "session_body.h"
@@ -24,22 +24,27 @@ constexpr double round_seconds = 60e-6;  // what one clock reading more may not 
 constexpr double case_seconds = 8e-3;    // that a case may take beyond its first rounds
 constexpr int fewest_rounds = 3, most_rounds = 12;
 constexpr double least_seconds = 1e-9;
+constexpr double fast_seconds = 50e-6;                 // a size of that or less, and large ones are measured, too
+constexpr double slow_seconds = 10e-3;                 // a size of more, and what is larger is not
 constexpr int64_t launches_between = 8;                // until a value of a step is touched again, as a rule
 constexpr int64_t bytes_of_turns = int64_t{48} << 20;  // more are in no cache anyway
 
-KernelImage compile(const std::vector<StructuredKernel>& kernels) {
-  const CpuTarget target = host_cpu_target();
-  std::vector<LoopKernel> loops;
+// Kernels that are compiled at once, for each target at most once: with the first case of theirs that is measured.
+struct Group {
+  std::vector<CalibrationCase> cases;
+  std::vector<StructuredKernel> kernels;  // the forms of all cases, in their order
+  std::map<const CodeTarget*, EmittedKernels> emitted;
+};
+
+std::string name_of(size_t kernel) { return "calibration" + std::to_string(kernel); }
+
+EmittedKernels compile(std::vector<StructuredKernel> kernels, const CodeTarget& target,
+                       const CompileProgramOptions& options) {
   for (size_t i = 0; i < kernels.size(); ++i) {
-    StructuredKernel kernel = kernels[i];
-    split_reductions(kernel, target);
-    kernel = collapse_dimensions(std::move(kernel));
-    kernel.name = "calibration" + std::to_string(i);
-    Schedule schedule = choose_schedule(kernel, target);
-    std::string symbol = kernel.name;
-    loops.push_back(apply_schedule(std::move(kernel), std::move(schedule), target.vector_bits, symbol));
+    target.split_reductions(kernels[i]);
+    kernels[i].name = name_of(i);
   }
-  return emit_cpu_image(loops, target);
+  return target.emit(std::move(kernels), options.threads, options.store);
 }
 
 // Numbers near 1; of integers, every position of a buffer once, in an order that no prefetcher follows.
@@ -68,7 +73,8 @@ class DeviceMeter {
   // Seconds of one launch of an entry of the image: the smallest of several rounds. Launches take turns on several sets
   // of operands: in a step, too, others ran since a value was last touched, and small values are still in a cache then
   // and large ones are not.
-  double kernel_seconds(const LoadedImage& image, int entry, const StructuredKernel& kernel) {
+  double kernel_seconds(const LoadedImage& image, const std::string& name, const StructuredKernel& kernel) {
+    const int entry = image.entry_index(name);
     std::vector<HostTensor> values;
     int64_t set_bytes = 0;
     for (const KernelBuffer& buffer : kernel.buffers) {
@@ -127,6 +133,7 @@ class DeviceMeter {
   template <typename Work>
   double smallest(const Work& work) {
     double best = timed(work, 1), spent = best;  // the first one meets cold caches
+    if (best > slow_seconds) return best;        // and is none the slower for it
     int times = std::clamp(static_cast<int>(round_seconds / std::max(best, least_seconds)), 1, 1000);
     for (int round = 0; round < most_rounds && (round < fewest_rounds || spent < case_seconds); ++round) {
       double seconds = timed(work, times);
@@ -158,17 +165,19 @@ void straighten(std::vector<CostPoint>& points) {
 
 class Calibration {
  public:
-  explicit Calibration(Session& session) : session_(session), machine_(session.machine()) {}
+  explicit Calibration(Session& session)
+      : session_(session), machine_(session.machine()), options_(session.compile_options()) {}
 
   Profile run() {
-    cases_ = calibration_cases();
-    std::vector<StructuredKernel> kernels;
-    for (const CalibrationCase& each : cases_) kernels.insert(kernels.end(), each.forms.begin(), each.forms.end());
-    kernels.push_back(smallest_kernel());
-    KernelImage image = compile(kernels);
+    for (CalibrationCase& each : calibration_cases(rounded_precisions())) {
+      Group& group = each.is_large ? large_ : usual_;
+      group.kernels.insert(group.kernels.end(), each.forms.begin(), each.forms.end());
+      group.cases.push_back(std::move(each));
+    }
+    smallest_.kernels = {smallest_kernel()};
     profile_.machine = session_.devices().host()->spec().name;
     for (const DeviceSpec& spec : machine_.devices)
-      if (!copy_measured(spec)) measure(spec, image, kernels.back());
+      if (!copy_measured(spec)) measure(spec);
     for (const Link& link : machine_.links)
       if (!copy_measured(link)) measure(link);
     profile_.call_seconds = rounded(measure_call());
@@ -196,24 +205,59 @@ class Calibration {
     return std::max(best - predict_step(step.last(), machine_, &profile_).launch_seconds, least_seconds);
   }
 
-  void measure(const DeviceSpec& spec, const KernelImage& image, const StructuredKernel& smallest) {
-    const std::shared_ptr<Device>& device = session_.devices().find(spec.id);
-    DeviceMeter meter(device, session_.devices().host());
-    std::shared_ptr<const LoadedImage> loaded = device->load(image);
-    double launch = meter.kernel_seconds(*loaded, static_cast<int>(loaded->entries().size()) - 1, smallest);
+  // To what some device rounds the factors of products.
+  std::vector<Precision> rounded_precisions() const {
+    std::vector<Precision> rounded;
+    for (Precision precision : {Precision::tf32, Precision::bf16})
+      if (std::any_of(machine_.devices.begin(), machine_.devices.end(),
+                      [&](const DeviceSpec& spec) { return spec.has_rate("contraction", DType::f32, precision); }))
+        rounded.push_back(precision);
+    return rounded;
+  }
+
+  void measure(const DeviceSpec& spec) {
+    DeviceMeter meter(session_.devices().find(spec.id), session_.devices().host());
+    const double launch = kernel_seconds(spec, meter, smallest_, 0);
     profile_.launches.push_back({spec.id, rounded(launch)});
-    int entry = 0;
-    for (size_t i = 0; i < cases_.size(); ++i) {
-      const CalibrationCase& each = cases_[i];
-      if (i == 0 || cases_[i - 1].op_class != each.op_class || cases_[i - 1].dtype != each.dtype)
-        profile_.ops.push_back({spec.id, each.op_class, each.dtype, {}});
-      double seconds = 0;
-      for (const StructuredKernel& form : each.forms)
-        seconds += std::max(meter.kernel_seconds(*loaded, entry++, form) - launch, least_seconds);
-      profile_.ops.back().points.push_back({each.operations, seconds / static_cast<double>(each.forms.size())});
-    }
+    for (Group* group : {&usual_, &large_}) measure(spec, meter, *group, launch);
+    loaded_.clear();
     for (Profile::OpCost& cost : profile_.ops)
       if (cost.device == spec.id) straighten(cost.points);
+  }
+
+  void measure(const DeviceSpec& spec, DeviceMeter& meter, Group& group, double launch) {
+    size_t kernel = 0;
+    for (const CalibrationCase& each : group.cases) {
+      const size_t first = kernel;
+      kernel += each.forms.size();
+      if (each.precision != Precision::f32 && !spec.has_rate(each.op_class, each.dtype, each.precision)) continue;
+      std::vector<CostPoint>& points = points_of(spec.id, each);
+      if (!points.empty() && points.back().seconds > (each.is_large ? fast_seconds : slow_seconds)) continue;
+      double seconds = 0;
+      for (size_t number = first; number < kernel; ++number)
+        seconds += std::max(kernel_seconds(spec, meter, group, number) - launch, least_seconds);
+      points.push_back({each.operations, seconds / static_cast<double>(each.forms.size())});
+    }
+  }
+
+  double kernel_seconds(const DeviceSpec& spec, DeviceMeter& meter, Group& group, size_t number) {
+    const std::shared_ptr<const CodeTarget>& target = options_.targets.at(spec.id);
+    auto [emitted, is_new] = group.emitted.try_emplace(target.get());
+    if (is_new) emitted->second = compile(group.kernels, *target, options_);
+    const KernelImage& image = emitted->second.images[static_cast<size_t>(emitted->second.image_of[number])];
+    std::shared_ptr<const LoadedImage>& loaded = loaded_[&image];
+    if (!loaded) loaded = session_.devices().find(spec.id)->load(image);
+    return meter.kernel_seconds(*loaded, name_of(number), group.kernels[number]);
+  }
+
+  // The curve that the case is a point of.
+  std::vector<CostPoint>& points_of(const DeviceId& device, const CalibrationCase& each) {
+    for (Profile::OpCost& cost : profile_.ops)
+      if (cost.device == device && cost.op_class == each.op_class && cost.dtype == each.dtype &&
+          cost.precision == each.precision)
+        return cost.points;
+    profile_.ops.push_back({device, each.op_class, each.dtype, {}, each.precision});
+    return profile_.ops.back().points;
   }
 
   void measure(const Link& link) {
@@ -264,7 +308,9 @@ class Calibration {
 
   Session& session_;
   const Machine& machine_;
-  std::vector<CalibrationCase> cases_;
+  const CompileProgramOptions options_;
+  Group smallest_, usual_, large_;
+  std::map<const KernelImage*, std::shared_ptr<const LoadedImage>> loaded_;  // by the device that is measured
   Profile profile_;
 };
 
@@ -285,19 +331,14 @@ Profile calibrate() { return Calibration(*Session::current()).run(); }
 Machine apply_profile(Machine machine, const Profile& profile) {
   for (DeviceSpec& device : machine.devices) {
     device.launch_seconds = profile.launch_seconds(device.id).value_or(device.launch_seconds);
-    std::vector<Rate> before = device.rates;
+    const DeviceSpec before = device;
     for (Rate& rate : device.rates) {
-      // Measured, or as much better or worse than thought as another dtype of the class.
-      double factor = 0;
-      for (const Profile::OpCost& cost : profile.ops) {
-        if (cost.device != device.id || cost.op_class != rate.op_class) continue;
-        double thought = 0;
-        for (const Rate& known : before)
-          if (known.op_class == cost.op_class && known.dtype == cost.dtype) thought = known.per_second;
-        if (thought > 0 && (factor == 0 || cost.dtype == rate.dtype))
-          factor = cost.points.back().size / cost.points.back().seconds / thought;
-      }
-      if (factor > 0) rate.per_second = rounded(rate.per_second * factor);
+      // Measured, or as much better or worse than thought as another one of the class.
+      const Profile::OpCost* cost = profile.nearest(before, rate.op_class, rate.dtype, rate.precision);
+      if (!cost) continue;
+      const double thought = before.rate(cost->op_class, cost->dtype, cost->precision);
+      const CostPoint& largest = cost->points.back();
+      rate.per_second = rounded(rate.per_second * (largest.size / largest.seconds / thought));
     }
     if (double measured = device.rate("movement", DType::f32)) device.memory_bandwidth = measured;
   }

@@ -6,10 +6,10 @@
 #include <fmt/core.h>
 
 #include "placewright/base/error.h"
-#include "placewright/base/join.h"
 #include "placewright/base/lexer.h"
+#include "placewright/ir/kernel.h"
 #include "placewright/ir/parse_type.h"
-#include "placewright/ir/work.h"
+#include "rated_work.h"
 
 namespace placewright {
 namespace {
@@ -20,7 +20,8 @@ std::string print(const DeviceSpec& device) {
                   quote(device.name), quote(device.target), device.host_memory ? "host " : "", device.memory_bytes,
                   device.memory_bandwidth, device.threads, device.launch_seconds);
   for (const Rate& rate : device.rates)
-    text += fmt::format("  rate {} {} {}\n", quote(rate.op_class), name(rate.dtype), rate.per_second);
+    text += fmt::format("  rate {} {}\n", print_rated_work(quote(rate.op_class), rate.dtype, rate.precision),
+                        rate.per_second);
   return text + "}\n";
 }
 
@@ -41,15 +42,13 @@ double read_labelled(Lexer& lexer, std::string_view label, bool may_be_zero) {
 Rate read_rate(Lexer& lexer, const DeviceSpec& device) {
   size_t at = lexer.position();
   Rate rate;
-  rate.op_class = lexer.string("an op class");
-  if (!is_op_class(rate.op_class)) {
-    std::vector<std::string_view> names;
-    for (const OpClass& known : op_classes()) names.push_back(known.name);
-    lexer.fail_at(at, fmt::format("found op class {}, expected one of {}", quote(rate.op_class), join(names, ", ")));
-  }
-  rate.dtype = parse_dtype(lexer);
-  if (device.rate(rate.op_class, rate.dtype) > 0)
-    lexer.fail_at(at, fmt::format("the rate of {} {} stands here twice", rate.op_class, name(rate.dtype)));
+  read_rated_work(lexer, rate.op_class, rate.dtype, rate.precision);
+  const std::string what = print_rated_work(rate.op_class, rate.dtype, rate.precision);
+  if (device.has_rate(rate.op_class, rate.dtype, rate.precision))
+    lexer.fail_at(at, fmt::format("the rate of {} stands here twice", what));
+  if (rate.precision != Precision::f32 && !device.has_rate(rate.op_class, rate.dtype))
+    lexer.fail_at(at, fmt::format("the rate of {} stands before that of {} {}, which the device must have, too", what,
+                                  rate.op_class, name(rate.dtype)));
   rate.per_second = read_number(lexer, "operations per second", false);
   return rate;
 }
@@ -82,10 +81,20 @@ DeviceSpec read_device_spec(Lexer& lexer) {
 
 }  // namespace
 
-double DeviceSpec::rate(std::string_view op_class, DType dtype) const {
-  for (const Rate& entry : rates)
-    if (entry.op_class == op_class && entry.dtype == dtype) return entry.per_second;
-  return 0;
+double DeviceSpec::rate(std::string_view op_class, DType dtype, Precision precision) const {
+  double unrounded = 0;
+  for (const Rate& entry : rates) {
+    if (entry.op_class != op_class || entry.dtype != dtype) continue;
+    if (entry.precision == precision) return entry.per_second;
+    if (entry.precision == Precision::f32) unrounded = entry.per_second;
+  }
+  return unrounded;
+}
+
+bool DeviceSpec::has_rate(std::string_view op_class, DType dtype, Precision precision) const {
+  return std::any_of(rates.begin(), rates.end(), [&](const Rate& entry) {
+    return entry.op_class == op_class && entry.dtype == dtype && entry.precision == precision;
+  });
 }
 
 const DeviceSpec* Machine::try_find(const DeviceId& id) const {

@@ -8,9 +8,10 @@
 
 #include "placewright/base/error.h"
 #include "placewright/base/lexer.h"
+#include "placewright/ir/kernel.h"
 #include "placewright/ir/machine.h"
 #include "placewright/ir/parse_type.h"
-#include "placewright/ir/work.h"
+#include "rated_work.h"
 
 namespace placewright {
 namespace {
@@ -100,15 +101,15 @@ Profile::OpCost read_op(Lexer& lexer, const Profile& profile) {
   size_t at = lexer.position();
   Profile::OpCost cost;
   cost.device = parse_device(lexer);
-  cost.op_class = lexer.string("an op class");
-  cost.dtype = parse_dtype(lexer);
-  if (!is_op_class(cost.op_class)) lexer.fail_at(at, fmt::format("found op class {}", quote(cost.op_class)));
+  read_rated_work(lexer, cost.op_class, cost.dtype, cost.precision);
   refuse_twice(
       profile.ops,
       [&](const auto& known) {
-        return known.device == cost.device && known.op_class == cost.op_class && known.dtype == cost.dtype;
+        return known.device == cost.device && known.op_class == cost.op_class && known.dtype == cost.dtype &&
+               known.precision == cost.precision;
       },
-      lexer, at, fmt::format("{} {} of {}", cost.op_class, name(cost.dtype), cost.device.to_string()));
+      lexer, at,
+      fmt::format("{} of {}", print_rated_work(cost.op_class, cost.dtype, cost.precision), cost.device.to_string()));
   cost.points = read_points(lexer);
   return cost;
 }
@@ -161,11 +162,25 @@ std::optional<double> Profile::launch_seconds(const DeviceId& device) const {
 }
 
 std::optional<double> Profile::op_seconds(const DeviceId& device, std::string_view op_class, DType dtype,
-                                          double operations) const {
+                                          double operations, Precision precision) const {
   for (const OpCost& cost : ops)
-    if (cost.device == device && cost.op_class == op_class && cost.dtype == dtype)
+    if (cost.device == device && cost.op_class == op_class && cost.dtype == dtype && cost.precision == precision)
       return interpolate(cost.points, operations);
   return std::nullopt;
+}
+
+const Profile::OpCost* Profile::nearest(const DeviceSpec& device, std::string_view op_class, DType dtype,
+                                        Precision precision) const {
+  const OpCost* best = nullptr;
+  int most = 0;
+  for (const OpCost& cost : ops) {
+    if (cost.device != device.id || cost.op_class != op_class) continue;
+    if (device.rate(op_class, cost.dtype, cost.precision) <= 0) continue;
+    const int likeness = cost.dtype != dtype ? 1 : cost.precision != precision ? 2 : 3;
+    if (likeness > most) best = &cost;
+    most = std::max(most, likeness);
+  }
+  return best;
 }
 
 std::optional<double> Profile::link_seconds(const DeviceId& from, const DeviceId& to, double bytes) const {
@@ -186,8 +201,8 @@ std::string print_profile(const Profile& profile) {
   for (const Profile::LaunchCost& cost : profile.launches)
     text += fmt::format("launch {} {}\n", cost.device.to_string(), cost.seconds);
   for (const Profile::OpCost& cost : profile.ops)
-    text += fmt::format("op {} {} {} {}", cost.device.to_string(), quote(cost.op_class), name(cost.dtype),
-                        print(cost.points));
+    text += fmt::format("op {} {} {}", cost.device.to_string(),
+                        print_rated_work(quote(cost.op_class), cost.dtype, cost.precision), print(cost.points));
   for (const Profile::LinkCost& cost : profile.links)
     text += fmt::format("link {} -> {} {}", cost.from.to_string(), cost.to.to_string(), print(cost.points));
   for (const Profile::KernelCost& cost : profile.kernels)

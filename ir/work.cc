@@ -50,6 +50,7 @@ class Counter {
       work.op_class = windows ? "convolution" : "contraction";
       work.dtype = kernel_.buffers[stage_.accesses[factors[0]].buffer].dtype;
       work.needed = {work.dtype};
+      work.precision = stage_.reduction.precision;
       work.operations = 2 * points_ + outer_ * weight(stage_.epilogue);
       return work;
     }
@@ -152,6 +153,8 @@ std::span<const OpClass> op_classes() { return classes; }
 bool is_op_class(std::string_view name) {
   return std::any_of(classes.begin(), classes.end(), [&](const OpClass& entry) { return entry.name == name; });
 }
+
+bool is_product_class(std::string_view name) { return name == "contraction" || name == "convolution"; }
 
 std::vector<StageWork> count_work(const StructuredKernel& kernel) {
   std::vector<StageWork> work;

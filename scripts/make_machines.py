@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Writes tools/machines/*.machine from the published figures below: scripts/make_machines.py [FOLDER]
 
-Sources: NVIDIA's data sheets of H200, H100 (SXM), A100 80 GB (SXM) and the Ada white paper (RTX 4090), without sparsity.
-Memory is what the driver reports. A product counts multiplications and additions, two a fused operation; elementwise
+Sources: NVIDIA's data sheets of H200, H100 (SXM), A100 80 GB (SXM), the white papers of Hopper (its products in 16 bits
+and tf32) and Ada (RTX 4090), without sparsity. Products in tf32 and bf16 are of f32 whose factors are rounded to that and
+whose sums are f32, by matrix units: their peaks, as those of f32 are. Memory is what the driver reports. A product counts multiplications and additions, two a fused operation; elementwise
 rates count instructions, so they are half of the rate that data sheets give. NVLink's figure is of both directions
 together, a link's of one. Latencies and launches are typical for CUDA 12 without graphs.
 """
@@ -11,23 +12,25 @@ import sys
 
 MIB = 1 << 20
 
-# name, target, memory, bandwidth, products by dtype, instructions by dtype, launch, PCIe bytes/s, NVLink bytes/s one way
+# name, target, memory, bandwidth, products by dtype or precision, instructions by dtype, launch, PCIe bytes/s, NVLink bytes/s one way
 GPUS = {
     "h200": ("NVIDIA H200 SXM", "sm_90", 143771 * MIB, 4.8e12,
-             {"f64": 67e12, "f32": 67e12, "bf16": 989e12, "f16": 989e12, "f8e4m3": 1979e12, "f8e5m2": 1979e12},
+             {"f64": 67e12, "f32": 67e12, "tf32": 494.7e12, "bf16": 989.4e12, "f16": 989.4e12, "f8e4m3": 1979e12,
+              "f8e5m2": 1979e12},
              {"f64": 17e12, "f32": 33.5e12, "bf16": 67e12, "f16": 67e12, "i32": 16.75e12, "i64": 4e12},
              4e-6, 50e9, 450e9),
     "h100": ("NVIDIA H100 SXM", "sm_90", 81559 * MIB, 3.35e12,
-             {"f64": 67e12, "f32": 67e12, "bf16": 989e12, "f16": 989e12, "f8e4m3": 1979e12, "f8e5m2": 1979e12},
+             {"f64": 67e12, "f32": 67e12, "tf32": 494.7e12, "bf16": 989.4e12, "f16": 989.4e12, "f8e4m3": 1979e12,
+              "f8e5m2": 1979e12},
              {"f64": 17e12, "f32": 33.5e12, "bf16": 67e12, "f16": 67e12, "i32": 16.75e12, "i64": 4e12},
              4e-6, 50e9, 450e9),
     "a100": ("NVIDIA A100 80 GB SXM", "sm_80", 81920 * MIB, 2.039e12,
-             {"f64": 19.5e12, "f32": 19.5e12, "bf16": 312e12, "f16": 312e12},
+             {"f64": 19.5e12, "f32": 19.5e12, "tf32": 156e12, "bf16": 312e12, "f16": 312e12},
              {"f64": 4.85e12, "f32": 9.75e12, "bf16": 19.5e12, "f16": 39e12, "i32": 9.75e12, "i64": 2.4e12},
              5e-6, 25e9, 300e9),
     "rtx4090": ("NVIDIA GeForce RTX 4090", "sm_89", 24564 * MIB, 1.008e12,
-                {"f64": 1.29e12, "f32": 82.6e12, "bf16": 165.2e12, "f16": 165.2e12, "f8e4m3": 330.3e12,
-                 "f8e5m2": 330.3e12},
+                {"f64": 1.29e12, "f32": 82.6e12, "tf32": 82.6e12, "bf16": 165.2e12, "f16": 165.2e12,
+                 "f8e4m3": 330.3e12, "f8e5m2": 330.3e12},
                 {"f64": 0.645e12, "f32": 41.3e12, "bf16": 41.3e12, "f16": 41.3e12, "i32": 20.6e12, "i64": 5e12},
                 5e-6, 25e9, 0),
 }
@@ -48,7 +51,12 @@ def rates(products, instructions, bandwidth):
     for op_class, by_dtype in (("contraction", products), ("convolution", products)):
         for dtype in ("i32", "i64"):
             lines.append((op_class, dtype, instructions[dtype]))
-        lines += [(op_class, dtype, rate) for dtype, rate in by_dtype.items()]
+        for dtype, rate in by_dtype.items():
+            if dtype != "tf32":
+                lines.append((op_class, dtype, rate))
+            if dtype == "f32":
+                lines += [(op_class, f"f32 precision {rounded}", by_dtype[rounded])
+                          for rounded in ("tf32", "bf16") if rounded in by_dtype]
     for op_class in ("elementwise", "reduction"):
         lines += [(op_class, dtype, instructions["i32"]) for dtype in ("bool", "u8")]
         lines += [(op_class, dtype, rate) for dtype, rate in instructions.items()]

@@ -9,6 +9,7 @@
 #include "lt_products.h"
 #include "own_kernels.h"
 #include "placewright/base/checked.h"
+#include "placewright/ir/kernel.h"
 
 namespace placewright {
 namespace {
@@ -16,13 +17,20 @@ namespace {
 constexpr int64_t natural_alignment = 256;  // of what the driver allocates
 
 // f32 additions and f64 additions a clock of one multiprocessor, by compute capability (CUDA C++ Programming Guide,
-// arithmetic throughput).
+// arithmetic throughput); and multiply-adds of factors in tf32 by its matrix units, twice as many in bf16 (NVIDIA's
+// white papers and data sheets: dense peaks by clock and multiprocessors).
 struct Lanes {
   int capability;
-  double f32, f64;
+  double f32, f64, tf32;
 };
-constexpr Lanes lanes_table[] = {{75, 64, 2},   {80, 64, 32},   {86, 128, 2},  {87, 128, 2},  {89, 128, 2},
-                                 {90, 128, 64}, {100, 128, 64}, {103, 128, 2}, {120, 128, 2}, {121, 128, 2}};
+constexpr Lanes lanes_table[] = {{75, 64, 2, 0},     {80, 64, 32, 512},   {86, 128, 2, 256},    {87, 128, 2, 256},
+                                 {89, 128, 2, 256},  {90, 128, 64, 1024}, {100, 128, 64, 2048}, {103, 128, 2, 2048},
+                                 {120, 128, 2, 256}, {121, 128, 2, 256}};
+
+// GeForce boards sum the products of their matrix units in f32 at half the rate of others with the same capability.
+double matrix_lanes(const Lanes& lanes, const std::string& board) {
+  return board.find("GeForce") == std::string::npos ? lanes.tf32 : lanes.tf32 / 2;
+}
 
 Lanes lanes_of(int capability) {
   Lanes found = lanes_table[0];
@@ -31,16 +39,21 @@ Lanes lanes_of(int capability) {
   return found;
 }
 
-// What the kernels reach: plain arithmetic, a multiply-add as two; placement is to be calibrated for more.
+// Peaks, a multiply-add as two: of plain arithmetic, and of matrix units where factors may be rounded.
 void add_rates(DeviceSpec& spec, double clocks, const Lanes& lanes) {
+  const double rounded = 2 * clocks * matrix_lanes(lanes, spec.name);
   for (const DTypeInfo& entry : dtype_table()) {
     if (!entry.supported) continue;
     double plain = clocks * (entry.dtype == DType::f64           ? lanes.f64
                              : entry.bits > 32                   ? lanes.f32 / 4
                              : entry.kind == DTypeKind::floating ? lanes.f32
                                                                  : lanes.f32 / 2);
-    for (const char* op_class : {"contraction", "convolution"})
+    for (const char* op_class : {"contraction", "convolution"}) {
       spec.rates.push_back({op_class, entry.dtype, 2 * plain});
+      if (entry.dtype != DType::f32 || rounded == 0) continue;
+      spec.rates.push_back({op_class, entry.dtype, rounded, Precision::tf32});
+      spec.rates.push_back({op_class, entry.dtype, 2 * rounded, Precision::bf16});
+    }
     for (const char* op_class : {"elementwise", "reduction"}) spec.rates.push_back({op_class, entry.dtype, plain});
     for (const char* op_class : {"movement", "gather", "scatter"})
       spec.rates.push_back({op_class, entry.dtype, spec.memory_bandwidth});

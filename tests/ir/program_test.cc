@@ -189,6 +189,64 @@ absent "cuda" code "no-driver" cause "no driver" fix "install one"
               HasSubstr("bandwidth is -2, expected a finite number >= 0"));
 }
 
+constexpr const char* rounding_machine =
+    R"(device cpu:0 "host" target "x" host memory 100 bandwidth 100 threads 1 launch 0 {
+  rate "contraction" f64 5
+  rate "contraction" f32 10
+}
+device cuda:0 "gpu" target "y" memory 100 bandwidth 100 threads 1 launch 0 {
+  rate "contraction" f32 100
+  rate "contraction" f32 precision tf32 700
+  rate "contraction" f32 precision bf16 1500
+  rate "contraction" bf16 1600
+  rate "convolution" f32 90
+  rate "convolution" f32 precision tf32 500
+}
+)";
+
+TEST(Machine, ProductsWhoseFactorsMayBeRoundedHaveRatesOfTheirOwn) {
+  Machine machine = parse_machine(rounding_machine);
+  EXPECT_EQ(print_machine(machine), rounding_machine);
+  const DeviceSpec &host = machine.find({"cpu", 0}), &gpu = machine.find({"cuda", 0});
+  EXPECT_EQ(gpu.rate("contraction", DType::f32), 100);
+  EXPECT_EQ(gpu.rate("contraction", DType::f32, Precision::tf32), 700);
+  EXPECT_EQ(gpu.rate("contraction", DType::f32, Precision::bf16), 1500);
+  EXPECT_EQ(gpu.rate("contraction", DType::bf16), 1600);
+  // Where a device has none, it rounds nothing.
+  EXPECT_EQ(gpu.rate("convolution", DType::f32, Precision::bf16), 90);
+  EXPECT_EQ(host.rate("contraction", DType::f32, Precision::tf32), 10);
+  EXPECT_EQ(host.rate("convolution", DType::f32, Precision::tf32), 0);
+  EXPECT_FALSE(host.has_rate("contraction", DType::f32, Precision::tf32));
+}
+
+TEST(Machine, PrecisionsThatMeanNothingAreOneLine) {
+  auto error_with = [](const std::string& rates) {
+    return error_of([&] {
+      parse_machine("device cpu:0 \"\" target \"\" host memory 1 bandwidth 1 threads 1 launch 0 {\n" + rates + "\n}\n",
+                    "m");
+    });
+  };
+  const std::string f32 = "rate \"contraction\" f32 10\n";
+  EXPECT_EQ(error_with(f32 + "rate \"contraction\" f32 precision tf32 20"), "");
+  EXPECT_EQ(error_with(f32 + "rate \"contraction\" f32 precision tf23 20"),
+            "m:3:34: found precision tf23, expected tf32 or bf16");
+  EXPECT_EQ(error_with(f32 + "rate \"contraction\" f32 precision f32 20"),
+            "m:3:34: found precision f32, expected tf32 or bf16");
+  EXPECT_EQ(error_with("rate \"contraction\" f64 precision tf32 20"),
+            "m:2:24: found a precision of contraction f64, expected one of contraction f32 or convolution f32: only "
+            "their factors are rounded");
+  EXPECT_EQ(error_with("rate \"reduction\" f32 precision tf32 20"),
+            "m:2:22: found a precision of reduction f32, expected one of contraction f32 or convolution f32: only "
+            "their factors are rounded");
+  EXPECT_EQ(error_with("rate \"contraction\" f32 precision tf32 20\n" + f32),
+            "m:2:6: the rate of contraction f32 precision tf32 stands before that of contraction f32, which the device "
+            "must have, too");
+  EXPECT_EQ(error_with(f32 + "rate \"contraction\" f32 precision tf32 20\nrate \"contraction\" f32 precision tf32 30"),
+            "m:4:6: the rate of contraction f32 precision tf32 stands here twice");
+  EXPECT_THAT(error_with("rate \"contraction\" f32 tf32 20"),
+              HasSubstr("found 'tf32', expected operations per second"));
+}
+
 TEST(Machine, DamagedFilesAreOneLine) {
   Machine machine;
   machine.devices = {{{"cpu", 0}, "host", "x86-64", true, 2, 1 << 30, 3e10, 1e-7, {{"contraction", DType::f32, 1e11}}},
@@ -234,6 +292,41 @@ TEST(Profile, InterpolatesAsTheLogarithmsSay) {
   double nearly = std::nextafter(2.0, 0.0);
   EXPECT_EQ(*interpolate({{nearly, 1}, {2, 1}}, nearly), 1);
   EXPECT_TRUE(std::isfinite(*interpolate({{1e-300, 1e300}, {1e300, 1e-300}}, 1)));
+}
+
+TEST(Profile, CurvesOfPrecisionsRoundTripAndTheNearestOneIsFound) {
+  const char* profile_text = R"(profile "rounding"
+op cuda:0 "contraction" f64 { 10:1 }
+op cuda:0 "contraction" f32 precision tf32 { 10:0.01 }
+op cuda:0 "contraction" f32 { 10:0.1 }
+op cpu:0 "contraction" f32 { 10:2 }
+)";
+  const Profile profile = parse_profile(profile_text);
+  EXPECT_EQ(print_profile(profile), profile_text);
+  const Machine machine = parse_machine(rounding_machine);
+  const DeviceSpec &host = machine.find({"cpu", 0}), &gpu = machine.find({"cuda", 0});
+  EXPECT_EQ(profile.op_seconds(gpu.id, "contraction", DType::f32, 10), 0.1);
+  EXPECT_EQ(profile.op_seconds(gpu.id, "contraction", DType::f32, 10, Precision::tf32), 0.01);
+  EXPECT_EQ(profile.op_seconds(gpu.id, "contraction", DType::f32, 10, Precision::bf16), std::nullopt);
+  auto nearest = [&](const DeviceSpec& device, DType dtype, Precision precision) {
+    const Profile::OpCost* found = profile.nearest(device, "contraction", dtype, precision);
+    return found ? found->points[0].seconds : 0;
+  };
+  EXPECT_EQ(nearest(gpu, DType::f32, Precision::tf32), 0.01);
+  EXPECT_EQ(nearest(gpu, DType::f32, Precision::f32), 0.1);
+  EXPECT_EQ(nearest(gpu, DType::f32, Precision::bf16), 0.01);  // the first of the dtype
+  EXPECT_EQ(nearest(gpu, DType::bf16, Precision::f32), 0.01);  // of f64 the device has no rate
+  EXPECT_EQ(nearest(host, DType::f32, Precision::tf32), 2);
+  EXPECT_EQ(profile.nearest(gpu, "convolution", DType::f32, Precision::f32), nullptr);
+  EXPECT_EQ(error_of([] { parse_profile("profile \"\" op cpu:0 \"movement\" f32 precision bf16 { 1:1 }"); }),
+            "profile:1:36: found a precision of movement f32, expected one of contraction f32 or convolution f32: only "
+            "their factors are rounded");
+  EXPECT_EQ(error_of([] {
+              parse_profile(
+                  "profile \"\"\nop cpu:0 \"contraction\" f32 precision bf16 { 1:1 }\n"
+                  "op cpu:0 \"contraction\" f32 precision bf16 { 1:1 }");
+            }),
+            "profile:3:4: contraction f32 precision bf16 of cpu:0 stands here twice");
 }
 
 TEST(Profile, InterpolatesBetweenPointsAndRoundTrips) {

@@ -38,6 +38,25 @@ TEST(Work, ProductsCountMultiplicationsAndAdditions) {
   EXPECT_EQ(conv.operations, 2 * 3 * 4 * 4 * 2 * 9);
 }
 
+// Of products of f32 alone: what else they are joined with is counted as ever.
+TEST(Work, ProductsSayToWhatTheirFactorsMayBeRounded) {
+  const std::vector<Type> matrices{type(DType::f32, {4, 6}), type(DType::f32, {6, 10})};
+  const std::vector<Type> images{type(DType::f32, {1, 2, 6, 6}), type(DType::f32, {3, 2, 3, 3})};
+  const Attributes contracted{{"lhs_contracting", Sizes{1}}, {"rhs_contracting", Sizes{0}}};
+  StageWork plain = only(work_of("dot_general", matrices, contracted));
+  EXPECT_EQ(plain.precision, Precision::f32);
+  for (Precision precision : {Precision::tf32, Precision::bf16}) {
+    const std::string word(name(precision));
+    Attributes rounded = contracted;
+    rounded.set("precision", word);
+    StageWork dot = only(work_of("dot_general", matrices, rounded));
+    EXPECT_EQ(dot.precision, precision);
+    dot.precision = Precision::f32;
+    EXPECT_EQ(dot, plain);
+    EXPECT_EQ(only(work_of("conv", images, {{"precision", word}})).precision, precision);
+  }
+}
+
 TEST(Work, ArithmeticIsWeighedAndMovementIsBytes) {
   StageWork add = only(work_of("add", {type(DType::f32, {8}), type(DType::f32, {8})}, {}));
   EXPECT_EQ(add, (StageWork{"elementwise", DType::f32, {DType::f32}, 8, 96}));

@@ -79,6 +79,28 @@ TEST_F(CudaDeviceTest, SpecSaysWhatKernelsMustBeMadeFor) {
   EXPECT_EQ(links.size(), 6u);
 }
 
+// Peaks by the clock (1 GHz here) and 4 multiprocessors.
+TEST(CudaDeviceRates, MatrixUnitsHaveRatesOfTheirOwn) {
+  auto spec_of = [](const std::string& faults) {
+    Emulated emulated(faults);
+    return CudaDevice(emulated.started.driver, 0).spec();
+  };
+  for (auto [capability, f32, tf32] : {std::tuple(80, 64, 512), {89, 128, 256}, {90, 128, 1024}, {100, 128, 2048}}) {
+    const DeviceSpec spec = spec_of(fmt::format("capability={}", capability));
+    for (const char* op_class : {"contraction", "convolution"}) {
+      EXPECT_EQ(spec.rate(op_class, DType::f32), 2 * 4e9 * f32) << capability;
+      EXPECT_EQ(spec.rate(op_class, DType::f32, Precision::tf32), 2 * 4e9 * tf32) << capability;
+      EXPECT_EQ(spec.rate(op_class, DType::f32, Precision::bf16), 4 * 4e9 * tf32) << capability;
+    }
+    Machine machine;
+    machine.devices = {spec};
+    EXPECT_EQ(parse_machine(print_machine(machine)), machine);
+  }
+  const DeviceSpec turing = spec_of("capability=75");  // it has matrix units, but not for f32 in any form
+  EXPECT_FALSE(turing.has_rate("contraction", DType::f32, Precision::tf32));
+  EXPECT_FALSE(turing.has_rate("contraction", DType::f32, Precision::bf16));
+}
+
 TEST_F(CudaDeviceTest, LargeCopiesGoInPiecesThroughPinnedBuffers) {
   std::vector<float> values(24 << 20);  // 96 MiB: more than all staging buffers
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 1000003);

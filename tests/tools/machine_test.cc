@@ -7,6 +7,7 @@
 #include <random>
 #include <sched.h>
 
+#include <fmt/core.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -62,6 +63,30 @@ TEST(Machine, ShippedOnesAreWholeAndPrintThemselves) {
   }
 }
 
+// Dense peaks, as published; and JSON says what of.
+TEST(Machine, ShippedGpusHaveRatesOfProductsWhoseFactorsAreRounded) {
+  for (auto [name, tf32, bf16] : {std::tuple("a100", 156e12, 312e12),
+                                  {"h100", 494.7e12, 989.4e12},
+                                  {"h200", 494.7e12, 989.4e12},
+                                  {"rtx4090", 82.6e12, 165.2e12}}) {
+    const Machine machine = parse_machine(text_of(name), name);
+    for (const char* op_class : {"contraction", "convolution"}) {
+      EXPECT_EQ(machine.devices[1].rate(op_class, DType::f32, Precision::tf32), tf32) << name;
+      EXPECT_EQ(machine.devices[1].rate(op_class, DType::f32, Precision::bf16), bf16) << name;
+      EXPECT_FALSE(machine.devices[0].has_rate(op_class, DType::f32, Precision::tf32)) << name;
+    }
+  }
+  const nlohmann::json document = nlohmann::json::parse(run_tool({"machine", "h200", "--json"}).output);
+  int plain = 0, rounded = 0;
+  for (const auto& rate : document.at("devices").at(1).at("rates"))
+    if (rate.at("op_class") == "contraction" && rate.at("dtype") == "f32") {
+      plain += !rate.contains("precision") && rate.at("per_second") == 67e12;
+      rounded += rate.contains("precision") && rate["precision"] == "tf32" && rate.at("per_second") == 494.7e12;
+    }
+  EXPECT_EQ(plain, 1);
+  EXPECT_EQ(rounded, 1);
+}
+
 // The figures stand in one place: the files are what the script writes.
 TEST(Machine, ShippedFilesAreTheScripts) {
   if (std::system("python3 -c ''") != 0) GTEST_SKIP() << "there is no python3";
@@ -107,7 +132,9 @@ TEST(Machine, CalibrationFindsWhatIsThereAndIsKept) {
   EXPECT_NEAR(*profile.link_seconds(sim, cpu, 16 << 20), 6e-6 + (16 << 20) / 25e9, 10e-6);
   EXPECT_NEAR(*profile.launch_seconds(sim), 4e-6, 0.1e-6);
   EXPECT_NEAR(machine.try_link(cpu, sim)->bytes_per_second, 25e9, 1e9);
-  for (const Profile::OpCost& cost : profile.ops) EXPECT_EQ(cost.points.size(), 5u) << cost.op_class;
+  // On a fast device larger sizes, too.
+  for (const Profile::OpCost& cost : profile.ops)
+    EXPECT_EQ(cost.points.size(), cost.device == cpu || cost.op_class == "movement" ? 5u : 6u) << cost.op_class;
   for (const OpClass& op_class : op_classes()) {
     std::optional<double> small = profile.op_seconds(cpu, op_class.name, DType::f32, 1e3);
     std::optional<double> large = profile.op_seconds(cpu, op_class.name, DType::f32, 1e8);
@@ -229,6 +256,53 @@ TEST(Place, AMachineFileSaysWhatItsTargetRuns) {
   EXPECT_EQ(device_and_cause(no_sums, "dot_general").first, "cuda:0");
   EXPECT_EQ(device_and_cause(no_sums, "softmax").first, "cpu:0");
   EXPECT_THAT(device_and_cause(no_sums, "softmax").second, HasSubstr("no kernel for reduction of f32"));
+}
+
+// A product that pays on an accelerator if its factors may be rounded, and only then.
+TEST(Place, ProductsArePricedByTheirPrecision) {
+  TemporaryFolder folder;
+  auto model = [&](const std::string& precision) {
+    const std::string path = folder / (precision + ".pw");
+    std::ofstream(path) << fmt::format(R"(graph v1
+function "main"(%0, %1) {{
+  %0 = input() {{kind="argument", name="a"}} : f32[2048,2048]
+  %1 = input() {{kind="state", name="b"}} : f32[2048,2048]
+  %2 = dot_general(%0, %1) {{lhs_contracting=[1], rhs_contracting=[0], precision="{}"}} : f32[2048,2048]
+  return %2
+}}
+)",
+                                       precision);
+    return path;
+  };
+  std::string machine = text_of("h200");
+  const std::string plain = "\"contraction\" f32 67000000000000";
+  machine.replace(machine.find(plain), plain.size(), "\"contraction\" f32 9000000000000");
+  std::ofstream(folder / "slow.machine") << machine;
+  std::ofstream(folder / "host.machine") << machine.substr(0, machine.find("device cuda:0"));
+  // Where the product runs, and what it takes there.
+  auto place = [&](const std::string& on, const std::string& precision) {
+    ToolRun run = run_tool({"place", "--machine", folder / on, "--json", model(precision)});
+    EXPECT_EQ(run.exit_code, 0) << run.errors;
+    const nlohmann::json plan = nlohmann::json::parse(run.output);
+    for (const auto& op : plan.at("ops"))
+      if (op.at("what") == "dot_general")
+        return std::pair(op.at("devices").at(0).get<std::string>(), op.at("seconds").get<double>());
+    return std::pair(std::string(), 0.0);
+  };
+  const double operations = 2 * 2048.0 * 2048 * 2048, traffic = 3 * 4 * 2048 * 2048 / 4.8e12, launch = 4e-6;
+  EXPECT_EQ(place("slow.machine", "f32").first, "cpu:0");
+  auto [device, seconds] = place("slow.machine", "tf32");
+  EXPECT_EQ(device, "cuda:0");
+  EXPECT_NEAR(seconds, launch + operations / 494.7e12, 1e-8);
+  EXPECT_NEAR(place("slow.machine", "bf16").second, launch + std::max(operations / 989.4e12, traffic), 1e-8);
+  // On the processor nothing is rounded, and nothing is faster.
+  EXPECT_EQ(place("host.machine", "tf32"), place("host.machine", "f32"));
+  // `why` reckons with the same prices.
+  for (auto [precision, expected] : {std::pair("f32", "cpu:0"), {"tf32", "cuda:0"}}) {
+    ToolRun why = run_tool({"why", model(precision), "dot_general", "--machine", folder / "slow.machine", "--json"});
+    ASSERT_EQ(why.exit_code, 0) << why.errors;
+    EXPECT_EQ(nlohmann::json::parse(why.output).at("device"), expected);
+  }
 }
 
 TEST(Place, AProfileGoesBeforeTheMachinesRates) {

@@ -7,6 +7,7 @@
 #include "placewright/base/error.h"
 #include "placewright/base/file.h"
 #include "placewright/calibrate.h"
+#include "placewright/ir/kernel.h"
 #include "placewright/session.h"
 
 namespace placewright::tools {
@@ -26,9 +27,12 @@ Json to_json(const Machine& machine) {
              {"threads", device.threads},
              {"launch_seconds", device.launch_seconds},
              {"rates", Json::array()}};
-    for (const Rate& rate : device.rates)
-      row["rates"].push_back(
-          {{"op_class", rate.op_class}, {"dtype", name(rate.dtype)}, {"per_second", rate.per_second}});
+    for (const Rate& rate : device.rates) {
+      Json of{{"op_class", rate.op_class}, {"dtype", name(rate.dtype)}};
+      if (rate.precision != Precision::f32) of["precision"] = name(rate.precision);
+      of["per_second"] = rate.per_second;
+      row["rates"].push_back(std::move(of));
+    }
     document["devices"].push_back(std::move(row));
   }
   for (const Link& link : machine.links)
@@ -53,7 +57,7 @@ int show_machine(const MachineOptions& options) {
   if (!options.shipped.empty()) {
     shown = read_machine(options.shipped);
   } else {
-    configure(SessionOptions{.devices = options.devices, .threads = options.threads, .use_cache = false});
+    configure(SessionOptions{.devices = options.devices, .threads = options.threads, .use_cache = options.calibrate});
     shown = machine();
     if (options.calibrate) {
       Profile profile = calibrate();

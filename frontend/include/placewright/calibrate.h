@@ -13,8 +13,9 @@
 
 namespace placewright {
 
-// Measures the session's devices: the overhead of a launch, five sizes of each op class and dtype, and links. Takes one
-// to two seconds on a machine that does nothing else. Devices of equal figures are measured once.
+// Measures the session's devices: the overhead of a launch, five sizes and more of each op class, dtype and precision,
+// and links. Takes one to two seconds on a machine that does nothing else, and longer where kernels take long to
+// compile. Devices of equal figures are measured once.
 Profile calibrate();
 
 // Runs the graph on the session's devices, with numbers made up, and adds the median of every launch to the profile;

@@ -13,12 +13,15 @@
 
 namespace placewright {
 
+enum class Precision : uint8_t;  // ir/kernel.h
+
 // Peak rate of an op class (ir/work.h) in operations per second. A device runs the op classes and dtypes that it has
-// rates for.
+// rates for. With another precision than f32: of products of f32 whose factors it rounds to that.
 struct Rate {
   std::string op_class;
   DType dtype = DType::f32;
   double per_second = 0;
+  Precision precision{};
   friend bool operator==(const Rate&, const Rate&) = default;
 };
 
@@ -33,8 +36,10 @@ struct DeviceSpec {
   double launch_seconds = 0;  // overhead of one launch
   std::vector<Rate> rates;
 
-  // The rate of the class and dtype; 0 if the device has none.
-  double rate(std::string_view op_class, DType dtype) const;
+  // The rate of the class and dtype; 0 if the device has none. A device that has none of the precision's own rounds
+  // no factors: it takes as long as without.
+  double rate(std::string_view op_class, DType dtype, Precision precision = {}) const;
+  bool has_rate(std::string_view op_class, DType dtype, Precision precision = {}) const;
   friend bool operator==(const DeviceSpec&, const DeviceSpec&) = default;
 };
 

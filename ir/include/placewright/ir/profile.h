@@ -12,7 +12,9 @@
 
 namespace placewright {
 
-struct Machine;  // ir/machine.h
+struct DeviceSpec;  // ir/machine.h
+struct Machine;
+enum class Precision : uint8_t;  // ir/kernel.h
 
 struct CostPoint {
   double size = 0;  // operations as the op class counts them (ir/work.h), bytes of a link
@@ -30,6 +32,7 @@ struct Profile {
     std::string op_class;
     DType dtype = DType::f32;
     std::vector<CostPoint> points;
+    Precision precision{};  // as that of a Rate
     friend bool operator==(const OpCost&, const OpCost&) = default;
   };
   struct LinkCost {
@@ -58,8 +61,11 @@ struct Profile {
   std::vector<KernelCost> kernels;
 
   std::optional<double> launch_seconds(const DeviceId& device) const;
-  std::optional<double> op_seconds(const DeviceId& device, std::string_view op_class, DType dtype,
-                                   double operations) const;
+  std::optional<double> op_seconds(const DeviceId& device, std::string_view op_class, DType dtype, double operations,
+                                   Precision precision = {}) const;
+  // The curve that tells most of the class, dtype and precision on that device, of those that it has rates for: its
+  // own, one of the dtype, one of the class; null without any.
+  const OpCost* nearest(const DeviceSpec& device, std::string_view op_class, DType dtype, Precision precision) const;
   std::optional<double> link_seconds(const DeviceId& from, const DeviceId& to, double bytes) const;
   std::optional<double> kernel_seconds(const DeviceId& device, std::string_view key) const;
   friend bool operator==(const Profile&, const Profile&) = default;

@@ -17,6 +17,7 @@ struct OpClass {
 
 std::span<const OpClass> op_classes();
 bool is_op_class(std::string_view name);
+bool is_product_class(std::string_view name);  // whose factors may be rounded
 
 // What one run of a stage does.
 struct StageWork {
@@ -25,6 +26,7 @@ struct StageWork {
   std::vector<DType> needed;  // the dtypes that a device must have the class for: floating ones, else `dtype`
   double operations = 0;      // as the class counts them
   double bytes = 0;           // that its accesses touch, each element once
+  Precision precision = Precision::f32;  // of a product of f32: to what its factors may be rounded
   friend bool operator==(const StageWork&, const StageWork&) = default;
 };
 
