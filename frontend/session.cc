@@ -62,10 +62,15 @@ std::vector<Wanted> parse_wanted(const std::string& text) {
   std::vector<Wanted> all;
   size_t begin = 0;
   while (begin <= text.size()) {
-    size_t end = std::min(text.find(',', begin), text.size());
-    DeviceId part = parse_device(text.substr(begin, end - begin));
-    bool counted = text.substr(begin, end - begin).find(':') != std::string::npos;
-    all.push_back({part.kind, counted ? part.ordinal : 1});
+    const size_t end = std::min(text.find(',', begin), text.size());
+    const std::string found = text.substr(begin, end - begin);
+    try {
+      const DeviceId part = parse_device(found);
+      all.push_back({part.kind, found.find(':') != std::string::npos ? part.ordinal : 1});
+    } catch (const Error&) {
+      throw Error(fmt::format(
+          "devices '{}': found '{}', expected a kind of device and how many of it, as in cpu,cuda:1", text, found));
+    }
     begin = end + 1;
   }
   return all;
@@ -78,6 +83,15 @@ std::string expected_kinds(const std::vector<DeviceKind>& kinds) {
     if (kind.most > 0)
       texts.push_back(kind.most == 1 ? kind.name : fmt::format("{0}:N with N up to {1}", kind.name, kind.most));
   return join(texts, " and ");
+}
+
+// Elsewhere `cuda:0` is the first GPU; here it would be none, and nothing would say so.
+void refuse_none(const SessionOptions& options, const Wanted& wanted) {
+  if (wanted.count == 0)
+    throw Error(
+        fmt::format("devices '{0}': found {1}:0, expected how many: {1}:1 gives the session one, which is then "
+                    "called {1}:0; for none leave {1} out",
+                    options.devices, wanted.kind));
 }
 
 // What the options say of the memory of `count` devices of a kind; what is understood is taken out of `open`.
@@ -97,8 +111,9 @@ std::vector<int64_t> wanted_memory(const SessionOptions& options, const std::str
   return memory;
 }
 
-DeviceSet open_devices(const SessionOptions& options, std::shared_ptr<const ByteCache> cache,
-                       std::vector<Link>& links) {
+// `missed`: why there are fewer devices than the options ask for, a line each.
+DeviceSet open_devices(const SessionOptions& options, std::shared_ptr<const ByteCache> cache, std::vector<Link>& links,
+                       std::vector<std::string>& missed) {
   if (options.threads < 0 || options.threads > most_threads)
     throw Error(fmt::format("threads is {}, expected 1 to {}, or 0 for all", options.threads, most_threads));
   const std::vector<DeviceKind> kinds = device_kinds();
@@ -108,6 +123,7 @@ DeviceSet open_devices(const SessionOptions& options, std::shared_ptr<const Byte
     if (kind == kinds.end() || wanted.count < 0 || wanted.count > kind->most || (kind->is_host && wanted.count != 1))
       throw Error(fmt::format("devices '{}': found {}:{}, expected {}", options.devices, wanted.kind, wanted.count,
                               expected_kinds(kinds)));
+    refuse_none(options, wanted);
     if (!counts.emplace(wanted.kind, wanted.count).second)
       throw Error(fmt::format("devices '{}': found {} twice, expected each kind once", options.devices, wanted.kind));
   }
@@ -124,6 +140,10 @@ DeviceSet open_devices(const SessionOptions& options, std::shared_ptr<const Byte
     devices.insert(devices.end(), opened.devices.begin(), opened.devices.end());
     links.insert(links.end(), opened.links.begin(), opened.links.end());
     absent.insert(absent.end(), opened.absent.begin(), opened.absent.end());
+    if (!kind.is_host && count > 0)
+      for (const AbsentDevice& each : opened.absent)
+        missed.push_back(fmt::format("devices '{}': {} ({}); {}; it goes on with {} of {}", options.devices, each.cause,
+                                     each.code, each.fix, opened.devices.size(), count));
   }
   if (!not_understood.empty())
     throw Error(fmt::format("memory of '{}': the session has no such device; it has '{}'", *not_understood.begin(),
@@ -143,15 +163,15 @@ Session::Opened& Session::opened() {
   std::unique_lock lock(mutex_);
   if (opened_) return *opened_;
   auto made = std::make_unique<Opened>();
-  std::string complaint;
+  std::vector<std::string> complaints;
   if (options_.use_cache) try {
       made->cache = std::make_shared<const ByteCache>(
           options_.cache_directory.empty() ? default_cache_folder() : std::filesystem::path(options_.cache_directory));
     } catch (const Error& error) {
-      complaint = fmt::format("compiled programs are not kept: {}", error.what());
+      complaints.push_back(fmt::format("compiled programs are not kept: {}", error.what()));
     }
   std::vector<Link> links;
-  made->devices = open_devices(options_, made->cache, links);
+  made->devices = open_devices(options_, made->cache, links, complaints);
   made->machine = made->devices.machine(std::move(links));
   made->states = std::make_shared<StateStore>(made->devices.host());
   // One device leaves nothing to choose.
@@ -179,7 +199,7 @@ Session::Opened& Session::opened() {
         made->models[spec.id] = make_refusing_model(std::move(made->models[spec.id]), absence->second);
   opened_ = std::move(made);
   lock.unlock();  // whoever gets notices may ask the session for something
-  if (!complaint.empty()) notice(complaint);
+  for (const std::string& complaint : complaints) notice(complaint);
   return *opened_;
 }
 

@@ -213,11 +213,14 @@ const Nvrtc& Nvrtc::open() {
   std::vector<std::string> reasons;
   if (!opened) opened = try_open(&reasons);
   if (!opened)
-    throw Error(fmt::format(
-        "no libnvrtc, which compiles kernels for CUDA devices: install a CUDA toolkit or run scripts/setup.sh "
-        "--cuda, or set {} to its path ({})",
-        override_variable, join(reasons, "; ")));
+    throw Error(
+        fmt::format("no libnvrtc, which compiles kernels for CUDA devices: {} ({})", advice(), join(reasons, "; ")));
   return *opened;
+}
+
+std::string Nvrtc::advice() {
+  if (variable(override_variable)) return fmt::format("correct or unset {}, which is obeyed alone", override_variable);
+  return fmt::format("install a CUDA toolkit or run scripts/setup.sh --cuda, or set {} to its path", override_variable);
 }
 
 std::vector<std::string> nvrtc_options(const std::string& target) {

@@ -25,7 +25,11 @@ std::shared_ptr<const CublasLt> CublasLt::try_open(const Driver& driver,
         fmt::format("{} stands in for a driver: it takes the library of {} alone", driver.path(), override_variable));
   std::optional<SharedLibrary> opened = SharedLibrary::try_open(
       {{"libcublasLt.so.13", "libcublasLt.so.12"}, folders, override_variable, true, true}, reasons);
-  if (!opened) return nullptr;
+  if (!opened) {
+    if (wanted && *wanted && reasons)
+      reasons->insert(reasons->begin(), fmt::format("{} names no library, correct or unset it", override_variable));
+    return nullptr;
+  }
   // Neither may see the other's addresses.
   if ((opened->try_symbol("placewright_takes_ptx_alone") != nullptr) != stands_in)
     return refuse(fmt::format("{} and {}: one stands in, the other does not", opened->path(), driver.path()));

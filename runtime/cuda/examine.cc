@@ -26,7 +26,7 @@ DeviceCheck check_compiler(const CompilerFacts& compiler, int driver_version) {
   const std::string name = "cuda compiler";
   if (!compiler.missing.empty())
     return {name, "no-compiler", compiler.missing, false,
-            "scripts/setup.sh --cuda, or install a CUDA toolkit; kernels from the cache run without it"};
+            compiler.fix + (compiler.fix.empty() ? "" : "; ") + "kernels from the cache run without it"};
   std::string found = fmt::format("{} {}.{} at {}", compiler.name, compiler.major, compiler.minor, compiler.path);
   if (driver_version / 1000 < compiler.major)
     return {

@@ -96,8 +96,14 @@ TEST_F(WrongUse, Devices) {
     };
   };
   expect_errors({
-      {"'' is no device", open({.devices = ""})},
-      {"'' is no device", open({.devices = "cpu,"})},
+      {"devices '': found '', expected a kind of device and how many of it, as in cpu,cuda:1", open({.devices = ""})},
+      {"devices 'cpu,': found ''", open({.devices = "cpu,"})},
+      {"devices 'cpu,sim:x': found 'sim:x'", open({.devices = "cpu,sim:x"})},
+      {"devices 'cpu, sim:1': found ' sim:1'", open({.devices = "cpu, sim:1"})},
+      {"devices 'cpu,cuda:0': found cuda:0, expected how many: cuda:1 gives the session one, which is then called "
+       "cuda:0; for none leave cuda out",
+       open({.devices = "cpu,cuda:0"})},
+      {"found sim:0, expected how many", open({.devices = "sim:0"})},
       {"found tpu:1, expected cpu and cuda:N with N up to 64 and sim:N with N up to 64", open({.devices = "tpu"})},
       {"found sim:65", open({.devices = "sim:65"})},
       {"found cpu:2", open({.devices = "cpu:2"})},

@@ -366,7 +366,8 @@ TEST(CudaExamination, TriesTheDriverTheCompilerAndEachDevice) {
   EXPECT_THAT(codes_of(checks), ElementsAre("", "", "", "", "", "", ""));
   EXPECT_THAT(checks[0].found, HasSubstr("libcuda_emulator.so, for CUDA 13.0, 2 devices"));
   EXPECT_EQ(checks[1].found, "NVRTC 13.0 at /usr/lib/libnvrtc.so.13");
-  EXPECT_THAT(checks[2].found, HasSubstr("kernels alone: "));
+  EXPECT_THAT(checks[2].found,
+              HasSubstr("kernels alone: PLACEWRIGHT_LIBCUBLASLT names no library, correct or unset it; "));
   EXPECT_EQ(checks[5].found, "compute_80");
   EXPECT_THAT(checks[6].found, HasSubstr("PTX emulator 1 (compute_80): copies 64 MB at "));
   EXPECT_EQ(examine_cuda(nullptr).size(), 3u);

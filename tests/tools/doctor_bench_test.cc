@@ -1,6 +1,7 @@
 // The subcommands doctor and bench.
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <optional>
 
@@ -15,10 +16,13 @@
 namespace placewright::tools_test {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Pair;
+using ::testing::StartsWith;
 
 TEST(Doctor, FindsTheHostAndAWorkingCompiler) {
   ToolRun run = run_tool({"doctor"});
@@ -101,6 +105,9 @@ TEST(Doctor, AMissingCompilerOfGpusIsAFinding) {
   for (const char* path : {"/nowhere", PLACEWRIGHT_CUDA_EMULATOR}) {
     Variable compiler("PLACEWRIGHT_LIBNVRTC", path);
     EXPECT_THAT(faults_found(), ElementsAre(Pair("cuda compiler", "no-compiler"))) << path;
+    EXPECT_THAT(
+        run_tool({"doctor"}).output,
+        HasSubstr("no-compiler; fix: correct or unset PLACEWRIGHT_LIBNVRTC, which is obeyed alone; kernels from"));
   }
 }
 
@@ -144,6 +151,33 @@ TEST(Doctor, WhatItFindsIsTheReasonInThePlacementReport) {
   ToolRun run = run_tool({"place", "--devices", "cpu,cuda:1", "--symbol", "B=32", "linear.pw"});
   EXPECT_EQ(run.exit_code, 0) << run.errors;
   EXPECT_THAT(run.output, HasSubstr("the fabric manager does not run"));
+}
+
+// Devices that were asked for and are not there are never missed in silence: what runs says so, once, and goes on.
+TEST(FewerDevices, ThanWereAskedForAreSaid) {
+  TemporaryFolder folder;
+  std::ofstream(folder / "model.pw") << R"(graph v1
+function "main"() {
+  %0 = iota() {shape=[3], dtype=i64, dim=0} : i64[3]
+  return %0
+}
+)";
+  auto errors_of = [&](const std::string& devices) {
+    ToolRun run = run_tool({"run", folder / "model.pw", "--output-dir", folder / "results", "--devices", devices});
+    EXPECT_EQ(run.exit_code, 0) << run.errors;
+    return run.errors;
+  };
+  {
+    EmulatedGpus gpus("init=100");
+    EXPECT_THAT(errors_of("cpu,cuda:1"), AllOf(StartsWith("placewright: devices 'cpu,cuda:1': "),
+                                               HasSubstr("(no-device); "), EndsWith("; it goes on with 0 of 1\n")));
+    EXPECT_EQ(errors_of("cpu"), "");  // not asked for
+  }
+  EmulatedGpus gpus("count=2");
+  EXPECT_EQ(errors_of("cpu,cuda:3"),
+            "placewright: devices 'cpu,cuda:3': the session asks for 3 GPUs, the driver shows 2 (too-few); ask for "
+            "fewer, or see CUDA_VISIBLE_DEVICES; it goes on with 2 of 3\n");
+  EXPECT_EQ(errors_of("cpu,cuda:2"), "");
 }
 
 TEST(Bench, HoldsPredictionsAgainstMeasurements) {

@@ -15,6 +15,7 @@ namespace placewright::tools_test {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 
@@ -60,7 +61,9 @@ TEST_F(GpuBench, WithoutAGpuItSaysWhy) {
   ::setenv("PLACEWRIGHT_LIBCUDA", "/nonexistent/libcuda.so.1", 1);
   ToolRun run = run_tool({"bench", "b", "--no-peers", "--rounds", "1", "--devices", "cuda"});
   EXPECT_EQ(run.exit_code, 1);
-  EXPECT_THAT(run.errors, StartsWith("placewright: bench: devices 'cuda' hold none but the processor: "));
+  EXPECT_THAT(run.errors, StartsWith("placewright: devices 'cuda': PLACEWRIGHT_LIBCUDA names no driver library"));
+  EXPECT_THAT(run.errors, EndsWith("placewright: bench: devices 'cuda' hold none but the processor\n"));
+  EXPECT_EQ(std::count(run.errors.begin(), run.errors.end(), '\n'), 2) << run.errors;
 }
 
 TEST_F(GpuBench, WithoutCpuCodeTheProcessorRefusesInOneLine) {

@@ -51,6 +51,7 @@ Check check_cache() {
 CompilerFacts facts_of_nvrtc() {
   CompilerFacts facts;
   facts.name = "NVRTC";
+  facts.fix = Nvrtc::advice();
   facts.folders = Nvrtc::folders();
   try {
     std::vector<std::string> reasons;

@@ -48,6 +48,7 @@ struct CompilerFacts {
   std::vector<int> architectures;              // that it compiles for, as numbers of the kind
   std::string missing;                         // why there is none; empty: there is one
   std::vector<std::filesystem::path> folders;  // where libraries of its toolkit are looked for
+  std::string fix = {};                        // of what is missing
 };
 
 // One thing that was tried.

@@ -24,6 +24,7 @@ class Nvrtc {
 
   // Changes with the library that would be opened, which stays closed where a folder of ours has it.
   static std::string stamp();
+  static std::string advice();  // what to do where it is not found
   // Of these places, the folders: where other libraries of a toolkit stand as well.
   static std::vector<std::filesystem::path> folders();
 
