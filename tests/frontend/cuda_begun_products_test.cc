@@ -1,6 +1,7 @@
 // Kernels that begin with a product of matrices and go on with it, as cuBLASLt and a kernel for the rest run them on an
 // emulated NVIDIA GPU, with a stand-in for the library. All are of 2^21 multiply-adds: less is not worth two launches.
 #include <cmath>
+#include <functional>
 
 #include "derived_cases.h"
 #include "frontend/cuda_products.h"
@@ -66,24 +67,29 @@ TEST_F(CudaBegunProducts, RoundedFactorsAreTheLibrarysToRound) {
   expect_begun(held_against_cpu(update, update_shapes, 0.01 * 64 * 16 * std::ldexp(1.0, -10)));
 }
 
-// Two sets of arguments, in turn: what the graph's nodes hold is set anew in each step, in the library's and the rest.
+// Steps with two sets of arguments, in turn, whose addresses differ; `before` is called ahead of each one.
+std::vector<HostTensor> alternate(const std::string& device, const std::function<void(int)>& before = {}) {
+  manual_seed(11);
+  std::vector<std::vector<Tensor>> sets(2);
+  for (std::vector<Tensor>& set : sets)
+    for (const Sizes& shape : update_shapes) set.push_back(randn(shape).to(device));
+  CompiledFunction compiled = compile(testing::Function(update));
+  std::vector<Tensor> results;
+  for (int i = 0; i < 5; ++i) {
+    if (before) before(i);
+    results.push_back(compiled.call(sets[static_cast<size_t>(i % 2)])[0]);
+  }
+  if (device != "cpu") {
+    EXPECT_EQ(compiled.last().steps_at_once(), 4);
+  }
+  std::vector<HostTensor> values;
+  for (const Tensor& result : results) values.push_back(result.value());
+  return values;
+}
+
+// What the graph's nodes hold is set anew in each step, in the library's and the rest.
 TEST_F(CudaBegunProducts, AddressesThatChangeReachTheLibraryAndTheRest) {
-  auto results_on = [&](const std::string& device) {
-    manual_seed(11);
-    std::vector<std::vector<Tensor>> sets(2);
-    for (std::vector<Tensor>& set : sets)
-      for (const Sizes& shape : update_shapes) set.push_back(randn(shape).to(device));
-    CompiledFunction compiled = compile(testing::Function(update));
-    std::vector<Tensor> results;
-    for (int i = 0; i < 5; ++i) results.push_back(compiled.call(sets[static_cast<size_t>(i % 2)])[0]);
-    if (device != "cpu") {
-      EXPECT_EQ(compiled.last().steps_at_once(), 4);
-    }
-    std::vector<HostTensor> values;
-    for (const Tensor& result : results) values.push_back(result.value());
-    return values;
-  };
-  const std::vector<HostTensor> cpu = results_on("cpu"), gpu = results_on("cuda:0");
+  const std::vector<HostTensor> cpu = alternate("cpu"), gpu = alternate("cuda:0");
   EXPECT_GE(captures(), 4);
   for (size_t i = 0; i < cpu.size(); ++i) EXPECT_EQ(testing::mismatch(gpu[i], cpu[i], 1e-5), "") << i;
 }
@@ -152,6 +158,23 @@ TEST_F(CudaBegunProducts, ALibraryThatFailsLaterLeavesTheWholeKernel) {
   open_keeping("fail=all");
   expect_kernels(held_against_cpu(update, update_shapes));
   EXPECT_EQ(searches(), 0);
+}
+
+// As the graph is made, and as its addresses are set.
+TEST_F(CudaBegunProducts, ALibraryThatFailsInTheGraphLeavesTheWholeKernel) {
+  const std::vector<HostTensor> cpu = alternate("cpu");
+  for (int step : {1, 3}) {
+    open();
+    int before = 0;
+    const std::vector<HostTensor> gpu = alternate("cuda:0", [&](int i) {
+      if (i != step) return;
+      before = captures();
+      set_faults("fail=all");
+    });
+    EXPECT_EQ(before > 0, step > 1);
+    EXPECT_EQ(captures(), before + (step > 1 ? 2 : 1));  // then the graph is made anew, and tries once more
+    for (size_t i = 0; i < cpu.size(); ++i) EXPECT_EQ(testing::mismatch(gpu[i], cpu[i], 1e-5), "") << step << " " << i;
+  }
 }
 
 TEST_F(CudaBegunProducts, TheReportSaysWhatRuns) {

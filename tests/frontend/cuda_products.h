@@ -39,11 +39,15 @@ class CudaProducts : public EmulatedGpu {
   static std::string library() {
     return (std::filesystem::path(PLACEWRIGHT_CUDA_EMULATOR).parent_path() / "libcublaslt_emulator.so").string();
   }
+  // Of the library, from now on.
+  void set_faults(const std::string& faults) {
+    ::setenv("PLACEWRIGHT_CUBLASLT_EMULATOR",
+             fmt::format("{}{}log={}", faults, faults.empty() ? "" : ",", log_.string()).c_str(), 1);
+  }
   // A session anew, with faults of the library; what it is asked for from now on is counted.
   void open(const std::string& faults = "", SessionOptions options = {.use_cache = false}) {
     log_ = folder_ / fmt::format("calls{}", ++logs_);
-    ::setenv("PLACEWRIGHT_CUBLASLT_EMULATOR",
-             fmt::format("{}{}log={}", faults, faults.empty() ? "" : ",", log_.string()).c_str(), 1);
+    set_faults(faults);
     options.devices = "cpu,cuda:1";
     options.check_memory = true;
     options.notice = [](std::string_view) {};
