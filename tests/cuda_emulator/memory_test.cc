@@ -149,8 +149,20 @@ TEST(Memory, RacesOnGlobalMemoryAreFaults) {
   EXPECT_EQ(fault_in(write + "bar.sync 0;\n" + read, two_warps), "");
   EXPECT_THAT(fault_in("ld.global.u32 %r2, [%rd1];\nst.global.u32 [%rd4], %r2;"), HasSubstr("read it"));
   EXPECT_THAT(fault_in("st.global.u32 [%rd1], %r1;"), HasSubstr("wrote it"));
-  // Another group's doings are not looked at.
-  EXPECT_EQ(fault_in("setp.eq.u32 %p1, %r1, 0;\n@%p1 st.global.u32 [%rd1], %r1;", {{3, 1, 1}, {32, 1, 1}}), "");
+}
+
+// Groups run in any order: what one writes, no other may read or write in the same launch.
+TEST(Memory, RacesBetweenGroupsAreFaults) {
+  Grid three_groups{{3, 1, 1}, {32, 1, 1}};
+  const std::string first_thread = "setp.eq.u32 %p1, %r1, 0;\n", write = "@%p1 st.global.u32 [%rd1], %r1;\n",
+                    read = "@%p1 ld.global.u32 %r2, [%rd1];\n", add = "@%p1 red.global.add.u32 [%rd1], 1;\n",
+                    in_the_last = "mov.u32 %r3, %ctaid.x;\nsetp.eq.and.u32 %p1, %r3, 2, %p1;\n";
+  EXPECT_THAT(fault_in(first_thread + write, three_groups), HasSubstr("group 0 of the launch wrote it"));
+  EXPECT_EQ(fault_in(first_thread + read, three_groups), "");
+  EXPECT_EQ(fault_in(first_thread + add, three_groups), "");
+  EXPECT_EQ(fault_in(first_thread + in_the_last + read + write, three_groups), "");
+  EXPECT_THAT(fault_in(first_thread + read + in_the_last + write, three_groups), HasSubstr("read it"));
+  EXPECT_THAT(fault_in(first_thread + add + in_the_last + read, three_groups), HasSubstr("groups run in any order"));
 }
 
 TEST(Barriers, MustBeReachedByWholeWarpsAndBeTheSame) {

@@ -135,5 +135,29 @@ TEST(CublasLt, AContractionOfOtherBuffersIsLeftToTheKernel) {
   ::unsetenv("PLACEWRIGHT_LIBCUDA");
 }
 
+// Of two toolkits that of the driver is taken.
+TEST(CublasLt, IsOfNoLaterMajorThanTheDriver) {
+  namespace fs = std::filesystem;
+  const fs::path folder = testing::TempDir() + "two_toolkits";
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  for (const char* name : {"libcublasLt.so.12", "libcublasLt.so.13"})
+    fs::copy_file(fs::path(PLACEWRIGHT_CUDA_EMULATOR).parent_path() / "libcublaslt_emulator.so", folder / name);
+  ::setenv("PLACEWRIGHT_LIBCUDA", PLACEWRIGHT_CUDA_EMULATOR, 1);
+  ::setenv("PLACEWRIGHT_LIBCUBLASLT", folder.c_str(), 1);
+  std::shared_ptr<const Driver> driver = Driver::try_open(nullptr);
+  ASSERT_TRUE(driver);
+  for (const auto& [version, file] : {std::pair("version=12080", "so.12"), std::pair("version=13010", "so.13")}) {
+    ::setenv("PLACEWRIGHT_EMULATOR", version, 1);
+    ASSERT_EQ(driver->init(0), 0);
+    std::shared_ptr<const CublasLt> library = CublasLt::try_open(*driver, {}, nullptr);
+    ASSERT_TRUE(library);
+    EXPECT_THAT(library->path(), testing::EndsWith(file)) << version;
+  }
+  for (const char* variable : {"PLACEWRIGHT_LIBCUDA", "PLACEWRIGHT_LIBCUBLASLT", "PLACEWRIGHT_EMULATOR"})
+    ::unsetenv(variable);
+  driver->init(0);
+}
+
 }  // namespace
 }  // namespace placewright::cuda

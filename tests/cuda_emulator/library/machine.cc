@@ -134,7 +134,27 @@ void check_race(Shadow& shadow, Warp& warp, const Instruction& instruction, uint
   shadow.atomic = access == Access::atomic;
 }
 
-// Within a group: what other groups do meanwhile is not looked at.
+// Groups of a launch run in any order, and at once: what one writes no other may touch, but by atomics.
+void check_groups(GlobalShadow& shadow, Warp& warp, const Instruction& instruction, uint32_t lane, Access access,
+                  uint64_t address) {
+  const Group& group = *warp.group;
+  auto is_other = [&](uint32_t number) { return number >= group.first_number && number != group.number; };
+  auto race = [&](uint32_t other, const char* did) {
+    fail(warp, instruction, static_cast<int>(lane), launch_failed,
+         "race on the memory at " + hex(address) + ": group " + std::to_string(other - group.first_number) +
+             " of the launch" + did + ", and groups run in any order");
+  };
+  if (is_other(shadow.writer) && !(access == Access::atomic && shadow.atomic)) race(shadow.writer, " wrote it");
+  // Of several groups the first stays: to those that come later it is another one.
+  if (access == Access::read) {
+    if (!is_other(shadow.reader)) shadow.reader = group.number;
+    return;
+  }
+  if (is_other(shadow.reader)) race(shadow.reader, " read it");
+  if (!is_other(shadow.writer)) shadow.writer = group.number;
+  shadow.atomic = access == Access::atomic;
+}
+
 void check_global(Warp& warp, const Instruction& instruction, uint32_t lane, uint64_t address, uint32_t bytes,
                   Access access) {
   if (bytes < 4) return;
@@ -142,7 +162,8 @@ void check_global(Warp& warp, const Instruction& instruction, uint32_t lane, uin
   for (uint64_t at = address; at < address + bytes; at += 4) {
     GlobalShadow* shadow = group.memory->shadow(at);
     if (!shadow) return;
-    if (shadow->group != group.number) *shadow = {group.number, {}};
+    check_groups(*shadow, warp, instruction, lane, access, at);
+    if (shadow->group != group.number) shadow->group = group.number, shadow->touched = {};
     check_race(shadow->touched, warp, instruction, lane, access, [&] { return "the memory at " + hex(at); });
   }
 }
@@ -392,6 +413,7 @@ uint64_t run_kernel(Memory& memory, const LaunchFacts& launch) {
   Group group;
   group.memory = &memory;
   group.launch = &launch;
+  group.first_number = memory.groups_run + 1;
   group.shared.resize(static_cast<size_t>(kernel.shared_bytes) + launch.dynamic_shared);
   group.shadow.resize(group.shared.size());
   for (group.id[2] = 0; group.id[2] < launch.groups[2]; ++group.id[2])

@@ -23,10 +23,12 @@ struct Shadow {
   bool is_gap = false;  // between variables
 };
 
-// Of four bytes of global memory: what an earlier group did does not count.
+// Of four bytes of global memory: what a group's threads did there, and which groups touched it before.
 struct GlobalShadow {
   uint32_t group = 0;
   Shadow touched;
+  uint32_t writer = 0, reader = 0;  // the latest groups; 0: none
+  bool atomic = false;              // as it was written
 };
 
 class Memory {
@@ -106,6 +108,7 @@ struct Group {
   std::vector<Shadow> shadow;
   uint32_t epoch = 1;
   uint32_t number = 0;        // of all groups that ran on this memory
+  uint32_t first_number = 0;  // of its launch's groups
   uint64_t instructions = 0;  // that warps ran, of this group and those before it
   std::vector<Warp> warps;
 };
