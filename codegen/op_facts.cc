@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <string_view>
+#include <type_traits>
 
 #include <fmt/core.h>
 
@@ -15,80 +17,108 @@
 namespace placewright {
 namespace {
 
-template <typename T>
-void append(std::string& text, const T& value) {
-  text.append(reinterpret_cast<const char*>(&value), sizeof value);
+// Numbers one after the other, mostly: a string of its own would look for room, out of line, at each.
+class SignatureText {
+ public:
+  template <typename T>
+  void add(const T& value) {
+    static_assert(std::is_trivially_copyable_v<T>);
+    add(&value, sizeof value);
+  }
+  void add(const void* from, size_t bytes) {
+    if (bytes == 0) return;
+    if (text_.size() - size_ < bytes) text_.resize(2 * (size_ + bytes));
+    std::memcpy(text_.data() + size_, from, bytes);
+    size_ += bytes;
+  }
+  void add_text(std::string_view text) {
+    add(text.size());
+    add(text.data(), text.size());
+  }
+  size_t size() const { return size_; }
+  void set(size_t at, size_t value) { std::memcpy(text_.data() + at, &value, sizeof value); }
+  std::string take() {
+    text_.resize(size_);
+    return std::move(text_);
+  }
+
+ private:
+  static constexpr size_t usual_length = 512;
+  std::string text_ = std::string(usual_length, '\0');
+  size_t size_ = 0;
+};
+
+void append(SignatureText& text, const Sizes& sizes) {
+  text.add(sizes.size());
+  text.add(sizes.data(), sizes.size() * sizeof(int64_t));
 }
 
-void append(std::string& text, const Shape& shape) {
-  append(text, shape.size());
+void append(SignatureText& text, const Shape& shape) {
+  text.add(shape.size());
   for (const Dim& dim : shape) {
-    append(text, dim.bound());
-    text += dim.symbol_name();
-    text += '\0';
+    text.add(dim.bound());
+    text.add(dim.is_number());
+    if (!dim.is_number()) text.add_text(dim.symbol_name());
   }
 }
 
-void append(std::string& text, const TensorType& type) {
-  append(text, type.dtype);
+void append(SignatureText& text, const TensorType& type) {
+  text.add(type.dtype);
   append(text, type.shape);
+  text.add(type.layout.is_row_major());
   if (type.layout.is_row_major()) return;
   TensorType laid_out;
   laid_out.layout = type.layout;
-  text += Type(laid_out).to_string();
+  text.add_text(Type(laid_out).to_string());
 }
 
 // Appends the attribute, unless it holds a large tensor.
-bool try_append(std::string& text, const Attribute& attribute) {
+bool try_append(SignatureText& text, const Attribute& attribute) {
   constexpr int64_t small_bytes = 64;
-  append(text, attribute.index());
+  text.add(attribute.index());
   if (const auto* tensor = std::get_if<HostTensor>(&attribute)) {
     if (tensor->bytes() > small_bytes) return false;
-    append(text, tensor->dtype());
-    append(text, tensor->sizes().size());
-    for (int64_t size : tensor->sizes()) append(text, size);
-    text.append(reinterpret_cast<const char*>(tensor->raw()), static_cast<size_t>(tensor->bytes()));
+    text.add(tensor->dtype());
+    append(text, tensor->sizes());
+    text.add(tensor->raw(), static_cast<size_t>(tensor->bytes()));
   } else if (const auto* string = std::get_if<std::string>(&attribute)) {
-    append(text, string->size());
-    text += *string;
+    text.add_text(*string);
   } else if (const auto* sizes = std::get_if<Sizes>(&attribute)) {
-    append(text, sizes->size());
-    for (int64_t size : *sizes) append(text, size);
+    append(text, *sizes);
   } else if (const auto* shape = std::get_if<Shape>(&attribute)) {
     append(text, *shape);
   } else {
     std::visit(
         [&](const auto& value) {
-          if constexpr (std::is_trivially_copyable_v<std::decay_t<decltype(value)>>) append(text, value);
+          if constexpr (std::is_trivially_copyable_v<std::decay_t<decltype(value)>>) text.add(value);
         },
         attribute);
   }
   return true;
 }
 
-bool try_append(std::string& text, const Graph& graph, const Function& function, const Op& op) {
-  append(text, op.entry);
-  append(text, op.operands.size());
+bool try_append(SignatureText& text, const Graph& graph, const Function& function, const Op& op) {
+  text.add(op.entry);
+  text.add(op.operands.size());
   for (Value operand : op.operands) append(text, function.tensor(operand));
+  text.add(op.results.size());
   for (const Type& type : op.results) append(text, type.tensor());
   for (const auto& [name, attribute] : op.attributes) {
-    text += name;
-    text += '\0';
+    text.add_text(name);
     if (!try_append(text, attribute)) return false;
   }
   for (FunctionId id : op.functions) {
     const Function& body = graph.functions[id];
-    append(text, body.ops.size());
+    text.add(body.ops.size());
     for (const Op& inner : body.ops) {
       const size_t begin = text.size();
-      append(text, size_t{0});  // its length, once that is known
+      text.add(size_t{0});  // its length, once that is known
       if (!try_append(text, graph, body, inner)) return false;
-      const size_t length = text.size() - begin - sizeof(size_t);
-      std::memcpy(text.data() + begin, &length, sizeof length);
-      for (Value operand : inner.operands) append(text, operand);
+      text.set(begin, text.size() - begin - sizeof(size_t));
+      for (Value operand : inner.operands) text.add(operand);
     }
-    append(text, body.results.size());
-    for (Value result : body.results) append(text, result);
+    text.add(body.results.size());
+    for (Value result : body.results) text.add(result);
   }
   return true;
 }
@@ -96,11 +126,9 @@ bool try_append(std::string& text, const Graph& graph, const Function& function,
 }  // namespace
 
 std::optional<std::string> lowering_signature(const Graph& graph, const Function& function, const Op& op) {
-  constexpr size_t usual_length = 512;
-  std::string text;
-  text.reserve(usual_length);
+  SignatureText text;
   if (!try_append(text, graph, function, op)) return std::nullopt;
-  return text;
+  return text.take();
 }
 
 namespace {
