@@ -12,6 +12,7 @@
 #include "placewright/ir/machine.h"
 #include "placewright/ir/profile.h"
 #include "placewright/passes/pass.h"
+#include "placewright/passes/placement_probe.h"
 #include "placewright/passes/plan_file.h"
 
 namespace placewright {
@@ -100,12 +101,19 @@ GraphPlacement place_in(const Graph& graph, const PassContext& context, const st
                       {},
                       {},
                       {},
+                      {},
                       profile_hash(context.profile)};
   made.measure = [lenient, owner](const Graph& compiled) { return measure_need(compiled, lenient); };
   made.simulate = [lenient, owner](const Graph& compiled) { return simulate_step(compiled, lenient); };
   made.replan = [lenient, owner](const Graph& changed) { return plan_placement(changed, lenient); };
   made.replan_with = [lenient, owner](const Graph& changed, const MachineFigures& figures) {
     return plan_placement(changed, ChangedFigures(lenient, figures).context());
+  };
+  made.probe = [lenient, owner, probe = std::make_shared<PlacementProbe>()](const Graph& graph,
+                                                                            const MachineFigures& figures) {
+    const ChangedFigures changed(lenient, figures);
+    if (figures.durations.empty()) return probe->places(graph, changed.context());
+    return PlacementProbe().places(graph, changed.context());  // other targets
   };
   made.forecast = [lenient, owner](const Graph& given, const std::map<std::string, int64_t>& symbols) {
     PassContext context = lenient;

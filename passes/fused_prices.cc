@@ -13,6 +13,7 @@
 #include "placewright/ir/merged_origins.h"
 #include "placewright/ir/op_table.h"
 #include "placewright/passes/step_time.h"
+#include "rewrite.h"
 
 namespace placewright {
 namespace {
@@ -84,11 +85,15 @@ class Sharing {
 
 }  // namespace
 
-TracedGraph::TracedGraph(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& places) {
+static Graph compile(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& places,
+                     std::string_view last) {
   PassHooks hooks;
   hooks.verify = false;
-  compiled_ = run_passes(traced(graph, places), context, hooks, "insert_transfers", "overlap");
+  return run_passes(traced(graph, places), context, hooks, "insert_transfers", last);
 }
+
+TracedGraph::TracedGraph(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& places)
+    : compiled_(compile(graph, context, places, "overlap")) {}
 
 std::span<const int32_t> OpSources::of(OriginId origin) {
   const Origin& own = compiled_.origins[origin];
@@ -127,33 +132,56 @@ std::vector<DeviceId> places_of(const std::vector<DeviceId>& devices, const std:
   return places;
 }
 
-FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& devices,
-                           const std::vector<int>& labels) {
-  return price_as_fused(TracedGraph(graph, context, places_of(devices, labels)), context, devices, labels);
+// The launches' prices, shared out; `ops`: of the graph that was compiled.
+static std::vector<std::vector<int64_t>> share_out(const Graph& compiled, const PassContext& context,
+                                                   const std::vector<DeviceId>& devices, size_t ops,
+                                                   const std::vector<std::optional<double>>& seconds) {
+  std::vector<std::vector<int64_t>> shares(devices.size(), std::vector<int64_t>(ops, 0));
+  OpSources sources_of(compiled);
+  for (size_t i = 0; i < seconds.size(); ++i) {
+    if (!seconds[i]) continue;
+    const Op& launch = compiled.main().ops[i];
+    const DeviceId& device = launch.results[0].tensor().where.devices[0];
+    auto label = std::find(devices.begin(), devices.end(), device) - devices.begin();
+    Sharing sharing;
+    for (const Part& part : parts_of(compiled, launch, *context.targets.at(device))) {
+      const std::span<const int32_t> sources = sources_of.of(part.origin);
+      for (int32_t source : sources)
+        sharing.add(shares[label][source], part.weight / static_cast<double>(sources.size()));
+    }
+    sharing.share_out(std::min(nanoseconds(*seconds[i]), longest_launch));
+  }
+  return shares;
 }
 
 FusedPrices price_as_fused(const TracedGraph& traced, const PassContext& context, const std::vector<DeviceId>& devices,
                            const std::vector<int>& labels) {
-  const Graph& compiled = traced.compiled();
-  FusedPrices prices;
-  prices.shares.assign(devices.size(), std::vector<int64_t>(labels.size(), 0));
-  const std::vector<Op>& ops = compiled.main().ops;
-  OpSources sources_of(compiled);
-  const std::vector<std::optional<double>> seconds = price_each(compiled, context);
-  prices.done = when_done(compiled, context, seconds);
-  for (size_t i = 0; i < ops.size(); ++i) {
-    if (!seconds[i]) continue;
-    const DeviceId& device = ops[i].results[0].tensor().where.devices[0];
-    auto label = std::find(devices.begin(), devices.end(), device) - devices.begin();
-    Sharing sharing;
-    for (const Part& part : parts_of(compiled, ops[i], *context.targets.at(device))) {
-      const std::span<const int32_t> sources = sources_of.of(part.origin);
-      for (int32_t source : sources)
-        sharing.add(prices.shares[label][source], part.weight / static_cast<double>(sources.size()));
-    }
-    sharing.share_out(std::min(nanoseconds(*seconds[i]), longest_launch));
-  }
-  return prices;
+  const std::vector<std::optional<double>> seconds = price_each(traced.compiled(), context);
+  return {share_out(traced.compiled(), context, devices, labels.size(), seconds),
+          when_done(traced.compiled(), context, seconds)};
+}
+
+FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& devices,
+                           const std::vector<int>& labels, CompiledPlacements* known) {
+  if (!known) return price_as_fused(TracedGraph(graph, context, places_of(devices, labels)), context, devices, labels);
+  const CompiledPlacements::Compiled& compiled = known->find(graph, context, devices, labels);
+  const std::vector<int32_t> order = overlap_order(compiled.graph, context, compiled.seconds);
+  if (order.empty()) return {compiled.shares, when_done(compiled.graph, context, compiled.seconds)};
+  std::vector<std::optional<double>> seconds;
+  for (int32_t op : order) seconds.push_back(compiled.seconds[op]);
+  return {compiled.shares, when_done(in_order(compiled.graph, order), context, seconds)};
+}
+
+const CompiledPlacements::Compiled& CompiledPlacements::find(const Graph& graph, const PassContext& context,
+                                                             const std::vector<DeviceId>& devices,
+                                                             const std::vector<int>& labels) {
+  if (auto at = made_.find(labels); at != made_.end()) return at->second;
+  if ((made_.size() + 1) * labels.size() > most_ops) made_.clear();
+  Compiled& made = made_[labels];
+  made.graph = compile(graph, context, places_of(devices, labels), "fuse");
+  made.seconds = price_each(made.graph, context);
+  made.shares = share_out(made.graph, context, devices, labels.size(), made.seconds);
+  return made;
 }
 
 }  // namespace placewright

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
@@ -10,6 +12,8 @@
 #include "placewright/passes/pass.h"
 
 namespace placewright {
+
+class CompiledPlacements;
 
 // What a graph is compiled to, and which op of it each op behind the passes came from.
 class TracedGraph {
@@ -51,8 +55,27 @@ struct FusedPrices {
 // of the entry function, as number in `devices`.
 FusedPrices price_as_fused(const TracedGraph& traced, const PassContext& context, const std::vector<DeviceId>& devices,
                            const std::vector<int>& labels);
+// `known`: what was compiled for such prices before, or null.
 FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& devices,
-                           const std::vector<int>& labels);
+                           const std::vector<int>& labels, CompiledPlacements* known);
+
+// What placements of one graph are compiled to before `overlap`, and what the launches take. Links and memories decide
+// nothing there: for further plans of the graph on the same devices, whose links and memories are others.
+class CompiledPlacements {
+ public:
+  struct Compiled {
+    Graph graph;
+    std::vector<std::optional<double>> seconds;  // of each op
+    std::vector<std::vector<int64_t>> shares;    // as FusedPrices has them
+  };
+  // Stands until the next is asked for.
+  const Compiled& find(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& devices,
+                       const std::vector<int>& labels);
+
+ private:
+  static constexpr size_t most_ops = 160'000;  // of all graphs that are kept
+  std::map<std::vector<int>, Compiled> made_;
+};
 
 std::vector<DeviceId> places_of(const std::vector<DeviceId>& devices, const std::vector<int>& labels);
 

@@ -27,6 +27,10 @@ std::vector<std::optional<double>> price_each(const Graph& compiled, const PassC
 LaunchTasks launch_tasks(const Graph& compiled, const PassContext& context,
                          const std::vector<std::optional<double>>& seconds);
 
+// The pass `overlap`: the numbers of a graph's ops in their new order; empty: as they are. `seconds`: of each.
+std::vector<int32_t> overlap_order(const Graph& graph, const PassContext& context,
+                                   const std::vector<std::optional<double>>& seconds);
+
 // When the last device is done with a step of a compiled graph, whose order is final, and the host has its results.
 int64_t when_done(const Graph& compiled, const PassContext& context, const std::vector<std::optional<double>>& seconds);
 

@@ -32,19 +32,24 @@ std::vector<int32_t> order_of(const LaunchTasks& work, const IssuedStep& issued)
 
 }  // namespace
 
-Graph overlap(Graph graph, const PassContext& context) {
-  if (!is_shared(graph.main(), host_device(context))) return graph;
-  const LaunchTasks work = launch_tasks(graph, context, price_each(graph, context));
+std::vector<int32_t> overlap_order(const Graph& graph, const PassContext& context,
+                                   const std::vector<std::optional<double>>& seconds) {
+  if (!is_shared(graph.main(), host_device(context))) return {};
+  const LaunchTasks work = launch_tasks(graph, context, seconds);
   const bool may_lack = !surely_fits(graph, context);
   for (IssueOrder how : {IssueOrder::gap_free, IssueOrder::streams}) {
-    const std::vector<int32_t> order =
+    std::vector<int32_t> order =
         order_of(work, issue_step(work.tasks, static_cast<int>(work.devices.size()), work.host, how));
-    if (std::is_sorted(order.begin(), order.end())) return graph;
-    if (!may_lack) return in_order(std::move(graph), order);
-    Graph ordered = in_order(graph, order);
-    if (measure_need(ordered, context).excess() == 0) return ordered;
+    if (std::is_sorted(order.begin(), order.end())) return {};
+    if (!may_lack || measure_need(in_order(graph, order), context).excess() == 0) return order;
   }
-  return graph;
+  return {};
+}
+
+Graph overlap(Graph graph, const PassContext& context) {
+  if (!is_shared(graph.main(), host_device(context))) return graph;
+  const std::vector<int32_t> order = overlap_order(graph, context, price_each(graph, context));
+  return order.empty() ? graph : in_order(std::move(graph), order);
 }
 
 }  // namespace placewright

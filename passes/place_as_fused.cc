@@ -46,8 +46,14 @@ void enter(const FusedPrices& prices, const PlacementChoice& choice, const Label
 
 class FusedPlacer {
  public:
-  FusedPlacer(const Graph& graph, const PassContext& context, const PlacementChoice& choice)
-      : graph_(graph), context_(context), choice_(choice), problem_(choice.problem), copies_(choice.problem) {
+  FusedPlacer(const Graph& graph, const PassContext& context, const PlacementChoice& choice,
+              CompiledPlacements* compiled)
+      : graph_(graph),
+        context_(context),
+        choice_(choice),
+        compiled_(compiled),
+        problem_(choice.problem),
+        copies_(choice.problem) {
     for (size_t v = 0; v < problem_.values.size(); ++v) {
       if (!choice.is_remade[v]) continue;
       std::fill(copies_.values[v].moves.begin(), copies_.values[v].moves.end(), 0);
@@ -104,7 +110,7 @@ class FusedPlacer {
     if (!is_news_) return static_cast<size_t>(at - known_.begin());
     const std::vector<int> of_ops = labels_of_ops(choice_, labels);
     FusedPrices prices = traced ? price_as_fused(*traced, context_, choice_.devices, of_ops)
-                                : price_as_fused(graph_, context_, choice_.devices, of_ops);
+                                : price_as_fused(graph_, context_, choice_.devices, of_ops, compiled_);
     int64_t step = prices.launches() + energy(copies_, labels);
     known_.push_back({{.labels = labels}, std::move(prices), step});
     return known_.size() - 1;
@@ -363,6 +369,7 @@ class FusedPlacer {
   const Graph& graph_;
   const PassContext& context_;
   const PlacementChoice& choice_;
+  CompiledPlacements* compiled_;
   PlacementProblem problem_;  // with the prices known
   PlacementProblem copies_;   // what is copied between devices, nothing else
   std::vector<Known> known_;
@@ -373,13 +380,14 @@ class FusedPlacer {
 
 }  // namespace
 
-FusedPlacement place_as_fused(const Graph& graph, const PassContext& context, const PlacementChoice& choice) {
-  return FusedPlacer(graph, context, choice).run();
+FusedPlacement place_as_fused(const Graph& graph, const PassContext& context, const PlacementChoice& choice,
+                              CompiledPlacements* known) {
+  return FusedPlacer(graph, context, choice, known).run();
 }
 
 FusedPrices price_placement(const Graph& graph, const PassContext& context, const PlacementChoice& choice,
-                            const Labels& labels, PlacementProblem& problem) {
-  FusedPrices prices = price_as_fused(graph, context, choice.devices, labels_of_ops(choice, labels));
+                            const Labels& labels, PlacementProblem& problem, CompiledPlacements* known) {
+  FusedPrices prices = price_as_fused(graph, context, choice.devices, labels_of_ops(choice, labels), known);
   enter(prices, choice, labels, {}, problem);
   return prices;
 }

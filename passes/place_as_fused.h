@@ -39,10 +39,12 @@ struct FusedPlacement {
 // Never dearer, as fused, than the first placement found, nor than all that can on any one device, where that fits. In
 // small problems never dearer than any other placement that fits, in somewhat larger ones than those that move one
 // group. What relief takes counts.
-FusedPlacement place_as_fused(const Graph& graph, const PassContext& context, const PlacementChoice& choice);
+// `known`: as price_as_fused has it.
+FusedPlacement place_as_fused(const Graph& graph, const PassContext& context, const PlacementChoice& choice,
+                              CompiledPlacements* known);
 
 // As fused, with `labels` of the groups; they become what the problem says of that placement.
 FusedPrices price_placement(const Graph& graph, const PassContext& context, const PlacementChoice& choice,
-                            const Labels& labels, PlacementProblem& problem);
+                            const Labels& labels, PlacementProblem& problem, CompiledPlacements* known);
 
 }  // namespace placewright

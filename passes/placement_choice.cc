@@ -26,9 +26,9 @@ bool is_worth(int64_t makespan, int64_t than) {
 
 // With other labels and what they take as fused.
 FusedPlacement repriced(const Graph& graph, const PassContext& context, const PlacementChoice& choice,
-                        const FusedPlacement& placed, const Labels& labels) {
+                        const FusedPlacement& placed, const Labels& labels, CompiledPlacements* known) {
   FusedPlacement other = placed;
-  other.prices = price_placement(graph, context, choice, labels, other.problem);
+  other.prices = price_placement(graph, context, choice, labels, other.problem, known);
   other.fitted.labels = labels;
   other.fitted.relief = other.fitted.relieved_done = 0;  // it fits
   return other;
@@ -63,7 +63,7 @@ void PlacementSolver::choose_by_cost() {
     group_of[i] = group_of[group];
   }
   const PlacementChoice choice = make_choice(std::move(group_of), static_cast<int>(roots.size()));
-  FusedPlacement placed = place_as_fused(graph_, context_, choice);
+  FusedPlacement placed = place_as_fused(graph_, context_, choice, compiled_);
   const LeastSum least_sum{placed.fitted.energy + placed.fitted.relief, placed.fitted.bound, placed.done()};
   std::optional<MakespanSolution> at_once = choose_by_makespan(choice, placed);
   explain(choice, placed, at_once ? &*at_once : nullptr, roots);
@@ -80,6 +80,11 @@ void PlacementSolver::explain(const PlacementChoice& choice, const FusedPlacemen
                               const MakespanSolution* at_once, const std::vector<int32_t>& roots) {
   const PlacementProblem& problem = placed.problem;
   const FittedPlacement& fitted = placed.fitted;
+  if (compiled_) {  // nobody asks for reasons
+    for (size_t g = 0; g < roots.size(); ++g)
+      if (!decided(roots[g])) decide(roots[g], {devices_[fitted.labels[g]], PlacementCause::cheapest, -1, false, {}});
+    return;
+  }
   const std::vector<int> order = at_once ? program_order(choice.group_of, choice.problem.groups()) : std::vector<int>{};
   // An op that pays off there only together with others says nothing by its own price.
   const Labels with_room = fitted.is_limited ? solve_placement(problem).labels : Labels{};
@@ -123,14 +128,14 @@ bool PlacementSolver::fits(const PlacementChoice& choice, const FusedPlacement& 
 // was moved away from where the sum has it, and has no step done earlier, is put back.
 FusedPlacement PlacementSolver::without_idle_moves(const PlacementChoice& choice, const FusedPlacement& least_sum,
                                                    const Labels& labels) const {
-  FusedPlacement given = repriced(graph_, context_, choice, least_sum, labels);
+  FusedPlacement given = repriced(graph_, context_, choice, least_sum, labels, compiled_);
   const size_t most_tried = most_op_prices / std::max<size_t>(1, function_.ops.size());
   if (most_tried < least_tried) return given;
   std::optional<FusedPlacement> found;  // beside what was given, by whose prices islands are looked for
   return_islands(given.problem, labels, least_sum.fitted.labels, most_tried, [&](const Labels& returned) {
     if (!fits(choice, least_sum, returned)) return false;
     const FusedPlacement& best = found ? *found : given;
-    FusedPlacement other = repriced(graph_, context_, choice, best, returned);
+    FusedPlacement other = repriced(graph_, context_, choice, best, returned, compiled_);
     const bool is_no_later = other.done() <= best.done();
     if (is_no_later) found = std::move(other);
     return is_no_later;
@@ -159,10 +164,12 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
     best = std::move(other);
   };
   const int64_t by_sum = simulate(placed.problem, placed.fitted.labels, options.order, host_label).makespan;
-  MakespanSolution searched = solve_makespan(placed.problem, placed.fitted.labels, options);
-  if (is_worth(searched.makespan, by_sum) && fits(choice, placed, searched.labels))
-    offer(searched.labels, searched.found_by);
-  found.simulations = searched.simulations;
+  if (is_worth(makespan_bound(placed.problem, options.order), by_sum)) {
+    MakespanSolution searched = solve_makespan(placed.problem, placed.fitted.labels, options);
+    if (is_worth(searched.makespan, by_sum) && fits(choice, placed, searched.labels))
+      offer(searched.labels, searched.found_by);
+    found.simulations = searched.simulations;
+  }
   // Others that were priced on the way may be done earlier still. Where memory decides, what fits counts.
   const TriedPlacement* earliest = nullptr;
   for (const TriedPlacement& tried : placed.tried)

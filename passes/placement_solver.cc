@@ -29,8 +29,8 @@ bool is_input_of_kind(const Op& op, InputKind kind) {
 
 }  // namespace
 
-PlacementSolver::PlacementSolver(const Graph& graph, const PassContext& context)
-    : graph_(graph), function_(graph.main()), context_(context) {
+PlacementSolver::PlacementSolver(const Graph& graph, const PassContext& context, CompiledPlacements* compiled)
+    : graph_(graph), function_(graph.main()), context_(context), compiled_(compiled) {
   for (const auto& [device, model] : context.targets) devices_.push_back(device);
   host_ = host_device(context);
   if (devices_.size() > PlacementProblem::most_labels)

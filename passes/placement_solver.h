@@ -30,7 +30,8 @@ struct Decision {
 
 class PlacementSolver {
  public:
-  PlacementSolver(const Graph& graph, const PassContext& context);
+  // `compiled`: only devices are asked for, of a graph of which this was compiled before; null: reasons, too.
+  PlacementSolver(const Graph& graph, const PassContext& context, CompiledPlacements* compiled = nullptr);
   std::vector<Decision> solve();  // one for each op
 
   const std::vector<DeviceId>& devices() const { return devices_; }
@@ -93,6 +94,7 @@ class PlacementSolver {
   const Graph& graph_;
   const Function& function_;
   const PassContext& context_;
+  CompiledPlacements* compiled_;
   std::vector<DeviceId> devices_;
   DeviceId host_;
   std::vector<int32_t> parents_;                    // union-find: ops that stay together

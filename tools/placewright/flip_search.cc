@@ -54,6 +54,16 @@ std::optional<PlacementPlan> FlipSearch::resolve(const Graph& graph, const Machi
   }
 }
 
+bool FlipSearch::flips(const MachineFigures& figures, const Alike& devices) {
+  ++solved_again_;
+  try {
+    const DeviceId there = placed_.probe(placed_.planned, figures)[static_cast<size_t>(op_)];
+    return std::find(devices.begin(), devices.end(), there) != devices.end();
+  } catch (const NoPlacement&) {
+    return false;
+  }
+}
+
 bool FlipSearch::is_on(const std::optional<PlacementPlan>& plan, int32_t op, const Alike& devices) {
   return plan && std::find(devices.begin(), devices.end(), plan->ops[op].where.devices.front()) != devices.end();
 }
@@ -61,11 +71,11 @@ bool FlipSearch::is_on(const std::optional<PlacementPlan>& plan, int32_t op, con
 std::optional<FlipSearch::Found> FlipSearch::smallest(const Figure& figure, double now, const Alike& devices) {
   gave_up_ = false;
   const int first = index_above(now), last = index_from(now * most_times);
-  std::map<int, std::optional<PlacementPlan>> plans;
+  std::map<int, bool> known;
   auto flips = [&](int index) {
-    auto [at, is_new] = plans.try_emplace(index);
-    if (is_new) at->second = resolve(placed_.planned, figure.at(three_digits(index)));
-    return is_on(at->second, op_, devices);
+    auto [at, is_new] = known.try_emplace(index);
+    if (is_new) at->second = this->flips(figure.at(three_digits(index)), devices);
+    return at->second;
   };
   const std::optional<int> guess = by_problem(figure, first, last, devices);
   std::optional<int> index;
@@ -77,7 +87,8 @@ std::optional<FlipSearch::Found> FlipSearch::smallest(const Figure& figure, doub
   else
     gave_up_ = true;
   if (!index) return {};
-  return Found{three_digits(*index), std::move(*plans.at(*index))};
+  const double number = three_digits(*index);
+  return Found{number, placed_.replan_with(placed_.planned, figure.at(number))};
 }
 
 // By prices as they are now, which follow from what shares a launch: a good guess, until plans confirm it.

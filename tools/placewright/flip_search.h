@@ -57,6 +57,8 @@ class FlipSearch {
   std::string how() const;                   // what was done, and what it leaves open: for people
 
  private:
+  // That the op is on one of the devices then.
+  bool flips(const MachineFigures& figures, const Alike& devices);
   std::optional<int> by_problem(const Figure& figure, int first, int last, const Alike& devices) const;
   static std::optional<int> near(int guess, int without, int with, const std::function<bool(int)>& flips);
   static std::optional<int> outwards(double now, int first, int last, std::optional<int> guess,

@@ -53,6 +53,8 @@ struct GraphPlacement {
   std::function<PlacementPlan(const Graph&)> replan;
   // The same with other figures of those devices.
   std::function<PlacementPlan(const Graph&, const MachineFigures&)> replan_with;
+  // Only where the ops of `planned` would then run.
+  std::function<std::vector<DeviceId>(const Graph& planned, const MachineFigures&)> probe;
   // Of another version of the graph that was given, with other sizes: another batch.
   std::function<PlacementForecast(const Graph&, const std::map<std::string, int64_t>& symbols)> forecast;
   // What a step of a compiled graph needs of the devices' memories.
