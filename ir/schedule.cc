@@ -369,8 +369,8 @@ class Verifier {
     }
   }
 
-  // Lanes share out parallel dimensions, or join what each of them reduced; without a fixed order of states, so not
-  // where it was decided.
+  // Lanes share out parallel dimensions, or join what each of them reduced, or both, one of each; without a fixed order
+  // of states, so not where it was decided.
   void check_lanes(const Stage& stage, const StageSchedule& how, const StageGroup& group) const {
     require(group.lanes >= 1, "{} lanes", group.lanes);
     int parallel = 0, reduced = 0;
@@ -381,7 +381,8 @@ class Verifier {
       require(!is_sequential(stage, loop.dim), "lanes over sequential d{}", loop.dim);
       ++(stage.reduced[loop.dim] ? reduced : parallel);
     }
-    require(parallel == 0 || reduced == 0, "lanes over parallel and over reduced dimensions");
+    require(parallel == 0 || reduced == 0 || (parallel == 1 && reduced == 1 && group.stages == 1),
+            "lanes over {} parallel and {} reduced dimensions of {} stages", parallel, reduced, group.stages);
     require(reduced == 0 || stage.reduction.split.partials == 0,
             "lanes join a reduction that is split into {} along d{}", stage.reduction.split.partials,
             stage.reduction.split.dim);

@@ -3,6 +3,7 @@
 #include <bit>
 #include <optional>
 
+#include "grid_facts.h"
 #include "matrix_tiles.h"
 #include "placewright/base/checked.h"
 #include "placewright/codegen/cuda/cuda_code.h"
@@ -11,114 +12,6 @@
 
 namespace placewright {
 namespace {
-
-constexpr int64_t access_bytes = 16;  // the widest that a thread makes
-constexpr int64_t most_written_out =
-    320;                               // nodes of a body, by the elements of its vectors: what NVRTC's time grows with
-constexpr int64_t row_for_lanes = 16;  // shorter reductions are one thread's
-constexpr int64_t row_for_group = 1024;  // longer ones are a whole group's
-constexpr int group_lanes = 256;
-constexpr int64_t enough_threads = 65536;  // to fill a device without lanes
-
-bool is_sequential(const Stage& stage, int dim) { return !stage.sequential.empty() && stage.sequential[dim]; }
-bool has_sequential(const Stage& stage) {
-  return std::find(stage.sequential.begin(), stage.sequential.end(), true) != stage.sequential.end();
-}
-
-class StageFacts {
- public:
-  StageFacts(const StructuredKernel& kernel, const Stage& stage) : kernel_(kernel), stage_(stage) {}
-
-  std::vector<int> dims(bool reduced) const {
-    std::vector<int> found;
-    for (int d = 0; d < stage_.rank(); ++d)
-      if (stage_.reduced[d] == reduced && !is_sequential(stage_, d)) found.push_back(d);
-    return found;
-  }
-
-  int64_t points(const std::vector<int>& dims) const {
-    int64_t count = 1;
-    for (int d : dims) count = checked_mul(count, stage_.extents[d]);
-    return count;
-  }
-
-  // Elements of memory that one step along `dim` moves an access by; 0 where it is not affine.
-  int64_t stride(const Access& access, int dim) const {
-    const KernelBuffer& buffer = kernel_.buffers[access.buffer];
-    if (!buffer.layout.blocks.empty()) return 0;
-    Sizes physical = row_major_strides(physical_sizes(buffer.layout, buffer.sizes));
-    int64_t along = 0;
-    for (size_t i = 0; i < access.index.size(); ++i) {
-      const std::vector<int>& order = buffer.layout.order;
-      size_t at = order.empty()
-                      ? i
-                      : static_cast<size_t>(std::find(order.begin(), order.end(), static_cast<int>(i)) - order.begin());
-      if (access.index[i].divisor == 1) along += access.index[i].coefficients[dim] * physical[at];
-    }
-    return along;
-  }
-
-  // How many accesses move through memory element by element along the dimension.
-  int runs(int dim) const {
-    return static_cast<int>(std::count_if(stage_.accesses.begin(), stage_.accesses.end(), [&](const Access& access) {
-      return access.indirect.empty() && std::abs(stride(access, dim)) == 1;
-    }));
-  }
-
-  // Whether every store moves through memory element by element along the dimension, and none adds.
-  bool writes_runs(int dim) const {
-    return std::all_of(stage_.stores.begin(), stage_.stores.end(), [&](const Store& store) {
-      return !store.add && stage_.accesses[store.access].indirect.empty() &&
-             stride(stage_.accesses[store.access], dim) == 1;
-    });
-  }
-
-  // How many loads move element by element along `across`, and in larger steps along `along`.
-  int64_t transposed_loads(int across, int along) const {
-    return std::count_if(stage_.body.begin(), stage_.body.end(), [&](const ScalarNode& node) {
-      if (node.op != ScalarOp::load) return false;
-      const Access& access = stage_.accesses[node.slot];
-      const bool is_affine = access.indirect.empty() && std::all_of(access.index.begin(), access.index.end(),
-                                                                    [](const AffineExpr& e) { return e.divisor == 1; });
-      return is_affine && stride(access, across) == 1 && std::abs(stride(access, along)) > 1;
-    });
-  }
-
-  // Elements that a thread takes at once along the dimension: a power of two that divides it, so that no access is cut.
-  int64_t vector(int dim) const {
-    int64_t widest = 4;
-    for (const Access& access : stage_.accesses)
-      widest = std::max<int64_t>(widest, info(kernel_.buffers[access.buffer].dtype).bits / 8);
-    auto nodes = static_cast<int64_t>(stage_.body.size() + stage_.epilogue.size());
-    int64_t count = access_bytes / widest;
-    while (count > 1 && (stage_.extents[dim] % count != 0 || nodes * count > most_written_out)) count /= 2;
-    return runs(dim) == 0 ? 1 : std::max<int64_t>(count, 1);
-  }
-
-  // The dimension along which most stores write element by element; else the last of them.
-  int fastest(const std::vector<int>& dims) const {
-    int best = dims.back(), most = 0;
-    for (int d : dims) {
-      int count = 0;
-      for (const std::vector<Store>* stores : {&stage_.stores, &stage_.epilogue_stores})
-        for (const Store& store : *stores) count += stride(stage_.accesses[store.access], d) == 1;
-      if (count > most || (count == most && count > 0 && d > best)) best = d, most = count;
-    }
-    return best;
-  }
-
- private:
-  const StructuredKernel& kernel_;
-  const Stage& stage_;
-};
-
-// How long the rows of a reduction are decides who joins them.
-int lanes_for(int64_t reduced, int64_t results) {
-  if (reduced < row_for_lanes || results >= enough_threads) return 1;
-  return reduced < row_for_group
-             ? static_cast<int>(std::min<int64_t>(32, std::bit_floor(static_cast<uint64_t>(reduced))))
-             : group_lanes;
-}
 
 class GridStrategy {
  public:
@@ -148,14 +41,15 @@ class GridStrategy {
     if (add_matrix(stage)) return;
     if (add_tiles(stage)) return;
     if (!stage.has_reduction() && !has_sequential(stage) && add_transposed(stage)) return;
-    StageFacts facts(kernel_, stage);
+    if (stage.has_reduction() && add_columns(stage)) return;
+    GridFacts facts(kernel_, stage);
     std::vector<int> parallel = facts.dims(false), reduced = facts.dims(true);
     StageSchedule how;
     StageGroup group;
-    bool lanes_read_runs = !reduced.empty() && facts.runs(reduced.back()) > 0;
+    const bool lanes_read_runs = !reduced.empty() && facts.runs(reduced.back()) > 0;
     if (!reduced.empty() && !has_sequential(stage) && decides_order(stage) &&
         (lanes_read_runs || facts.points(parallel) < 4096))
-      group.lanes = lanes_for(facts.points(reduced), facts.points(parallel));
+      group.lanes = facts.lanes_of_rows();
     if (!parallel.empty()) move_last(parallel, facts.fastest(parallel));
     for (int d : parallel) how.loops.push_back({d, 1, Loop::Binding::thread});
     if (!stage.has_reduction() && !parallel.empty() && !has_sequential(stage)) take_vector(facts, parallel.back(), how);
@@ -174,7 +68,7 @@ class GridStrategy {
   // Whether the schedule may say in which order the reduction joins.
   static bool decides_order(const Stage& stage) { return stage.reduction.split.partials == 0; }
 
-  static void take_vector(const StageFacts& facts, int dim, StageSchedule& how) {
+  static void take_vector(const GridFacts& facts, int dim, StageSchedule& how) {
     int64_t count = facts.vector(dim);
     if (count < 2) return;
     how.vector_dim = dim;
@@ -188,7 +82,7 @@ class GridStrategy {
   }
 
   // Lanes take elements in turn, vectors where memory runs that way; what only is associative they take in pieces.
-  static void add_reduced(const StageFacts& facts, const Stage& stage, const std::vector<int>& reduced, int lanes,
+  static void add_reduced(const GridFacts& facts, const Stage& stage, const std::vector<int>& reduced, int lanes,
                           StageSchedule& how) {
     bool in_pieces = stage.reduction.kind == Reduction::Kind::custom;
     for (int d : reduced) {
@@ -212,7 +106,7 @@ class GridStrategy {
     how.matrix = choose_matrix_tiles(stage);
     if (!how.matrix) return false;
     const std::vector<int>&rows = how.matrix->rows.dims, &columns = how.matrix->columns.dims;
-    for (int d : StageFacts(kernel_, stage).dims(false))
+    for (int d : GridFacts(kernel_, stage).dims(false))
       if (std::find(rows.begin(), rows.end(), d) == rows.end() &&
           std::find(columns.begin(), columns.end(), d) == columns.end())
         how.loops.push_back({d, 1, Loop::Binding::thread});
@@ -227,7 +121,7 @@ class GridStrategy {
     const std::optional<ProductTiles> tiles = choose_product_tiles(stage);
     if (!tiles) return false;
     constexpr int64_t side = ProductTiles::side;
-    StageFacts facts(kernel_, stage);
+    GridFacts facts(kernel_, stage);
     StageSchedule how;
     for (int d : facts.dims(false))
       if (d != tiles->left && d != tiles->right) how.loops.push_back({d, 1, Loop::Binding::thread});
@@ -246,7 +140,7 @@ class GridStrategy {
   // points each. Not for what a tile would mostly overhang, nor for more tiles than shared memory holds.
   bool add_transposed(const Stage& stage) {
     constexpr int64_t side = 32, most_tiles = 4;
-    StageFacts facts(kernel_, stage);
+    GridFacts facts(kernel_, stage);
     std::vector<int> parallel = facts.dims(false);
     if (parallel.size() < 2) return false;
     const int along = facts.fastest(parallel);
@@ -264,6 +158,25 @@ class GridStrategy {
     for (int d : {across, along}) how.loops.push_back({d, side, Loop::Binding::thread});
     how.loops.push_back({across, side * side / group_lanes, Loop::Binding::lane});
     how.loops.push_back({along, 1, Loop::Binding::lane});
+    schedule_.stages.push_back(std::move(how));
+    schedule_.groups.push_back({1, {}, group_lanes});
+    schedule_.phases.push_back({});
+    return true;
+  }
+
+  // Reductions along columns of memory.
+  bool add_columns(const Stage& stage) {
+    const std::optional<ColumnTiles> tiles = choose_column_tiles(kernel_, stage);
+    if (!tiles) return false;
+    GridFacts facts(kernel_, stage);
+    StageSchedule how;
+    for (int d : facts.dims(false))
+      if (d != tiles->column) how.loops.push_back({d, 1, Loop::Binding::thread});
+    how.loops.push_back({tiles->column, tiles->width, Loop::Binding::thread});
+    how.loops.push_back({tiles->column, 1, Loop::Binding::lane});
+    how.loops.push_back({tiles->piece, ceil_div(stage.extents[tiles->piece], tiles->rows()), Loop::Binding::lane});
+    for (int d : facts.dims(true))
+      if (d != tiles->piece) how.loops.push_back({d, 1, Loop::Binding::serial});
     schedule_.stages.push_back(std::move(how));
     schedule_.groups.push_back({1, {}, group_lanes});
     schedule_.phases.push_back({});
@@ -295,7 +208,16 @@ class GridStrategy {
       for (size_t a = first; a < first + count; ++a)
         for (size_t b = a + 1; b < first + count; ++b)
           if (!keeps_to_rows(stage(a), stage(b), d)) return 0;
-    return shared;
+    return shared_work(first, count, shared) ? shared : 0;
+  }
+
+  // Whether rows are many enough, or short enough, that a group for each of them is no loss.
+  bool shared_work(size_t first, size_t count, int shared) const {
+    constexpr int64_t enough_rows = 64, long_row = 16384;
+    int64_t rows = 1, longest = 0;
+    for (int d = 0; d < shared; ++d) rows = checked_mul(rows, stage(first).extents[d]);
+    for (size_t s = first; s < first + count; ++s) longest = std::max(longest, element_count(stage(s).extents));
+    return rows >= enough_rows || longest < checked_mul(rows, long_row);
   }
 
   int root(int buffer) const {
@@ -334,12 +256,10 @@ class GridStrategy {
     StageGroup group{static_cast<int>(count), {}, 1};
     for (int d = 0; d < shared; ++d) group.shared.push_back({d, 1, Loop::Binding::thread});
     for (size_t s = first; s < first + count; ++s) {
-      StageFacts facts(kernel_, stage(s));
-      if (stage(s).has_reduction())
-        group.lanes = std::max(group.lanes, lanes_for(facts.points(facts.dims(true)), facts.points(facts.dims(false))));
+      if (stage(s).has_reduction()) group.lanes = std::max(group.lanes, GridFacts(kernel_, stage(s)).lanes_of_rows());
     }
     for (size_t s = first; s < first + count; ++s) {
-      StageFacts facts(kernel_, stage(s));
+      GridFacts facts(kernel_, stage(s));
       StageSchedule how;
       std::vector<int> parallel = facts.dims(false);
       parallel.erase(parallel.begin(), parallel.begin() + shared);

@@ -162,6 +162,7 @@ void StageEmitter::sum_matrix_steps(const MatrixSide (&sides)[2], const std::str
   };
   stage_step("0");
   const std::string step = name("n");
+  code_.line("#pragma unroll 1");  // else the code of many steps leaves the instruction cache
   open(fmt::format("for ({0} {1} = 0; {1} < {2}; ++{1})", index_, step, count));
   code_.line("pw::wait_for_copies<0>();");
   code_.line("__syncthreads();");
@@ -258,7 +259,8 @@ void StageEmitter::add_matrices(const MatrixSide (&sides)[2], const std::string&
     return fmt::format("pw::to_bf16({}, {})", staged(side, at, k), staged(side, at, k + " + 1"));
   };
   const std::string k = name("k"), i = name("o"), j = name("o"), left = name("m"), right = name("m");
-  code_.line("#pragma unroll");
+  // The mark of a loop of one turn would pass to the loop around it, whose steps are many.
+  if (tiles.step > unit) code_.line("#pragma unroll");
   open(fmt::format("for (int {0} = 0; {0} < {1}; {0} += {2})", k, tiles.step, unit));
   code_.line(fmt::format("unsigned {}[{}][4], {}[{}][2];", left, down, right, across));
   const std::string first = fmt::format("{} + {} * {}", k, column, unit / 8);

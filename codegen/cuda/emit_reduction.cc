@@ -14,15 +14,20 @@ std::string StageEmitter::state(size_t point, size_t part, size_t state) const {
   return fmt::format("s{}_{}_{}_{}", number_, point, part, state);
 }
 
+void StageEmitter::define_states(size_t points) {
+  const Reduction& reduction = stage_.reduction;
+  for (size_t p = 0; p < points; ++p)
+    for (size_t part = 0; part < static_cast<size_t>(how_.partial_accumulators); ++part)
+      for (size_t s = 0; s < reduction.dtypes.size(); ++s)
+        code_.line(fmt::format("{} {} = {};", cuda_type(reduction.dtypes[s]), state(p, part, s),
+                               cuda_constant(reduction.init[s])));
+}
+
 void StageEmitter::emit_reduction() {
   const Reduction& reduction = stage_.reduction;
   std::vector<Sizes> points = tile_points(false);
   auto parts = static_cast<size_t>(how_.partial_accumulators);
-  for (size_t p = 0; p < points.size(); ++p)
-    for (size_t part = 0; part < parts; ++part)
-      for (size_t s = 0; s < reduction.dtypes.size(); ++s)
-        code_.line(fmt::format("{} {} = {};", cuda_type(reduction.dtypes[s]), state(p, part, s),
-                               cuda_constant(reduction.init[s])));
+  define_states(points.size());
   std::vector<Dim> before = dims_;
   std::vector<Loop> lanes;
   size_t scopes = 0;
@@ -57,6 +62,68 @@ void StageEmitter::emit_reduction() {
     for (size_t s = 0; s < reduction.dtypes.size(); ++s) reduced_at_[points[p]].push_back(state(p, 0, s));
   store_points(BodyKind::epilogue, stage_.epilogue_stores, points);
   if (with_lanes) close();
+}
+
+// The schedule's shape says so: lanes over a parallel dimension and over a reduced one.
+bool StageEmitter::is_columns() const {
+  auto has_lanes = [&](bool reduced) {
+    return std::any_of(nest_.begin(), nest_.end(), [&](const Loop& loop) {
+      return loop.binding == Loop::Binding::lane && stage_.reduced[loop.dim] == reduced;
+    });
+  };
+  return grid_.lanes > 32 && has_lanes(false) && has_lanes(true);
+}
+
+// Neighbouring lanes have neighbouring results; each row of lanes reduces a piece, and the first one joins them in
+// order.
+void StageEmitter::emit_columns() {
+  const Reduction& reduction = stage_.reduction;
+  Loop column, piece;
+  std::vector<Loop> serial;
+  for (const Loop& loop : nest_) {
+    if (loop.binding == Loop::Binding::lane) (stage_.reduced[loop.dim] ? piece : column) = loop;
+    if (loop.binding == Loop::Binding::serial) serial.push_back(loop);
+  }
+  int64_t width = 1;
+  for (const Loop& loop : nest_)
+    if (loop.dim == column.dim && loop.binding == Loop::Binding::thread) width = loop.step;
+  const int64_t rows = grid_.lanes / width;
+  PW_CHECK(rows * width == grid_.lanes && column.step == 1, "columns that lanes do not share out once");
+  const std::string at = name("x"), row = name("y"), position = name("i"), first = name("i");
+  code_.line(fmt::format("const int {} = lane % {}, {} = lane / {};", at, width, row, width));
+  code_.line(fmt::format("const {} {} = {} + {};", index_, position, dims_[column.dim].base, at));
+  const std::string inside =
+      stage_.extents[column.dim] % width == 0 ? "true" : fmt::format("{} < {}", position, stage_.extents[column.dim]);
+  dims_[column.dim] = {position, 1, 1, true, false};
+  const std::vector<Dim> before = dims_;
+  const std::vector<Sizes> points = tile_points(false);
+  define_states(points.size());
+  code_.line(fmt::format("const {0} {1} = ({0}){2} * {3};", index_, first, row, piece.step));
+  open(fmt::format("if ({} && {} < {})", inside, first, stage_.extents[piece.dim]));
+  enter(piece, first);
+  code_.line("#pragma unroll 8");  // of four bytes each
+  open_loop({piece.dim, 1, Loop::Binding::serial});
+  for (const Loop& loop : serial) open_loop(loop);
+  reduce_tile(points);
+  for (size_t scopes = serial.size() + 2; scopes > 0; --scopes) close();
+  dims_ = before;
+  std::vector<std::string> left, right;
+  const std::string other = name("y");
+  for (size_t s = 0; s < reduction.dtypes.size(); ++s) {
+    const std::string held = name("joined");
+    code_.line(fmt::format("__shared__ {} {}[{}][{}];", cuda_type(reduction.dtypes[s]), held, rows, width));
+    code_.line(fmt::format("{}[{}][{}] = {};", held, row, at, state(0, 0, s)));
+    left.push_back(state(0, 0, s));
+    right.push_back(fmt::format("{}[{}][{}]", held, other, at));
+  }
+  code_.line("__syncthreads();");
+  open(fmt::format("if ({} == 0 && {})", row, inside));
+  open(fmt::format("for (int {0} = 1; {0} < {1}; ++{0})", other, rows));
+  assign(left, combine(left, right));
+  close();
+  reduced_at_ = {{points[0], left}};
+  store_points(BodyKind::epilogue, stage_.epilogue_stores, points);
+  close();
 }
 
 void StageEmitter::reduce_tile(const std::vector<Sizes>& points) {

@@ -14,8 +14,12 @@ namespace {
 bool fits_int(const StructuredKernel& kernel, const Stage& stage, const GridShape& grid) {
   constexpr int64_t limit = int64_t{1} << 30;
   bool fits = grid.range * grid.lanes < limit;
-  for (int64_t extent : stage.extents) fits = fits && extent < limit;
-  fits = fits && element_count(stage.extents) < limit;
+  int64_t counts[2] = {1, 1};  // what is flattened is all parallel or all reduced
+  for (int d = 0; d < stage.rank(); ++d) {
+    counts[stage.reduced[d]] = checked_mul(counts[stage.reduced[d]], std::max<int64_t>(stage.extents[d], 1));
+    fits = fits && counts[stage.reduced[d]] < limit;
+    if (!fits) return false;
+  }
   for (const Access& access : stage.accesses) {
     const KernelBuffer& buffer = kernel.buffers[access.buffer];
     fits = fits && element_count(physical_sizes(buffer.layout, buffer.sizes)) < limit;
@@ -106,16 +110,25 @@ void StageEmitter::open_loop(const Loop& loop) {
   enter(loop, base);
 }
 
-// Loops whose iterations are dealt to the lanes. Where a tile before them was cut short, so are they.
+// Loops whose iterations are dealt to the lanes: where all have as many, in turns whose count is a number, so that what
+// several turns read is on its way at once. Where a tile before them was cut short, so are they.
 void StageEmitter::open_lanes(const std::vector<Loop>& loops) {
+  constexpr int64_t turns_at_once = 4;
   int64_t count = 1;
   std::vector<int> cut;
   for (const Loop& loop : loops) {
     count = checked_mul(count, iterations(loop));
     if (dims_[loop.dim].overhangs) cut.push_back(loop.dim);
   }
-  std::string flat = name("q");
-  open(fmt::format("for ({} {} = lane; {} < {}; {} += {})", index_, flat, flat, count, flat, grid_.lanes));
+  const std::string flat = name("q");
+  if (count % grid_.lanes == 0) {
+    const std::string turn = name("n");
+    code_.line(fmt::format("#pragma unroll {}", turns_at_once));
+    open(fmt::format("for ({0} {1} = 0; {1} < {2}; ++{1})", index_, turn, count / grid_.lanes));
+    code_.line(fmt::format("const {0} {1} = ({0})lane + {2} * {3};", index_, flat, turn, grid_.lanes));
+  } else {
+    open(fmt::format("for ({} {} = lane; {} < {}; {} += {})", index_, flat, flat, count, flat, grid_.lanes));
+  }
   split(loops, flat, "i");
   for (int dim : cut) code_.line(fmt::format("if ({} >= {}) continue;", dims_[dim].base, stage_.extents[dim]));
 }
@@ -134,6 +147,10 @@ void StageEmitter::emit(const std::string& iteration) {
   }
   if (is_transposed()) {
     emit_transposed();
+    return;
+  }
+  if (is_columns()) {
+    emit_columns();
     return;
   }
   std::vector<Loop> lanes;

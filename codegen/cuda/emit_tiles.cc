@@ -31,17 +31,22 @@ void StageEmitter::emit_tiles() {
   int64_t below = 1;
   for (size_t i : {1, 0}) {
     TileSide& side = sides[i];
-    side = {lanes[i].dim, dims_[lanes[i].dim].tile, lanes[i].step, name("p"), name("a"), product.operands[i]};
+    side = {lanes[i].dim, 1, lanes[i].step, name("p"), name("a"), product.operands[i]};
+    for (const Loop& loop : nest_)
+      if (loop.dim == side.dim && loop.binding == Loop::Binding::thread) side.tile = loop.step;
     if (!(dependencies(BodyKind::body, side.factor) >> side.dim & 1)) side.factor = product.operands[1 - i];
     int64_t count = ceil_div(side.tile, side.step);
-    code_.line(fmt::format("const int {} = lane / {} % {} * {};", side.at, below, count, side.step));
+    code_.line(fmt::format("const int {} = lane / {} % {} * {};", side.at, below, count, side.together()));
     below *= count;
   }
   PW_CHECK(below == grid_.lanes, "a tile that lanes do not share out once");
   const bool ahead = is_copied(sides[0].factor) && is_copied(sides[1].factor);
-  for (const TileSide& side : sides)
-    code_.line(fmt::format("__shared__ {} {}{}[{}][{}];", cuda_type(dtype), side.shared, ahead ? "[2]" : "", depth.step,
-                           side.tile));
+  for (TileSide& side : sides) {
+    find_run(side, depth);
+    // What runs along the depth is written along columns: rows of another length put them into other banks.
+    code_.line(fmt::format("__shared__ __align__(16) {} {}{}[{}][{}];", cuda_type(dtype), side.shared,
+                           ahead ? "[2]" : "", depth.step, side.tile + (side.is_deep ? TileSide::most_together : 0)));
+  }
   std::string sums = name("s");
   code_.line(fmt::format("{} {}[{}][{}];", cuda_type(dtype), sums, sides[0].step, sides[1].step));
   open_points(sides, [&](const std::string& i, const std::string& j) {
@@ -58,7 +63,7 @@ void StageEmitter::emit_tiles() {
     for (size_t s : {0, 1}) {
       std::string base = name("i");
       code_.line(
-          fmt::format("const {} {} = {} + {} + {};", index_, base, outer[sides[s].dim].base, sides[s].at, offsets[s]));
+          fmt::format("const {} {} = {} + {};", index_, base, outer[sides[s].dim].base, sides[s].place(offsets[s])));
       dims_[sides[s].dim] = {base, 1, 1, true, false};
       inside += fmt::format("{}{} < {}", s == 0 ? "" : " && ", base, stage_.extents[sides[s].dim]);
     }
@@ -100,6 +105,7 @@ void StageEmitter::sum_steps_ahead(const TileSide (&sides)[2], const Loop& depth
   };
   if (count > 0) copy("0");
   const std::string step = name("n");
+  code_.line("#pragma unroll 1");  // else the code of many steps leaves the instruction cache
   open(fmt::format("for ({0} {1} = 0; {1} < {2}; ++{1})", index_, step, count));
   open(fmt::format("if ({} + 1 < {})", step, count));
   copy("(" + step + " + 1)");
@@ -120,9 +126,8 @@ void StageEmitter::add_products(const TileSide (&sides)[2], const Loop& depth, c
   code_.line("#pragma unroll 8");  // all 16 at once spill
   open(fmt::format("for (int {0} = 0; {0} < {1}; ++{0})", k, depth.step));
   open_points(sides, [&](const std::string& i, const std::string& j) {
-    code_.line(
-        fmt::format("{0}[{1}][{2}] = pw::multiply_add({3}{7}[{4}][{5} + {1}], {6}{7}[{4}][{8} + {2}], {0}[{1}][{2}]);",
-                    sums, i, j, sides[0].shared, k, sides[0].at, sides[1].shared, half, sides[1].at));
+    code_.line(fmt::format("{0}[{1}][{2}] = pw::multiply_add({3}{5}[{4}][{6}], {7}{5}[{4}][{8}], {0}[{1}][{2}]);", sums,
+                           i, j, sides[0].shared, k, half, sides[0].place(i), sides[1].shared, sides[1].place(j)));
   });
   close();
 }
@@ -150,25 +155,40 @@ void StageEmitter::open_points(const TileSide (&sides)[2],
   close();
 }
 
+// Which way memory runs below the factor's elements, and how many of them are copied at once: a run across the tile.
+void StageEmitter::find_run(TileSide& side, const Loop& depth) {
+  const ScalarNode& factor = stage_.body[side.factor];
+  if (factor.op != ScalarOp::load) return;
+  const Access& access = stage_.accesses[factor.slot];
+  side.is_deep = run_of(access, {depth.dim}) > run_of(access, {side.dim});
+  const int64_t most = 16 / (info(stage_.reduction.dtypes[0]).bits / 8);
+  if (most == 4 && !side.is_deep && is_copied(side.factor) && side.tile % most == 0 &&
+      run_of(access, {side.dim}) % most == 0 && is_aligned(access, {side.dim}))
+    side.at_once = most;
+}
+
+// A lane's results: four neighbours of the tile at a time, then as many of the next sixteenth lane's after the last, so
+// that what lanes read of a row at once is that row.
+std::string StageEmitter::TileSide::place(const std::string& offset) const {
+  if (step <= most_together) return fmt::format("{} + {}", at, offset);
+  return fmt::format("{0} + {1} / {2} * {3} + {1} % {2}", at, offset, most_together, tile / step * most_together);
+}
+
 // All lanes fetch one factor's elements of the tile, neighbours in memory by neighbouring lanes; 0 beyond the domain.
 // `copies`: they only begin to.
 void StageEmitter::stage_factor(const TileSide& side, const Loop& depth, const std::string& shared, bool copies) {
-  bool along_depth = false;
-  const ScalarNode& factor = stage_.body[side.factor];
-  if (factor.op == ScalarOp::load) {
-    const Access& access = stage_.accesses[factor.slot];
-    std::vector<int64_t> strides = strides_of(kernel_.buffers[access.buffer]);
-    int64_t along = 0;
-    for (size_t i = 0; i < access.index.size(); ++i) along += access.index[i].coefficients[depth.dim] * strides[i];
-    along_depth = along == 1;
-  }
   std::string flat = name("q"), at = name("x"), k = name("x"), position = name("i"), reduced = name("i");
-  open(fmt::format("for (int {0} = lane; {0} < {1}; {0} += {2})", flat, side.tile * depth.step, grid_.lanes));
-  if (along_depth) {
+  const int64_t at_once = copies ? side.at_once : 1, across = side.tile / at_once;
+  const int64_t count = across * depth.step, turns = ceil_div(count, grid_.lanes);
+  const std::string turn = name("n");
+  code_.line("#pragma unroll 4");  // places of more take registers that sums need
+  open(fmt::format("for (int {0} = 0; {0} < {1}; ++{0})", turn, turns));
+  code_.line(fmt::format("const int {} = (int)lane + {} * {};", flat, turn, grid_.lanes));
+  if (count % grid_.lanes != 0) code_.line(fmt::format("if ({} >= {}) continue;", flat, count));
+  if (side.is_deep)
     code_.line(fmt::format("const int {} = {} / {}, {} = {} % {};", at, flat, depth.step, k, flat, depth.step));
-  } else {
-    code_.line(fmt::format("const int {} = {} % {}, {} = {} / {};", at, flat, side.tile, k, flat, side.tile));
-  }
+  else
+    code_.line(fmt::format("const int {} = {} % {} * {}, {} = {} / {};", at, flat, across, at_once, k, flat, across));
   const std::vector<Dim> before = dims_;
   code_.line(fmt::format("const {} {} = {} + {}, {} = {} + {};", index_, position, before[side.dim].base, at, reduced,
                          before[depth.dim].base, k));
@@ -179,12 +199,12 @@ void StageEmitter::stage_factor(const TileSide& side, const Loop& depth, const s
   const Sizes point(stage_.extents.size(), 0);
   const std::string target = fmt::format("{}[{}][{}]", shared, k, at);
   if (copies) {
-    const Access& access = stage_.accesses[factor.slot];
+    const Access& access = stage_.accesses[stage_.body[side.factor].slot];
     const Place place = this->place(BodyKind::body, access, point);
     const std::string is_there = name("t"), from = buffer(access.buffer);
     code_.line(fmt::format("const bool {} = {}{}{};", is_there, inside, place.condition.empty() ? "" : " && ",
                            place.condition));
-    code_.line(fmt::format("pw::copy_ahead(&{}, {} + ({}), {});", target, from, place.offset, is_there));
+    code_.line(fmt::format("pw::copy_ahead<{}>(&{}, {} + ({}), {});", at_once, target, from, place.offset, is_there));
   } else {
     const std::string type = cuda_type(stage_.reduction.dtypes[0]), value = name("t");
     code_.line(fmt::format("{} {} = 0;", type, value));

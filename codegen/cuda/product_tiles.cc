@@ -8,15 +8,32 @@
 namespace placewright {
 namespace {
 
-// The longest dimension of those that are, or are not, reduced and that each factor does, or does not, move with.
+// Whether a load that the node needs moves through memory element by element along the dimension.
+bool runs_along(const Stage& stage, int number, int dim) {
+  const ScalarNode& node = stage.body[number];
+  if (node.op == ScalarOp::load) {
+    const std::vector<AffineExpr>& index = stage.accesses[node.slot].index;
+    return !index.empty() && index.back().divisor == 1 && index.back().coefficients[dim] == 1;
+  }
+  return std::any_of(node.operands.begin(), node.operands.end(),
+                     [&](int operand) { return operand >= 0 && runs_along(stage, operand, dim); });
+}
+
+// The longest dimension of those that are, or are not, reduced and that each factor does, or does not, move with; where
+// one factor alone does, one that memory runs along is as good as one that is four times as long.
 int longest(const Stage& stage, bool reduced, bool of_left, bool of_right) {
+  constexpr int64_t worth_of_runs = 4;
   const ScalarNode& product = stage.body[stage.reduction.values[0]];
   const uint64_t left = dependencies(stage, product.operands[0]), right = dependencies(stage, product.operands[1]);
   int found = -1;
-  for (int d = 0; d < stage.rank(); ++d)
-    if (stage.reduced[d] == reduced && (left >> d & 1) == of_left && (right >> d & 1) == of_right &&
-        (found < 0 || stage.extents[d] > stage.extents[found]))
-      found = d;
+  int64_t most = 0;
+  for (int d = 0; d < stage.rank(); ++d) {
+    if (stage.reduced[d] != reduced || (left >> d & 1) != of_left || (right >> d & 1) != of_right) continue;
+    const bool runs = of_left != of_right && stage.extents[d] >= ProductTiles::side &&
+                      runs_along(stage, product.operands[of_left ? 0 : 1], d);
+    const int64_t worth = stage.extents[d] * (runs ? worth_of_runs : 1);
+    if (found < 0 || worth > most) found = d, most = worth;
+  }
   return found;
 }
 
@@ -43,10 +60,11 @@ std::optional<ProductTiles> choose_product_tiles(const Stage& stage) {
   for (int d = 0; d < stage.rank(); ++d)
     if (!stage.reduced[d] && d != tiles.left && d != tiles.right) others = checked_mul(others, stage.extents[d]);
   // As many as leave tiles for every multiprocessor.
-  for (tiles.step = 4;; tiles.step /= 2) {
+  for (tiles.step = stage.reduction.dtypes[0] == DType::f32 ? 8 : 4;; tiles.step /= 2) {
     const int64_t side = ProductTiles::side * tiles.step;
     tiles.count = checked_mul(checked_mul(ceil_div(rows, side), ceil_div(columns, side)), others);
-    if (tiles.step == 1 || (tiles.count >= enough_tiles && std::min(rows, columns) >= side)) return tiles;
+    auto fills = [&](int64_t extent) { return extent >= side || (extent % tiles.step == 0 && extent >= side * 7 / 8); };
+    if (tiles.step == 1 || (tiles.count >= enough_tiles && fills(rows) && fills(columns))) return tiles;
   }
 }
 

@@ -1,8 +1,9 @@
-// Sums of products whose results make few tiles, and whose depth is long: groups sum pieces of the depth side by side,
-// and a stage behind them adds up the pieces, in their order.
+// Reductions whose results are too few to give every multiprocessor work, and whose depth is long: groups reduce pieces
+// of the depth side by side, and a stage behind them joins the pieces, in their order.
 #include <algorithm>
 #include <optional>
 
+#include "grid_facts.h"
 #include "matrix_tiles.h"
 #include "placewright/base/checked.h"
 #include "placewright/codegen/cuda/cuda_code.h"
@@ -12,35 +13,53 @@
 namespace placewright {
 namespace {
 
-constexpr int64_t enough_groups = 256;  // two for each multiprocessor
-constexpr int64_t least_depth = 512;    // of a piece: what a second launch is worth
-constexpr int64_t least_stepped = 128;  // of a piece that steps do not divide
+constexpr int64_t enough_groups = 256;    // two for each multiprocessor
+constexpr int64_t enough_reducing = 512;  // of groups that wait for memory most of their time
+constexpr int64_t few_pieces = 4;         // less is not worth a launch where a group reads what it can
+constexpr int64_t least_depth = 512;      // of a piece: what a second launch is worth
+constexpr int64_t least_stepped = 128;    // of a piece that steps do not divide
+constexpr int64_t least_turns = 16;       // of a lane that takes one number after the other
+constexpr int64_t vector_step = 4;
 
 struct Cut {
   int dim = -1;
   int64_t pieces = 1;
 };
 
-// How many groups the stage would run as, and, where its tiles step along one dimension, which one that is.
+// How many groups the stage would run as, how much of the depth is worth a piece, and, where its tiles step along one
+// dimension, which one that is.
 struct Tiled {
-  int64_t groups = 0;
+  int64_t groups = 0, enough = enough_groups, least = least_depth;
+  int64_t fewest = 2;  // pieces
   int depth = -1;
 };
 
-std::optional<Tiled> tiles_of(const Stage& stage) {
-  if (std::optional<MatrixTiles> tiles = choose_matrix_tiles(stage)) return Tiled{count_groups(stage, *tiles), -1};
-  if (std::optional<ProductTiles> tiles = choose_product_tiles(stage)) return Tiled{tiles->count, tiles->depth};
-  return {};
+std::optional<Tiled> tiles_of(const StructuredKernel& kernel, const Stage& stage) {
+  const Reduction& reduction = stage.reduction;
+  if (reduction.kind == Reduction::Kind::none || reduction.kind == Reduction::Kind::custom) return {};
+  if (has_sequential(stage) || reduction.split.partials != 0) return {};
+  if (is_sum_of_products(stage)) {
+    if (std::optional<MatrixTiles> tiles = choose_matrix_tiles(stage))
+      return Tiled{.groups = count_groups(stage, *tiles)};
+    if (std::optional<ProductTiles> tiles = choose_product_tiles(stage))
+      return Tiled{.groups = tiles->count, .depth = tiles->depth};
+  }
+  if (std::optional<ColumnTiles> tiles = choose_column_tiles(kernel, stage))
+    return Tiled{tiles->count, enough_reducing, least_turns * tiles->rows(), few_pieces};
+  const GridFacts facts(kernel, stage);
+  if (facts.lanes_of_rows() < group_lanes) return {};
+  return Tiled{facts.points(facts.dims(false)), enough_reducing, least_turns * group_lanes, few_pieces};
 }
 
-// The most pieces of equal length that groups are missing for, along the outermost dimension that gives as many.
-std::optional<Cut> find_cut(const Stage& stage) {
-  const std::optional<Tiled> tiled = is_sum_of_products(stage) ? tiles_of(stage) : std::nullopt;
+// The most pieces of equal length that groups are missing for, along the outermost dimension that gives as many. A
+// piece of the innermost one keeps its vectors.
+std::optional<Cut> find_cut(const StructuredKernel& kernel, const Stage& stage) {
+  const std::optional<Tiled> tiled = tiles_of(kernel, stage);
   if (!tiled || tiled->groups == 0) return {};
   int64_t depth = 1;
   for (int d = 0; d < stage.rank(); ++d)
     if (stage.reduced[d]) depth = checked_mul(depth, stage.extents[d]);
-  const int64_t wanted = std::min(enough_groups / tiled->groups, depth / least_depth);
+  const int64_t wanted = std::min(tiled->enough / tiled->groups, depth / tiled->least);
   Cut cut;
   for (int d = 0; d < stage.rank(); ++d) {
     const int64_t extent = stage.extents[d];
@@ -48,12 +67,14 @@ std::optional<Cut> find_cut(const Stage& stage) {
       return node.op == ScalarOp::index && node.slot == d;
     });
     if (!stage.reduced[d] || is_asked_for) continue;
+    auto keeps_steps = [&](int64_t length) {
+      if (d == tiled->depth) return length % ProductTiles::side == 0 || length >= least_stepped;
+      return extent % vector_step != 0 || length % vector_step == 0;
+    };
     for (int64_t pieces = std::min(wanted, extent); pieces > cut.pieces; --pieces)
-      if (extent % pieces == 0 &&
-          (d != tiled->depth || extent / pieces % ProductTiles::side == 0 || extent / pieces >= least_stepped))
-        cut = {d, pieces};
+      if (extent % pieces == 0 && keeps_steps(extent / pieces)) cut = {d, pieces};
   }
-  if (cut.pieces == 1) return {};
+  if (cut.pieces < tiled->fewest) return {};
   return cut;
 }
 
@@ -157,7 +178,7 @@ class Splitter {
 StructuredKernel split_depth(StructuredKernel kernel) {
   std::vector<Stage> stages;
   for (const Stage& stage : kernel.stages) {
-    const std::optional<Cut> cut = find_cut(stage);
+    const std::optional<Cut> cut = find_cut(kernel, stage);
     if (!cut) {
       stages.push_back(stage);
       continue;

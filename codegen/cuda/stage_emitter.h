@@ -2,6 +2,7 @@
 // the tile that they leave the nodes of its body, with equal values computed once. Knows no ops.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <string>
@@ -77,6 +78,9 @@ class StageEmitter {
   void reduce_point(size_t point, size_t part, const Sizes& at);
   std::vector<std::string> combine(const std::vector<std::string>& left, const std::vector<std::string>& right);
   void join_lanes();
+  bool is_columns() const;
+  void emit_columns();
+  void define_states(size_t points);
   void assign(const std::vector<std::string>& to, const std::vector<std::string>& values);
 
   // emit_tiles.cc
@@ -85,8 +89,15 @@ class StageEmitter {
     int64_t tile = 1, step = 1;  // of the group, of each lane
     std::string at, shared;      // where the lane's part begins; the factor's staged elements
     int factor = -1;             // node of the body
+    bool is_deep = false;        // memory runs along the depth
+    int64_t at_once = 1;         // elements that are copied as one, across the tile
+
+    static constexpr int64_t most_together = 4;  // results of a lane that are neighbours
+    int64_t together() const { return std::min(step, most_together); }
+    std::string place(const std::string& offset) const;  // in the tile, of the lane's result
   };
   bool is_tiled() const;
+  void find_run(TileSide& side, const Loop& depth);
   void emit_tiles();
   void open_points(const TileSide (&sides)[2], const std::function<void(const std::string&, const std::string&)>& body);
   void sum_steps(const TileSide (&sides)[2], const Loop& depth, const std::string& sums);

@@ -172,8 +172,39 @@ TEST(CudaText, TransposesGoThroughSharedMemory) {
 TEST(CudaText, FactorsOfProductsAreOnTheirWayWhileOthersAreSummed) {
   const std::string text = cuda_text({large_cuda_cases()[0]}).text;
   const std::string kernel = text.substr(text.find("__global__"));
-  EXPECT_THAT(kernel, ::testing::AllOf(::testing::HasSubstr("[2][16][16];"), ::testing::HasSubstr("pw::copy_ahead(&"),
-                                       ::testing::HasSubstr("pw::wait_for_copies<1>();")));
+  EXPECT_THAT(kernel,
+              ::testing::AllOf(::testing::HasSubstr("[2][16][16];"), ::testing::HasSubstr("pw::copy_ahead<1>(&"),
+                               ::testing::HasSubstr("pw::wait_for_copies<1>();")));
+}
+
+// Where tiles are enough a lane has 8 x 8 results: four by four neighbours, which it reads as 16 bytes. What runs
+// across the tile is copied 16 bytes at once; what runs along the depth stands in rows of another length. Of a
+// convolution's dimensions that is the tile's which memory runs along.
+TEST(CudaText, LargeProductsReadAndCopySixteenBytes) {
+  auto f32 = [](Shape shape) { return Type(DType::f32, std::move(shape)); };
+  const DerivedCase product = large_case("dot_general", {f32({2048, 512}), f32({512, 2048})},
+                                         {{"lhs_contracting", Sizes{1}}, {"rhs_contracting", Sizes{0}}});
+  EXPECT_THAT(print_schedule(cuda_schedules({product})[0]),
+              ::testing::HasSubstr("[d0 by 128 thread, d1 by 128 thread, d0 by 8 lane, d1 by 8 lane, d2 by 16]"));
+  EXPECT_THAT(cuda_text({product}).text,
+              ::testing::AllOf(::testing::HasSubstr("[2][16][132];"), ::testing::HasSubstr("[2][16][128];"),
+                               ::testing::HasSubstr("pw::copy_ahead<4>(&")));
+  const DerivedCase convolution =
+      large_case("conv", {f32({64, 64, 56, 56}), f32({64, 64, 3, 3})},
+                 {{"padding_low", Attribute(Sizes{1, 1})}, {"padding_high", Attribute(Sizes{1, 1})}});
+  EXPECT_THAT(print_schedule(cuda_schedules({convolution})[0]),
+              ::testing::HasSubstr("d3 by 64 thread, d1 by 64 thread, d3 by 4 lane, d1 by 4 lane"));
+}
+
+TEST(CudaStrategies, LargeTilesRun) {
+  auto f32 = [](Shape shape) { return Type(DType::f32, std::move(shape)); };
+  expect_results({large_case("dot_general", {f32({129, 120, 9}), f32({129, 9, 128})},
+                             {{"lhs_batch", Sizes{0}},
+                              {"rhs_batch", Sizes{0}},
+                              {"lhs_contracting", Sizes{2}},
+                              {"rhs_contracting", Sizes{1}}}),
+                  large_case("conv", {f32({16, 8, 11, 60}), f32({60, 8, 3, 3})},
+                             {{"padding_low", Attribute(Sizes{1, 1})}, {"padding_high", Attribute(Sizes{1, 1})}})});
 }
 
 // Of more elements than 32 bits count, by one thread an element, through shared memory, in rows and in tiles.

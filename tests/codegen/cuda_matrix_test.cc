@@ -103,6 +103,20 @@ TEST(CudaMatrix, EveryStageIsByMatrixUnits) {
     }
 }
 
+// Steps over the depth stay a loop, counted in 32 bits: written out they would leave the instruction cache.
+TEST(CudaMatrix, StepsOfADeepProductAreALoop) {
+  if (std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
+  for (const char* precision : {"f32", "tf32", "bf16"}) {
+    Attributes attributes = contracting(1, 1);
+    attributes.set("precision", std::string(precision));
+    const CudaText text =
+        cuda_text({large_case("dot_general", {f32({4096, 1024}), f32({1024, 1024})}, std::move(attributes))});
+    EXPECT_THAT(text.text.substr(text.text.find("extern")), Not(HasSubstr("const i64 i0_"))) << precision;
+    const KernelImage ptx = compile_cuda_text(text, "compute_80");
+    EXPECT_LE(count(std::string(ptx.bytes.begin(), ptx.bytes.end()), "bar.sync"), 2u) << precision;
+  }
+}
+
 TEST(CudaMatrix, TilesAreChosenRoundTripAndAreChecked) {
   const std::vector<DerivedCase> cases = matrix_cases(Precision::tf32);
   for (const Schedule& schedule : cuda_schedules(cases))

@@ -19,6 +19,11 @@ StructuredKernel product_of(const Shape& left, const Shape& right) {
       large_case("dot_general", {Type(DType::f32, left), Type(DType::f32, right)}, contracting(1, 0)).view());
 }
 
+// From -8 to 8: sums are exact in every order.
+void make_whole(HostTensor& tensor) {
+  for (int64_t i = 0; i < tensor.elements(); ++i) tensor.set_number(i, std::round(8 * tensor.number(i)));
+}
+
 TEST(SplitDepth, OnlyWhereTilesAreFewAndTheDepthIsLong) {
   auto pieces = [](const Shape& left, const Shape& right) {
     const StructuredKernel kernel = product_of(left, right), split = split_depth(kernel);
@@ -37,7 +42,47 @@ TEST(SplitDepth, OnlyWhereTilesAreFewAndTheDepthIsLong) {
   EXPECT_EQ(pieces({32, 1021}, {1021, 32}), 1);      // a prime
   EXPECT_EQ(pieces({32, 1000}, {1000, 32}), 1);      // short
   EXPECT_EQ(pieces({1024, 4096}, {4096, 1024}), 1);  // enough tiles
-  EXPECT_EQ(pieces({8, 65536}, {65536, 32}), 1);     // no tiles
+  EXPECT_EQ(pieces({8, 65536}, {65536, 32}), 64);    // no tiles, columns: 512 groups
+}
+
+// Reductions of all kinds but those that keep order: of everything, of columns, of a few long rows.
+TEST(SplitDepth, ReductionsWithFewResultsAreInPieces) {
+  auto pieces = [](std::string_view op, const Shape& x, const Sizes& dims) {
+    const StructuredKernel kernel = lower_op(large_case(op, {Type(DType::f32, x)}, {{"dims", dims}}).view());
+    const StructuredKernel split = split_depth(kernel);
+    verify_kernel(split);
+    return split.stages.size() == 1 ? int64_t{1} : split.stages[0].extents[0];
+  };
+  EXPECT_EQ(pieces("reduce_sum", {16 << 20}, {0}), 512);
+  EXPECT_EQ(pieces("reduce_max", {8192, 1024}, {0}), 16);  // 32 groups of 32 columns
+  EXPECT_EQ(pieces("reduce_sum", {64, 128, 3136}, {0, 2}), 4);
+  EXPECT_EQ(pieces("reduce_sum", {8, 1 << 20}, {1}), 64);
+  EXPECT_EQ(pieces("reduce_sum", {4096, 1024}, {1}), 1);  // enough rows
+  EXPECT_EQ(pieces("reduce_sum", {64, 1024}, {0}), 1);    // short
+}
+
+TEST(SplitDepth, ReductionsInPiecesAgree) {
+  if (std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
+  if (!cuda_devices().cuda) GTEST_SKIP() << cuda_devices().absence;
+  std::vector<DerivedCase> cases;
+  auto add = [&](std::string_view op, const Type& x, const Sizes& dims) {
+    cases.push_back(large_case(op, {x}, {{"dims", dims}}));
+  };
+  add("reduce_sum", Type(DType::f32, {32768}), {0});
+  add("reduce_max", Type(DType::f64, {2, 40000}), {1});
+  add("reduce_min", Type(DType::i64, {1024, 33}), {0});
+  add("reduce_sum", Type(DType::f32, {2, 1030, 10}), {0, 1});
+  for (const DerivedCase& each : cases) EXPECT_EQ(split_depth(lower_op(each.view())).stages.size(), 2u) << each.name;
+  std::shared_ptr<const LoadedImage> image =
+      cuda_devices().cuda->load(compile_cuda_text(cuda_text(cases), cuda_devices().cuda->spec().target));
+  for (size_t i = 0; i < cases.size(); ++i) {
+    std::vector<HostTensor> buffers = make_operands(cases[i]);
+    if (is_floating(buffers[0].dtype())) make_whole(buffers[0]);
+    const std::vector<HostTensor> expected = evaluate_case(cases[i], buffers);
+    buffers.emplace_back(expected[0].dtype(), expected[0].sizes());
+    EXPECT_EQ(run_on_cuda(*image, static_cast<int>(i), buffers), Status::ok) << cases[i].name;
+    EXPECT_EQ(mismatch(buffers.back(), expected[0], 0), "") << cases[i].name;
+  }
 }
 
 // Images first, so that a piece is a run of memory; the innermost dimension, along which tiles step, last.
@@ -52,11 +97,6 @@ TEST(SplitDepth, CutsTheOutermostDimension) {
   EXPECT_THAT(kernel.stages[0].reduced, ElementsAre(false, false, false, false, false, true, true, true));
   EXPECT_THAT(kernel.buffers.back().sizes, ElementsAre(4, 16, 16, 3, 3));
   EXPECT_THAT(kernel.stages[1].extents, ElementsAre(16, 16, 3, 3, 4));
-}
-
-// From -8 to 8: sums are exact in every order.
-void make_whole(HostTensor& tensor) {
-  for (int64_t i = 0; i < tensor.elements(); ++i) tensor.set_number(i, std::round(8 * tensor.number(i)));
 }
 
 // An epilogue that reads along rows and columns and asks for its place, and a body that asks for its.
