@@ -295,7 +295,7 @@ class Pack:
     def programs(self, no_torch):
         rounds = ["--rounds", "1"] if self.options.emulator else ["--rounds", "15"]
         ratios = self.document["summary"].setdefault("steps_of_programs", {})
-        for program in PROGRAMS:
+        for program in AGREEING if self.options.emulator else PROGRAMS:
             if not self.wanted(f"bench {program}"):
                 continue
             row = None
