@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "cuda_graph.h"
 #include "faults.h"
 #include "loaded_cuda_image.h"
 #include "lt_products.h"
@@ -169,7 +170,17 @@ void CudaDevice::lose(cuda::Result result) {
 void* CudaDevice::try_allocate(int64_t bytes, int64_t alignment) {
   std::lock_guard lock(mutex_);
   enter();
-  return allocate_now(bytes, alignment);
+  void* allocated = allocate_now(bytes, alignment);
+  if (!allocated && release_workspaces()) allocated = allocate_now(bytes, alignment);
+  return allocated;
+}
+
+// What programs need goes before what makes their products faster.
+bool CudaDevice::release_workspaces() {
+  bool had_any = products_->release_workspaces();
+  for (CudaGraph* graph : graphs_) had_any |= graph->release_workspace();
+  if (had_any) products_->save_memory();
+  return had_any;
 }
 
 void* CudaDevice::allocate_now(int64_t bytes, int64_t alignment) {

@@ -61,6 +61,7 @@ CudaGraph::~CudaGraph() {
   std::lock_guard lock(device_.mutex_);
   const cuda::Driver& driver = *device_.driver_;
   driver.context_set(device_.context_);
+  std::erase(device_.graphs_, this);
   if (was_run_) driver.event_synchronize(last_use_);
   for (auto& [number, stream] : device_.streams_)
     std::erase_if(stream.deliveries, [&](const CudaDevice::Delivery& delivery) { return delivery.graph == this; });
@@ -76,6 +77,7 @@ bool CudaGraph::build(std::string* reason) {
     allocate_pinned();
     last_use_ = device_.take_event();
     make();
+    device_.graphs_.push_back(this);
   } catch (const DeviceLost&) {
     throw;
   } catch (const Error& error) {
@@ -109,6 +111,15 @@ void CudaGraph::rebuild() {
     item.product = nullptr;
   }
   make();
+  is_stale_ = false;
+}
+
+bool CudaGraph::release_workspace() {
+  if (!workspace_) return false;
+  if (was_run_) device_.check(device_.driver_->event_synchronize(last_use_), "waiting for a graph");
+  device_.free_now(std::exchange(workspace_, nullptr));
+  is_stale_ = true;
+  return true;
 }
 
 // A step runs the same algorithms as a graph and kernel by kernel: sums are taken in the same order.
@@ -126,9 +137,10 @@ void CudaGraph::choose_libraries() {
     item.product = run->entry->product.get();
     item.choice = run->entry->choice;
     item.sums_bytes = run->entry->sums_bytes;
-    workspace = std::max(workspace, item.sums_bytes + item.choice.workspace_bytes);
+    workspace = std::max(workspace, run->entry->workspace_bytes());
   }
   if (workspace == 0) return;
+  device_.products_->release_workspaces();  // of the first step, which went kernel by kernel
   workspace_ = device_.allocate_now(workspace, pinned_alignment);
   if (workspace_) return;
   for (Item& item : items_)
@@ -314,7 +326,7 @@ void CudaGraph::finish_last_run() {
 
 void CudaGraph::run(CudaDevice::Stream& stream) {
   finish_last_run();
-  if (!std::all_of(items_.begin(), items_.end(), [&](Item& item) { return update(item); })) rebuild();
+  if (is_stale_ || !std::all_of(items_.begin(), items_.end(), [&](Item& item) { return update(item); })) rebuild();
   for (Item& item : items_) {
     if (item.status) *item.status = 0;
     if (!comes_from_host(item.work)) continue;

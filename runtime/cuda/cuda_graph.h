@@ -25,6 +25,8 @@ class CudaGraph : public PreparedWork {
   void run(CudaDevice::Stream& stream);
   // What the graph left in pinned memory goes to its place: one copy, or (from null) all statuses.
   void deliver(void* to, const void* from, int64_t bytes);
+  // Gives back what only libraries need, behind what uses it; whether there was any. The next run has kernels instead.
+  bool release_workspace();
 
  private:
   using Nodes = std::vector<cuda::GraphNodeObject*>;
@@ -74,6 +76,7 @@ class CudaGraph : public PreparedWork {
   Nodes workspace_users_;  // the latest
   cuda::EventObject* last_use_ = nullptr;
   bool was_run_ = false;
+  bool is_stale_ = false;  // to be built anew before the next run
 };
 
 }  // namespace placewright

@@ -78,6 +78,7 @@ struct LtEntry {
   int64_t sums_bytes = 0;  // of the product's result, where the entry goes on with it
   int64_t alignment = 0;   // of the operands that the choice is for; 0: nothing was chosen
   LtChoice choice;
+  int64_t workspace_bytes() const { return sums_bytes + choice.workspace_bytes; }
 };
 
 }  // namespace placewright

@@ -92,15 +92,19 @@ std::optional<LtProducts::Run> LtProducts::find(CudaDevice::Stream& stream, cons
     entry.choice = choose(stream, launch, *entry.product, run.operands);
     entry.alignment = run.operands.alignment;
   }
-  if (!entry.choice.by_library) return {};
+  if (!is_chosen(entry)) return {};
   return run;
+}
+
+bool LtProducts::is_chosen(const LtEntry& entry) const {
+  return entry.choice.by_library && !(is_short_ && entry.workspace_bytes() > 0);
 }
 
 bool LtProducts::start(CudaDevice::Stream& stream, const KernelLaunch& launch) {
   std::optional<Run> run = find(stream, launch);
   if (!run) return false;
   const LtChoice& choice = run->entry->choice;
-  const int64_t sums = run->entry->sums_bytes, bytes = sums + choice.workspace_bytes;
+  const int64_t sums = run->entry->sums_bytes, bytes = run->entry->workspace_bytes();
   auto* memory = static_cast<uint8_t*>(workspace_of(stream, bytes));
   if (sums > 0) run->operands.result = memory;
   if ((!memory && bytes > 0) || run->entry->product->run(choice.algorithm, run->operands, memory + sums,
@@ -114,7 +118,7 @@ bool LtProducts::start(CudaDevice::Stream& stream, const KernelLaunch& launch) {
 
 bool LtProducts::still_fits(const KernelLaunch& launch, const LtChoice& choice) const {
   const LtEntry& entry = entry_of(launch);
-  if (!entry.choice.by_library || entry.choice.to_text() != choice.to_text()) return false;
+  if (!is_chosen(entry) || entry.choice.to_text() != choice.to_text()) return false;
   const LtProduct::Operands operands = entry.product->operands(buffers_of(launch));
   return operands.alignment >= entry.alignment && entry.product->suits(operands);
 }
@@ -123,8 +127,7 @@ void LtProducts::drop(const KernelLaunch& launch) { entry_of(launch).choice = {}
 
 std::string LtProducts::performer(const KernelLaunch& launch) const {
   if (!entry_in_image(launch).contraction) return {};
-  const LtEntry& entry = entry_of(launch);
-  return entry.choice.by_library ? library_->name() : std::string();
+  return is_chosen(entry_of(launch)) ? library_->name() : std::string();
 }
 
 void LtProducts::close(cuda::StreamObject* stream) {
@@ -132,6 +135,18 @@ void LtProducts::close(cuda::StreamObject* stream) {
   if (found == workspaces_.end()) return;
   device_.free_now(found->second.address);
   workspaces_.erase(found);
+}
+
+bool LtProducts::release_workspaces() {
+  bool had_any = false;
+  for (auto& [stream, workspace] : workspaces_) {
+    if (!workspace.address) continue;
+    device_.check(device_.driver_->stream_synchronize(stream), "waiting for a workspace");
+    device_.free_now(workspace.address);
+    workspace = {};
+    had_any = true;
+  }
+  return had_any;
 }
 
 // One a stream, so that what runs at the same time does not share one: results vary otherwise.

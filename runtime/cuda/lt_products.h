@@ -34,6 +34,10 @@ class LtProducts {
   void drop(const KernelLaunch& launch);  // the kernel runs from now on
   std::string performer(const KernelLaunch& launch) const;
   void close(cuda::StreamObject* stream);  // which has nothing to do any more
+  // Gives the streams' workspaces back, behind what uses them; whether there were any.
+  bool release_workspaces();
+  // The program lacks memory: from now on kernels run what the library would need some of its own for.
+  void save_memory() { is_short_ = true; }
 
  private:
   struct Workspace {
@@ -41,6 +45,7 @@ class LtProducts {
     int64_t bytes = 0;
   };
   bool open();
+  bool is_chosen(const LtEntry& entry) const;
   void make_product(LtEntry& entry, const KernelLaunch& launch);
   static LtEntry& entry_of(const KernelLaunch& launch);
   LtChoice choose(CudaDevice::Stream& stream, const KernelLaunch& launch, const LtProduct& product,
@@ -56,6 +61,7 @@ class LtProducts {
   CudaDevice& device_;
   LibraryUse use_;
   bool was_opened_ = false;
+  bool is_short_ = false;  // of memory
   std::shared_ptr<const cuda::CublasLt> library_;
   cuda::LtHandleObject* handle_ = nullptr;
   std::map<std::string, LtChoice> choices_;  // by key

@@ -177,6 +177,42 @@ TEST_F(CudaBegunProducts, ALibraryThatFailsInTheGraphLeavesTheWholeKernel) {
   }
 }
 
+// Five steps whose results are all held: 0 if memory was enough, else it is said.
+std::vector<HostTensor> hold(int64_t memory, bool use_libraries, std::string* lack) {
+  configure({.devices = "cpu,cuda:1",
+             .memory = {{"cuda:0", memory}},
+             .use_libraries = use_libraries,
+             .use_cache = false,
+             .notice = [](std::string_view) {}});
+  try {
+    return alternate("cuda:0");
+  } catch (const Error& error) {
+    *lack = error.what();
+    return {};
+  }
+}
+
+// Whatever the library holds memory for: where kernels alone have enough, so have the two together.
+TEST_F(CudaBegunProducts, ALibraryNeverTakesTheMemoryThatAProgramNeeds) {
+  const std::vector<HostTensor> cpu = alternate("cpu");
+  int enough = 0, products_before = products();
+  for (int64_t memory = 700'000; memory < 1'800'000; memory += 90'000) {
+    std::string kernels_lack, lack;
+    hold(memory, false, &kernels_lack);
+    if (!kernels_lack.empty()) {
+      EXPECT_THAT(kernels_lack, HasSubstr("memory"));
+      continue;
+    }
+    ++enough;
+    const std::vector<HostTensor> gpu = hold(memory, true, &lack);
+    ASSERT_EQ(lack, "") << memory;
+    for (size_t i = 0; i < cpu.size(); ++i) EXPECT_EQ(testing::mismatch(gpu[i], cpu[i], 1e-5), "") << memory << i;
+  }
+  EXPECT_GT(enough, 3);
+  EXPECT_LT(enough, 12);
+  EXPECT_GT(products(), products_before);
+}
+
 TEST_F(CudaBegunProducts, TheReportSaysWhatRuns) {
   manual_seed(11);
   CompiledFunction compiled = compile(testing::Function(update));

@@ -99,6 +99,7 @@ class CudaDevice : public Device {
   [[noreturn]] void lose(cuda::Result result);
   void* allocate_now(int64_t bytes, int64_t alignment);  // try_allocate, and free
   void free_now(void* address) noexcept;
+  bool release_workspaces();  // of libraries; whether there were any
   Stream& stream_at(int stream);
   void note(Stream& stream, const char* name);
   cuda::EventObject* take_event();
@@ -136,6 +137,7 @@ class CudaDevice : public Device {
   double zero_seconds_ = 0;  // of clock_zero_, on the host's steady clock
   cuda::ModuleObject* own_kernels_ = nullptr;
   std::unique_ptr<LtProducts> products_;
+  std::vector<CudaGraph*> graphs_;  // that may have workspaces
   std::string lost_;
 };
 
