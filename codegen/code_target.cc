@@ -45,6 +45,10 @@ std::shared_ptr<const CodeTarget> make_code_target(const std::string& target, co
   return make_cpu_code_target(host, options);
 }
 
+KernelMemory kernel_memory(const std::string& target) {
+  return try_cuda_kernel_memory(target).value_or(KernelMemory{});
+}
+
 std::vector<std::filesystem::path> toolkit_folders() { return cuda_toolkit_folders(); }
 
 std::vector<NamedTarget> ahead_of_time_targets(const std::string& target) {

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "costed_target_model.h"
+#include "placewright/codegen/code_target.h"
 #include "placewright/ir/op_table.h"
 
 namespace placewright {
@@ -13,16 +14,19 @@ constexpr size_t most_ops = 64;  // of one launch: its code grows with them, and
 
 class MachineTargetModel final : public CostedTargetModel {
  public:
-  using CostedTargetModel::CostedTargetModel;
+  MachineTargetModel(const DeviceSpec& spec, const Profile* profile, std::shared_ptr<OpFactsTable> facts)
+      : CostedTargetModel(spec, profile, std::move(facts)), memory_(kernel_memory(spec.target)) {}
 
   std::unique_ptr<LaunchModel> launches(const Graph& graph, const Function& function) const override;
 
   LaunchMemory memory(const Graph& graph, const Function& function, const Op& launch) const override {
-    return *facts().memory(graph, function, launch, nullptr);
+    return *facts().memory(graph, function, launch, memory_);
   }
 
  private:
   friend class MachineLaunchModel;
+
+  KernelMemory memory_;
 };
 
 class MachineLaunchModel final : public LaunchModel {

@@ -8,9 +8,7 @@
 
 #include <fmt/core.h>
 
-#include "placewright/codegen/apply_schedule.h"
 #include "placewright/codegen/lower.h"
-#include "placewright/codegen/strategy.h"
 #include "placewright/ir/op_table.h"
 #include "placewright/ir/plan_memory.h"
 
@@ -150,21 +148,15 @@ OpFacts make_facts(const Graph& graph, const Function& function, const Op& op) {
   return facts;
 }
 
-// As emit_images makes its loops.
-LaunchMemory make_memory(const Graph& graph, const Function& function, const Op& op, const CpuTarget* target) {
+LaunchMemory make_memory(const Graph& graph, const Function& function, const Op& op, const KernelMemory& generator) {
   LaunchMemory memory;
   if (!has_kernel(op)) return memory;
-  SplitReductions split;
-  if (target) split = [target](StructuredKernel& own) { split_reductions(own, *target); };
-  StructuredKernel kernel = lower_launch(graph, function, op, split);
+  StructuredKernel kernel = lower_launch(graph, function, op, generator.split);
   auto operands = static_cast<int>(op.operands.size());
   for (int operand = 0; operand < operands; ++operand)
     for (int result = 0; result < static_cast<int>(op.results.size()); ++result)
       if (may_run_in_place(kernel, operand, operands + result)) memory.overwritten.emplace_back(operand, result);
-  if (!target) return memory;
-  kernel = collapse_dimensions(std::move(kernel));
-  Schedule schedule = choose_schedule(kernel, *target);
-  memory.workspaces = apply_schedule(std::move(kernel), std::move(schedule), target->vector_bits, "").workspace_bytes;
+  if (generator.workspaces) memory.workspaces = generator.workspaces(std::move(kernel));
   return memory;
 }
 
@@ -205,16 +197,17 @@ std::string OpFactsTable::key(const Graph& graph, const Function& function, cons
 }
 
 std::shared_ptr<const LaunchMemory> OpFactsTable::memory(const Graph& graph, const Function& function, const Op& op,
-                                                         const CpuTarget* target) {
+                                                         const KernelMemory& generator) {
   std::optional<std::string> known_by = lowering_signature(graph, function, op);
-  if (!known_by) return std::make_shared<const LaunchMemory>(make_memory(graph, function, op, target));
+  if (!known_by) return std::make_shared<const LaunchMemory>(make_memory(graph, function, op, generator));
   {
     std::lock_guard lock(mutex_);
-    if (auto found = memory_.find(*known_by); found != memory_.end()) return found->second;
+    auto& known = memory_[generator.key];
+    if (auto found = known.find(*known_by); found != known.end()) return found->second;
   }
-  auto made = std::make_shared<const LaunchMemory>(make_memory(graph, function, op, target));
+  auto made = std::make_shared<const LaunchMemory>(make_memory(graph, function, op, generator));
   std::lock_guard lock(mutex_);
-  return memory_.try_emplace(std::move(*known_by), std::move(made)).first->second;
+  return memory_[generator.key].try_emplace(std::move(*known_by), std::move(made)).first->second;
 }
 
 }  // namespace placewright

@@ -258,13 +258,16 @@ class MemoryFit {
       if (at == devices_.end()) continue;
       auto label = static_cast<size_t>(at - devices_.begin());
       need.peaks[label] = memory.devices[i].bytes;
+      HolderNames names(memory.devices[i].workspaces);
       for (int32_t holder : memory.plan.devices[i].holders)
-        add_holder(placed, sources_of, memory.plan.storages[holder], label, need);
+        add_holder(placed, sources_of, memory.plan.storages[holder], need.alive[label], names);
+      need.holders[label] = names.take();
     }
     return need;
   }
 
-  void add_holder(const Graph& placed, OpSources& sources_of, const Storage& storage, size_t label, Need& need) const {
+  void add_holder(const Graph& placed, OpSources& sources_of, const Storage& storage, std::vector<int64_t>& alive,
+                  HolderNames& names) const {
     Value value = storage.values.front();
     const Op* op = &placed.main().op(value);
     bool is_state = storage.kind == StorageKind::state;
@@ -272,12 +275,9 @@ class MemoryFit {
     const std::span<const int32_t> sources = sources_of.of(op->origin);
     if (sources.empty()) return;
     const int32_t old = sources.front();
-    if (!is_state) need.alive[label][group_of_[old]] += storage.bytes;
-    if (need.holders[label].size() >= 5) return;
-    SourceSite site = site_near(graph_, old);
-    need.holders[label].push_back(fmt::format("{}{} of {} bytes{}", is_state ? "state " : "",
-                                              value_name(graph_, function_, {old, 0}), storage.bytes,
-                                              site.file.empty() ? "" : " (" + site.to_string() + ")"));
+    if (!is_state) alive[group_of_[old]] += storage.bytes;
+    names.add(storage.bytes, (is_state ? "state " : "") + value_name(graph_, function_, {old, 0}),
+              site_near(graph_, old));
   }
 
   [[noreturn]] void refuse(const Need& need, const std::vector<int64_t>& caps) const {

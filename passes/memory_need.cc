@@ -4,6 +4,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include <fmt/core.h>
 
@@ -80,7 +81,7 @@ class NeedMeasure {
   }
 
   DeviceNeed need_of(const MemoryPlan& plan, const DeviceMemoryPlan& memory) {
-    DeviceNeed need{memory.device, 0, 0, 0, unlimited_memory};
+    DeviceNeed need{memory.device, 0, 0, 0, 0, unlimited_memory};
     if (context_.machine)
       if (const DeviceSpec* spec = context_.machine->try_find(memory.device); spec && spec->memory_bytes > 0)
         need.capacity = spec->memory_bytes;
@@ -94,9 +95,9 @@ class NeedMeasure {
       if (storage.kind == StorageKind::state && !function_.tensor(storage.values.front()).layout.is_row_major())
         moved = std::max(moved, storage.bytes);
     }
-    int64_t workspaces = 0;
-    for (int64_t bytes : workspaces_[memory.device]) workspaces = round_up(checked_add(workspaces, bytes), alignment);
-    int64_t while_running = results + workspaces;
+    for (int64_t bytes : workspaces_[memory.device])
+      need.workspaces = checked_add(round_up(need.workspaces, alignment), bytes);
+    int64_t while_running = results + need.workspaces;
     need.beside = given + std::max(while_running, moved - memory.arena_bytes);
     need.bytes = checked_add(need.beside, memory.arena_bytes);
     need.least = given + results + largest_launch_[memory.device];
@@ -140,25 +141,39 @@ SourceSite site_near(const Graph& graph, int32_t number) {
   return {};
 }
 
+void HolderNames::add(int64_t bytes, const std::string& name, const SourceSite& site) {
+  add_workspaces(bytes);
+  if (names_.size() < most)
+    names_.push_back(
+        fmt::format("{} of {} bytes{}", name, bytes, site.file.empty() ? "" : " (" + site.to_string() + ")"));
+}
+
+std::vector<std::string> HolderNames::take() {
+  add_workspaces(0);
+  return std::move(names_);
+}
+
+void HolderNames::add_workspaces(int64_t above) {
+  if (workspaces_ > above && names_.size() < most)
+    names_.push_back(fmt::format("workspaces of {} bytes", std::exchange(workspaces_, 0)));
+}
+
 std::string describe_shortage(const Graph& compiled, const MemoryNeed& need) {
-  constexpr size_t named = 5;
   size_t worst = 0;
   for (size_t i = 1; i < need.devices.size(); ++i)
     if (need.devices[i].excess() > need.devices[worst].excess()) worst = i;
   const Function& function = compiled.main();
-  std::vector<std::string> holders;
+  const DeviceNeed& device = need.devices[worst];
+  HolderNames holders(device.workspaces);
   for (int32_t number : need.plan.devices[worst].holders) {
-    if (holders.size() >= named) break;
     const Storage& storage = need.plan.storages[number];
     const Value value = storage.values.front();
-    SourceSite site = site_near(compiled, value.op);
-    holders.push_back(fmt::format("{}{} of {} bytes{}", storage.kind == StorageKind::state ? "state " : "",
-                                  value_name(compiled, function, value), storage.bytes,
-                                  site.file.empty() ? "" : " (" + site.to_string() + ")"));
+    holders.add(storage.bytes,
+                (storage.kind == StorageKind::state ? "state " : "") + value_name(compiled, function, value),
+                site_near(compiled, value.op));
   }
-  const DeviceNeed& device = need.devices[worst];
   return fmt::format("a step needs {} bytes of memory on {}, which has {}; it holds {}", device.bytes,
-                     device.device.to_string(), device.capacity, join(holders, ", "));
+                     device.device.to_string(), device.capacity, join(holders.take(), ", "));
 }
 
 }  // namespace placewright

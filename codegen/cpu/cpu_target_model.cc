@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <optional>
 
+#include <fmt/core.h>
+
 #include "costed_target_model.h"
+#include "placewright/codegen/apply_schedule.h"
 #include "placewright/codegen/strategy.h"
 #include "placewright/ir/op_table.h"
 
@@ -25,11 +28,23 @@ struct Work {
   bool moves_only = false;  // no arithmetic: broadcasts, transposes, reshapes
 };
 
+// As emit_images makes its loops.
+KernelMemory memory_of(const CpuTarget& target) {
+  return {fmt::format("{} {} {} {} {} {} {}", target.vector_bits, target.vector_registers, target.has_fma,
+                      target.l1_bytes, target.l2_bytes, target.l3_bytes, target.fma_per_cycle),
+          [target](StructuredKernel& own) { split_reductions(own, target); },
+          [target](StructuredKernel kernel) {
+            kernel = collapse_dimensions(std::move(kernel));
+            Schedule schedule = choose_schedule(kernel, target);
+            return apply_schedule(std::move(kernel), std::move(schedule), target.vector_bits, "").workspace_bytes;
+          }};
+}
+
 class CpuTargetModel final : public CostedTargetModel {
  public:
   CpuTargetModel(const CpuTarget& target, const DeviceSpec& spec, const Profile* profile,
                  std::shared_ptr<OpFactsTable> facts)
-      : CostedTargetModel(spec, profile, std::move(facts)), target_(target), spec_(spec) {}
+      : CostedTargetModel(spec, profile, std::move(facts)), target_(target), memory_(memory_of(target)), spec_(spec) {}
 
   std::unique_ptr<LaunchModel> launches(const Graph& graph, const Function& function) const override;
 
@@ -46,7 +61,7 @@ class CpuTargetModel final : public CostedTargetModel {
   }
 
   LaunchMemory memory(const Graph& graph, const Function& function, const Op& launch) const override {
-    return *facts().memory(graph, function, launch, &target_);
+    return *facts().memory(graph, function, launch, memory_);
   }
 
  private:
@@ -83,6 +98,7 @@ class CpuTargetModel final : public CostedTargetModel {
   }
 
   CpuTarget target_;
+  KernelMemory memory_;
   DeviceSpec spec_;
 };
 

@@ -21,6 +21,19 @@ namespace {
 // Few enough that all threads have work, and that one changed kernel spares the others; the prelude is read once each.
 constexpr size_t kernels_an_image = 4;
 
+bool is_ours(const std::string& target) { return target.starts_with("sm_") || target.starts_with("compute_"); }
+
+// That multiply f32 rounded to tf32: those of compute capability 8.0 and later.
+bool has_matrix_units(const std::string& target) { return std::atoi(target.c_str() + target.find('_') + 1) >= 80; }
+
+// What stages are chosen for.
+StructuredKernel simplify(StructuredKernel kernel, const std::string& target) {
+  kernel = collapse_dimensions(std::move(kernel));
+  if (!has_matrix_units(target))
+    for (Stage& stage : kernel.stages) stage.reduction.precision = Precision::f32;
+  return kernel;
+}
+
 class CudaCodeTarget final : public CodeTarget {
  public:
   explicit CudaCodeTarget(std::string target) : target_(std::move(target)) {}
@@ -56,9 +69,7 @@ class CudaCodeTarget final : public CodeTarget {
     std::vector<std::optional<Contraction>> contractions;
     std::vector<size_t> rest_of;
     for (const StructuredKernel& wanted : kernels) {
-      StructuredKernel kernel = collapse_dimensions(wanted);
-      if (!has_matrix_units())
-        for (Stage& stage : kernel.stages) stage.reduction.precision = Precision::f32;
+      StructuredKernel kernel = simplify(wanted, target_);
       StructuredKernel deep = split_depth(kernel);
       deep.name = wanted.name;
       contractions.push_back(match_contraction(kernel));
@@ -82,9 +93,6 @@ class CudaCodeTarget final : public CodeTarget {
     text.entries.resize(kernels.size());
     return text;
   }
-
-  // That multiply f32 rounded to tf32: those of compute capability 8.0 and later.
-  bool has_matrix_units() const { return std::atoi(target_.c_str() + target_.find('_') + 1) >= 80; }
 
   // What was compiled once for this target, by this NVRTC, is not compiled again. In front of the code are kept the
   // target that it is for, and the log, which says what the kernels take.
@@ -128,8 +136,17 @@ class CudaCodeTarget final : public CodeTarget {
 }  // namespace
 
 std::shared_ptr<const CodeTarget> try_make_cuda_code_target(const std::string& target) {
-  if (!target.starts_with("sm_") && !target.starts_with("compute_")) return nullptr;
+  if (!is_ours(target)) return nullptr;
   return std::make_shared<CudaCodeTarget>(target);
+}
+
+// As CudaCodeTarget emits them.
+std::optional<KernelMemory> try_cuda_kernel_memory(const std::string& target) {
+  if (!is_ours(target)) return {};
+  return KernelMemory{
+      has_matrix_units(target) ? "cuda with matrix units" : "cuda", {}, [target](StructuredKernel kernel) {
+        return workspace_bytes(split_depth(simplify(std::move(kernel), target)));
+      }};
 }
 
 // The generations that data centres have: what is compiled for one of them runs on its own alone.

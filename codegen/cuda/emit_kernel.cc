@@ -23,12 +23,10 @@ class KernelEmitter {
       : kernel_(kernel), schedule_(schedule), code_(code) {}
 
   KernelEntry emit() {
-    KernelEntry entry{kernel_.name, {}, {}};
+    KernelEntry entry{kernel_.name, {}, workspace_bytes(kernel_)};
     int parameter = 0;
     for (const KernelBuffer& buffer : kernel_.buffers) {
       if (buffer.alias_of >= 0) continue;
-      if (buffer.role == KernelBuffer::Role::local)
-        entry.workspace_bytes.push_back(byte_size(buffer.dtype, physical_elements(buffer)));
       if (buffer.role != KernelBuffer::Role::input) entry.written.push_back(parameter);
       ++parameter;
     }
@@ -133,6 +131,14 @@ class KernelEmitter {
 };
 
 }  // namespace
+
+std::vector<int64_t> workspace_bytes(const StructuredKernel& kernel) {
+  std::vector<int64_t> bytes;
+  for (const KernelBuffer& buffer : kernel.buffers)
+    if (buffer.role == KernelBuffer::Role::local && buffer.alias_of < 0)
+      bytes.push_back(byte_size(buffer.dtype, physical_elements(buffer)));
+  return bytes;
+}
 
 CudaText emit_cuda_text(std::span<const StructuredKernel> kernels, std::span<const Schedule> schedules) {
   PW_CHECK(kernels.size() == schedules.size(), "one schedule a kernel");

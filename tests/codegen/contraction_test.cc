@@ -281,7 +281,7 @@ std::string parted(const StructuredKernel& kernel, double tolerance = 0) {
   const std::optional<PartedContraction> parts = part_contraction(kernel, deep);
   if (!parts) return "";
   std::vector<HostTensor> expected = whole_numbers(kernel), buffers = whole_numbers(kernel);
-  const Status status = interpret_kernel(kernel, expected);
+  const Status status = interpret_kernel(deep, expected);  // whose sums are taken in the order that the rest's are
   // W stands behind the workspaces, which an interpreter is not given.
   Contraction contraction = parts->contraction;
   EXPECT_EQ(contraction.result.buffer, std::count_if(deep.buffers.begin(), deep.buffers.end(),

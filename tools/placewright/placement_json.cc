@@ -60,6 +60,7 @@ Json memory_json(const DeviceMemory& memory) {
            {"peak_bytes", memory.peak_bytes},
            {"peak_launch", memory.peak_launch},
            {"arena_bytes", memory.arena_bytes},
+           {"workspace_bytes", memory.workspace_bytes},
            {"holders", Json::array()},
            {"points", Json::array()}};
   for (const MemoryHolder& holder : memory.holders)

@@ -168,6 +168,7 @@ std::vector<DeviceMemory> find_memory(const GraphPlacement& placed) {
                      device.peak_bytes,
                      device.peak_at,
                      device.arena_bytes,
+                     need.devices[d].workspaces,
                      {},
                      memory_points(plan, device.device, launches)};
     for (size_t i = 0; i < std::min(most_holders, device.holders.size()); ++i) {

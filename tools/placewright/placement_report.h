@@ -42,6 +42,7 @@ struct DeviceMemory {
   int64_t peak_bytes = 0;
   int32_t peak_launch = 0;
   int64_t arena_bytes = 0;
+  int64_t workspace_bytes = 0;        // what launches work in, beside the peak
   std::vector<MemoryHolder> holders;  // at the peak, largest first
   std::vector<MemoryPoint> points;
 };

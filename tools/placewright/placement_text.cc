@@ -256,10 +256,12 @@ class TextReport : ReportText {
     for (const DeviceMemory& memory : report_.memory) {
       const bool is_launch = memory.peak_launch < static_cast<int32_t>(report_.launches.size());
       text_ += fmt::format("  {}  {}\n", device_column(memory.device), chart(memory));
-      line(fmt::format("peak {}{} at {}; arena {}; a step runs with {} bytes", bytes_text(memory.peak_bytes),
+      line(fmt::format("peak {}{} at {}; arena {}{}; a step runs with {} bytes", bytes_text(memory.peak_bytes),
                        memory.capacity_bytes > 0 ? " of " + bytes_text(memory.capacity_bytes) : "",
                        is_launch ? report_.launches[memory.peak_launch] : "the end of the step",
-                       bytes_text(memory.arena_bytes), memory.needed_bytes),
+                       bytes_text(memory.arena_bytes),
+                       memory.workspace_bytes > 0 ? "; workspaces " + bytes_text(memory.workspace_bytes) : "",
+                       memory.needed_bytes),
            4);
       for (size_t i = 0; i < std::min<size_t>(memory.holders.size(), 5); ++i) {
         const MemoryHolder& holder = memory.holders[i];

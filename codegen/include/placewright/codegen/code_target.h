@@ -57,6 +57,9 @@ class CodeTarget {
 std::shared_ptr<const CodeTarget> make_code_target(const std::string& target, const CpuTarget& host,
                                                    const EmitOptions& options = {});
 
+// Of a device with this target that is not here, as far as the target's name says it: processors' does not.
+KernelMemory kernel_memory(const std::string& target);
+
 // The model of a device for which nothing can be emitted: it refuses, with that cause, all that would need a kernel.
 std::unique_ptr<TargetModel> make_refusing_model(std::unique_ptr<TargetModel> model, std::string cause);
 
@@ -74,6 +77,7 @@ std::vector<std::filesystem::path> toolkit_folders();
 // One for each folder; `try_` ones answer null for a target that is another's.
 std::shared_ptr<const CodeTarget> make_cpu_code_target(const CpuTarget& target, const EmitOptions& options);
 std::shared_ptr<const CodeTarget> try_make_cuda_code_target(const std::string& target);
+std::optional<KernelMemory> try_cuda_kernel_memory(const std::string& target);
 std::vector<std::string> cuda_kin(const std::string& target);  // empty for a target that is another's
 std::vector<std::filesystem::path> cuda_toolkit_folders();
 

@@ -1,6 +1,9 @@
 // What target models ask of ops again and again, told by their lowerings and remembered by what the ops are.
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -8,13 +11,12 @@
 #include <unordered_map>
 #include <vector>
 
+#include "placewright/codegen/lower.h"
 #include "placewright/ir/graph.h"
 #include "placewright/ir/target_model.h"
 #include "placewright/ir/work.h"
 
 namespace placewright {
-
-struct CpuTarget;  // codegen/cpu_target.h
 
 struct OpFacts {
   std::vector<StageWork> stages;  // of its kernel; empty for what has none: views, structural ops, composites
@@ -24,22 +26,30 @@ struct OpFacts {
   bool reduces = false;
 };
 
+// What a code generator decides of a launch's memory. Without functions: of a target of which nothing but the lowering
+// is known.
+struct KernelMemory {
+  std::string key;                                                   // another one where the functions are others
+  SplitReductions split;                                             // of an op's own reductions
+  std::function<std::vector<int64_t>(StructuredKernel)> workspaces;  // bytes of each that the launch's kernel needs
+};
+
 // Safe to use from several threads. Ops that are equal in name, types and attributes are lowered once.
 class OpFactsTable {
  public:
   std::shared_ptr<const OpFacts> find(const Graph& graph, const Function& function, const Op& op);
   // The name of its kernel in profiles; empty for what has none.
   std::string key(const Graph& graph, const Function& function, const Op& op);
-  // As the code generator of `target` will have it; null: of a target of which nothing but the lowering is known. One
-  // target a table.
+  // As the code generator will have it.
   std::shared_ptr<const LaunchMemory> memory(const Graph& graph, const Function& function, const Op& op,
-                                             const CpuTarget* target);
+                                             const KernelMemory& generator);
 
  private:
   std::mutex mutex_;
   std::unordered_map<std::string, std::string> keys_;
   std::unordered_map<std::string, std::shared_ptr<const OpFacts>> facts_;
-  std::unordered_map<std::string, std::shared_ptr<const LaunchMemory>> memory_;
+  // By the generators' keys.
+  std::map<std::string, std::unordered_map<std::string, std::shared_ptr<const LaunchMemory>>> memory_;
 };
 
 // All that the lowering of an op depends on, equal for equal ones of one process; nothing where that would be long.

@@ -34,6 +34,9 @@ struct PartedContraction {
 // `deep`: the kernel as split_depth makes it, whose parameters count.
 std::optional<PartedContraction> part_contraction(const StructuredKernel& kernel, const StructuredKernel& deep);
 
+// Of what is emitted for the kernel: what stages hand on to one another.
+std::vector<int64_t> workspace_bytes(const StructuredKernel& kernel);
+
 struct CudaText {
   std::string text;
   std::vector<KernelEntry> entries;  // named as their kernels
