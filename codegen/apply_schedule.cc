@@ -132,6 +132,7 @@ class LoopMaker {
       if (stage.reduced[loop.dim]) refuse(stage, "a shared loop over a reduced dimension");
     }
     if (how.matrix) refuse(stage, "matrix tiles, which this target has no units for");
+    if (how.shares != 1) refuse(stage, "shares of what is in order, which this target runs on one thread");
     LoopNode leaf;
     leaf.stage = number;
     std::vector<Loop> parallel;

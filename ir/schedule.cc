@@ -53,6 +53,7 @@ std::string text_of(const StageSchedule& stage) {
   if (stage.partial_accumulators != 1) text += fmt::format(" accumulators {}", stage.partial_accumulators);
   if (stage.matrix) text += text_of(*stage.matrix);
   if (stage.transposed_store) text += " transposed_store";
+  if (stage.shares != 1) text += fmt::format(" shares {}", stage.shares);
   for (const Pack& pack : stage.packs) text += text_of(pack);
   return text + "\n";
 }
@@ -183,6 +184,7 @@ class Parser {
     if (lexer_.accept("accumulators")) stage.partial_accumulators = number("a number of accumulators");
     if (lexer_.accept("matrix")) stage.matrix = matrix();
     stage.transposed_store = lexer_.accept("transposed_store");
+    if (lexer_.accept("shares")) stage.shares = number("a number of shares");
     while (lexer_.accept("pack")) stage.packs.push_back(pack());
     return stage;
   }
@@ -300,6 +302,9 @@ class Verifier {
     require(how.reduction_unroll >= 1 && how.partial_accumulators >= 1, "unroll {}, accumulators {}",
             how.reduction_unroll, how.partial_accumulators);
     check_split(stage, how);
+    require(how.shares == 1 || (how.shares > 1 && can_share(stage) && group.stages == 1 && group.lanes == 1 &&
+                                how.vector_dim < 0 && how.packs.empty()),
+            "{} shares", how.shares);
     if (how.matrix) check_matrix(stage, how, group);
     for (const Pack& pack : how.packs) check_pack(stage, pack);
   }
@@ -440,6 +445,14 @@ bool meet_at_one_index(const StructuredKernel& kernel, const Stage& a, const Acc
     if (x.index[i] == AffineExpr::dim(dim, a.rank()) && y.index[i] == AffineExpr::dim(dim, b.rank())) return true;
   }
   return false;
+}
+
+bool can_share(const Stage& stage) {
+  if (stage.has_reduction() || stage.stores.size() != 1 || !stage.stores[0].add) return false;
+  const Access& access = stage.accesses[stage.stores[0].access];
+  if (access.indirect.size() != 1) return false;
+  const Sizes& moves = access.index[access.indirect[0].dim].coefficients;
+  return std::all_of(moves.begin(), moves.end(), [](int64_t coefficient) { return coefficient == 0; });
 }
 
 std::string print_schedule(const Schedule& schedule) {

@@ -54,6 +54,7 @@ class GridStrategy {
     for (int d : parallel) how.loops.push_back({d, 1, Loop::Binding::thread});
     if (!stage.has_reduction() && !parallel.empty() && !has_sequential(stage)) take_vector(facts, parallel.back(), how);
     add_serial(stage, how);
+    if (has_sequential(stage) && can_share(stage)) how.shares = shares_of(stage, facts.points(parallel));
     add_reduced(facts, stage, reduced, group.lanes, how);
     schedule_.stages.push_back(std::move(how));
     schedule_.groups.push_back(group);
@@ -79,6 +80,16 @@ class GridStrategy {
   static void add_serial(const Stage& stage, StageSchedule& how) {
     for (int d = 0; d < stage.rank(); ++d)
       if (is_sequential(stage, d)) how.loops.push_back({d, 1, Loop::Binding::serial});
+  }
+
+  // As many as fill the device; each of them reads all indices, which is worth some additions.
+  static int64_t shares_of(const Stage& stage, int64_t threads) {
+    constexpr int64_t least_points = 16, most_shares = 256;
+    int64_t points = 1;
+    for (int d = 0; d < stage.rank(); ++d)
+      if (is_sequential(stage, d)) points = checked_mul(points, stage.extents[d]);
+    const int64_t wanted = std::min(enough_threads / std::max<int64_t>(threads, 1), points / least_points);
+    return static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(std::clamp<int64_t>(wanted, 1, most_shares))));
   }
 
   // Lanes take elements in turn, vectors where memory runs that way; what only is associative they take in pieces.

@@ -57,6 +57,7 @@ class KernelEmitter {
       grid.range = checked_mul(grid.range, ceil_div(tiles[loop.dim], loop.step));
       tiles[loop.dim] = std::min(loop.step, tiles[loop.dim]);
     }
+    grid.range = checked_mul(grid.range, schedule_.stages[stage].shares);
     if (const auto& tiles = schedule_.stages[stage].matrix)
       grid.range = checked_mul(grid.range, count_tiles(kernel_.stages[stage], *tiles));
     if (grid.lanes > 32) {

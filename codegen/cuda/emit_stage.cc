@@ -140,7 +140,7 @@ void StageEmitter::emit(const std::string& iteration) {
     emit_matrix(iteration);
     return;
   }
-  open_range(iteration);
+  open_range(how_.shares > 1 ? open_share(iteration) : iteration);
   if (is_tiled()) {
     emit_tiles();
     return;
@@ -170,8 +170,25 @@ void StageEmitter::emit(const std::string& iteration) {
   else if (grid_.lanes > 1 && !stage_.has_reduction())  // what is one's for each row, and may be in place
     open("if (lane == 0)"), ++scopes;
   is_repeated_ = scopes > 0;
+  if (how_.shares > 1) skip_others();
   run_leaf();
   for (; scopes > 0; --scopes) close();
+}
+
+// The share, and what is left of the launch's range: neighbours in memory stay neighbours.
+std::string StageEmitter::open_share(const std::string& iteration) {
+  const int64_t below = grid_.range / how_.shares;
+  const std::string rest = name("i");
+  share_ = name("share");
+  code_.line(fmt::format("const i64 {} = {} / {}, {} = {} % {};", share_, iteration, below, rest, iteration, below));
+  return rest;
+}
+
+// In the innermost of the loops that are in order.
+void StageEmitter::skip_others() {
+  const Access& access = stage_.accesses[stage_.stores[0].access];
+  const std::string index = node(BodyKind::body, access.indirect[0].node, Sizes(stage_.extents.size(), 0));
+  code_.line(fmt::format("if ((u64){} % {} != (u64){}) continue;", index, how_.shares, share_));
 }
 
 void StageEmitter::run_leaf() {

@@ -59,6 +59,8 @@ class StageEmitter {
 
   // emit_stage.cc
   void open_range(const std::string& iteration);
+  std::string open_share(const std::string& iteration);
+  void skip_others();
   void open_loop(const Loop& loop);
   void open_lanes(const std::vector<Loop>& loops);
   void split(const std::vector<Loop>& loops, const std::string& flat, const std::string& name);
@@ -170,6 +172,7 @@ class StageEmitter {
   const GridShape& grid_;
   CodeText& code_;
   std::string index_;  // type of indices
+  std::string share_;  // of what is in order, this thread's
   std::vector<Dim> dims_;
   std::vector<Memo> memo_;
   std::vector<std::string> parameters_;  // of a custom combine

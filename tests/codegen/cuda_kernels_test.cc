@@ -207,6 +207,40 @@ TEST(CudaStrategies, LargeTilesRun) {
                              {{"padding_low", Attribute(Sizes{1, 1})}, {"padding_high", Attribute(Sizes{1, 1})}})});
 }
 
+// Embeddings' gradients: many rows are added to the same few, in order, each by one of the shares.
+TEST(CudaStrategies, WhatIsAddedAtIndicesIsSharedOutByThem) {
+  auto added = [](Type to, Shape indices, Type updates) {
+    return large_case("scatter_add", {std::move(to), Type(DType::i64, std::move(indices)), std::move(updates)},
+                      {{"dim", Attribute(int64_t{0})}});
+  };
+  auto f32 = [](Shape shape) { return Type(DType::f32, std::move(shape)); };
+  const std::vector<DerivedCase> cases{added(f32({128, 24}), {1000}, f32({1000, 24})),
+                                       added(f32({101, 3}), {5, 90}, f32({5, 90, 3})),
+                                       added(f32({128}), {700}, f32({700}))};
+  const std::vector<Schedule> schedules = cuda_schedules(cases);
+  EXPECT_THAT(print_schedule(schedules[0]), ::testing::HasSubstr("stage [d1 by 1 thread, d0 by 1] shares 32\n"));
+  EXPECT_THAT(print_schedule(schedules[1]), ::testing::HasSubstr(" shares 16\n"));
+  EXPECT_THAT(print_schedule(schedules[2]), ::testing::HasSubstr(" shares 32\n"));
+  for (const Schedule& schedule : schedules) EXPECT_EQ(parse_schedule(print_schedule(schedule)), schedule);
+  expect_results(cases);
+}
+
+TEST(CudaStrategies, AnIndexBeyondItsRangeIsSeenByTheShareThatHasIt) {
+  if (std::string absence = nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
+  if (!cuda_devices().cuda) GTEST_SKIP() << cuda_devices().absence;
+  const std::vector<DerivedCase> cases{
+      large_case("scatter_add", {Type(DType::f32, {128}), Type(DType::i64, {700}), Type(DType::f32, {700})},
+                 {{"dim", Attribute(int64_t{0})}})};
+  std::shared_ptr<const LoadedImage> image =
+      cuda_devices().cuda->load(compile_cuda_text(cuda_text(cases), cuda_devices().cuda->spec().target));
+  for (int64_t index : {int64_t{127}, int64_t{128}, int64_t{-1}}) {
+    std::vector<HostTensor> buffers = make_operands(cases[0]);
+    buffers[1].data<int64_t>()[699] = index;
+    buffers.emplace_back(DType::f32, Sizes{128});
+    EXPECT_EQ(run_on_cuda(*image, 0, buffers), index == 127 ? Status::ok : Status::index_out_of_range) << index;
+  }
+}
+
 // Of more elements than 32 bits count, by one thread an element, through shared memory, in rows and in tiles.
 TEST(CudaText, CountsBeyond32BitsIn64) {
   const Type tall(DType::f32, {65536, 65540}), row(DType::f32, {70000, 32}), column(DType::f32, {32, 70000});

@@ -106,6 +106,7 @@ TEST(Schedule, RulesNameWhatIsBroken) {
               HasSubstr("sequential"));
   EXPECT_THAT(refusal([](Schedule& schedule, Kernel&) { schedule.stages[0].packs[0].access = 2; }),
               HasSubstr("packed, but not loaded"));
+  EXPECT_THAT(refusal([](Schedule& schedule, Kernel&) { schedule.stages[1].shares = 4; }), HasSubstr("4 shares"));
   EXPECT_THAT(refusal([](Schedule& schedule, Kernel&) { schedule.phases[0].groups = 2; }), HasSubstr("a phase of 2"));
 }
 

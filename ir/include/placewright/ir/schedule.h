@@ -59,6 +59,10 @@ struct StageSchedule {
   std::vector<Pack> packs;
   std::optional<MatrixTiles> matrix = {};  // then `loops` has thread loops over the other dimensions alone
   bool transposed_store = false;  // results strided in the vector dimension are transposed in registers before storing
+  // Where a stage adds at an index that it loads: the launch's range runs this many times over its thread loops, and
+  // each time takes, of what is in order, the points alone whose index is its own modulo the shares. What meets in one
+  // element stays in order.
+  int64_t shares = 1;
   friend bool operator==(const StageSchedule&, const StageSchedule&) = default;
 };
 
@@ -88,6 +92,10 @@ struct Schedule {
 // Whether two accesses, each of one stage's, touch the same elements only at one index of dimension `dim`.
 bool meet_at_one_index(const StructuredKernel& kernel, const Stage& a, const Access& x, const Stage& b, const Access& y,
                        int dim);
+
+// Whether the points of the stage may be dealt out by the index that they add at: it has one store, and what that adds
+// to depends on one loaded index, along whose dimension nothing else moves it.
+bool can_share(const Stage& stage);
 
 std::string print_schedule(const Schedule& schedule);
 Schedule parse_schedule(std::string_view text);
