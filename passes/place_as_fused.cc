@@ -69,7 +69,7 @@ class FusedPlacer {
       settle();
     } else {
       refine();
-      for (const Known& known : known_) tried.push_back({known.fitted.labels, known.prices.done});
+      for (const Known& known : known_) tried.push_back({known.fitted.labels, known.prices.done, known.step});
       search(false);
       take_cheapest();
       prove();

@@ -23,6 +23,7 @@ struct PlacementChoice {
 struct TriedPlacement {
   Labels labels;
   int64_t done = 0;  // as `FusedPrices` has it
+  int64_t sum = 0;   // launches and copies
 };
 
 struct FusedPlacement {

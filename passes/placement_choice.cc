@@ -24,6 +24,17 @@ bool is_worth(int64_t makespan, int64_t than) {
   return static_cast<double>(makespan) * worth <= static_cast<double>(than);
 }
 
+// What is done at once is only as sure as the prices of all that is done, which err by a tenth.
+int64_t weighed(int64_t done, int64_t sum) { return done + sum / 10; }
+
+int64_t weighed(const FusedPlacement& placed) {
+  return weighed(placed.done(), energy(placed.problem, placed.fitted.labels) + placed.fitted.relief);
+}
+
+bool is_worth(const FusedPlacement& placed, const FusedPlacement& than) {
+  return is_worth(placed.done(), than.done()) && weighed(placed) < weighed(than);
+}
+
 // With other labels and what they take as fused.
 FusedPlacement repriced(const Graph& graph, const PassContext& context, const PlacementChoice& choice,
                         const FusedPlacement& placed, const Labels& labels, CompiledPlacements* known) {
@@ -35,17 +46,27 @@ FusedPlacement repriced(const Graph& graph, const PassContext& context, const Pl
 }
 
 // By the prices of what was chosen, what has the least sum would seem to take more or less than it does: what only it
-// has elsewhere says the difference.
-void keep_price(PlacementProblem& problem, const Labels& chosen, const FittedPlacement& least_sum) {
-  int64_t missing = least_sum.energy - energy(problem, least_sum.labels);
-  std::vector<int64_t*> costs;
-  for (int g = 0; g < problem.groups(); ++g)
-    if (const int label = least_sum.labels[g]; label != chosen[g]) costs.push_back(&problem.costs[g][label]);
-  std::sort(costs.begin(), costs.end(), [](const int64_t* a, const int64_t* b) { return *a < *b; });
-  for (size_t i = 0; i < costs.size(); ++i) {
-    const int64_t part = std::max(missing / static_cast<int64_t>(costs.size() - i), -*costs[i]);
-    *costs[i] += part;
+// has elsewhere says the difference. What that cannot say is in launches of groups that both have in one place, dearer
+// with those that differ: it becomes the price of these.
+void keep_price(PlacementProblem& problem, const Labels& chosen, const Labels& least_sum, int64_t its_energy) {
+  int64_t missing = its_energy - energy(problem, least_sum);
+  std::vector<int64_t*> only_there, only_chosen, in_both;
+  for (int g = 0; g < problem.groups(); ++g) {
+    const bool differs = least_sum[g] != chosen[g];
+    (differs ? only_chosen : in_both).push_back(&problem.costs[g][chosen[g]]);
+    if (differs) only_there.push_back(&problem.costs[g][least_sum[g]]);
+  }
+  std::sort(only_there.begin(), only_there.end(), [](const int64_t* a, const int64_t* b) { return *a < *b; });
+  for (size_t i = 0; i < only_there.size(); ++i) {
+    const int64_t part = std::max(missing / static_cast<int64_t>(only_there.size() - i), -*only_there[i]);
+    *only_there[i] += part;
     missing -= part;
+  }
+  for (size_t i = 0; i < in_both.size() && missing < 0 && !only_chosen.empty(); ++i) {
+    const int64_t part = std::min(*in_both[i], -missing);
+    *in_both[i] -= part;
+    *only_chosen.front() += part;
+    missing += part;
   }
 }
 
@@ -125,7 +146,7 @@ bool PlacementSolver::fits(const PlacementChoice& choice, const FusedPlacement& 
 }
 
 // With `labels`. Group by group a step may seem done earlier than it is launch by launch, which is what counts: what
-// was moved away from where the sum has it, and has no step done earlier, is put back.
+// was moved away from where the sum has it, and has no step done so much earlier that it is worth it, is put back.
 FusedPlacement PlacementSolver::without_idle_moves(const PlacementChoice& choice, const FusedPlacement& least_sum,
                                                    const Labels& labels) const {
   FusedPlacement given = repriced(graph_, context_, choice, least_sum, labels, compiled_);
@@ -136,9 +157,9 @@ FusedPlacement PlacementSolver::without_idle_moves(const PlacementChoice& choice
     if (!fits(choice, least_sum, returned)) return false;
     const FusedPlacement& best = found ? *found : given;
     FusedPlacement other = repriced(graph_, context_, choice, best, returned, compiled_);
-    const bool is_no_later = other.done() <= best.done();
-    if (is_no_later) found = std::move(other);
-    return is_no_later;
+    const bool is_no_worse = weighed(other) <= weighed(best);
+    if (is_no_worse) found = std::move(other);
+    return is_no_worse;
   });
   return std::move(found ? *found : given);
 }
@@ -158,7 +179,7 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
   std::optional<FusedPlacement> best;
   auto offer = [&](const Labels& labels, const std::string& by) {
     FusedPlacement other = without_idle_moves(choice, placed, labels);
-    if (!is_worth(other.done(), placed.done()) || (best && other.done() >= best->done())) return;
+    if (!is_worth(other, placed) || (best && weighed(other) >= weighed(*best))) return;
     found.labels = other.fitted.labels;
     found.found_by = by;
     best = std::move(other);
@@ -171,14 +192,17 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
     found.simulations = searched.simulations;
   }
   // Others that were priced on the way may be done earlier still. Where memory decides, what fits counts.
-  const TriedPlacement* earliest = nullptr;
+  int64_t least = weighed(best ? *best : placed);
+  const TriedPlacement* least_tried = nullptr;
   for (const TriedPlacement& tried : placed.tried)
-    if (!placed.fitted.is_limited && is_worth(tried.done, placed.done()) && (!best || tried.done < best->done()) &&
-        (!earliest || tried.done < earliest->done) && fits(choice, placed, tried.labels))
-      earliest = &tried;
-  if (earliest) offer(earliest->labels, "tried for its prices");
+    if (!placed.fitted.is_limited && is_worth(tried.done, placed.done()) && weighed(tried.done, tried.sum) < least &&
+        fits(choice, placed, tried.labels)) {
+      least_tried = &tried;
+      least = weighed(tried.done, tried.sum);
+    }
+  if (least_tried) offer(least_tried->labels, "tried for its prices");
   if (!best) return {};
-  keep_price(best->problem, found.labels, placed.fitted);
+  keep_price(best->problem, found.labels, placed.fitted.labels, placed.fitted.energy);
   best->fitted.energy = energy(best->problem, found.labels);
   best->fitted.bound = certify(best->problem).bound;
   found.makespan = simulate(best->problem, found.labels, options.order, host_label).makespan;

@@ -71,7 +71,7 @@ TEST_F(ThrottledPlans, TheSlowOneOfTwoRealDevicesIsLeftAlone) {
     EXPECT_LT(plan.seconds, slow.seconds / 3);
     EXPECT_GT(slow.predicted, 3 * plan.predicted);
     // Ops that take next to nothing may stay on the slow one, beside the work of the fast one.
-    EXPECT_LE(plan.predicted, 1.05 * fast.predicted);
+    EXPECT_LE(plan.predicted, 1.10 * fast.predicted);
     if (host_is_slow) {
       EXPECT_GT(plan.ops_on_device, 0);
     }

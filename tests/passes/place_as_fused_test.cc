@@ -1,6 +1,7 @@
 // Ops are priced as they will be compiled: a launch's overhead is paid once, what only its ops read is not written.
 #include <cmath>
 #include <cstdlib>
+#include <numeric>
 #include <optional>
 
 #include <gmock/gmock.h>
@@ -157,9 +158,10 @@ TEST(PlaceAsFused, IsNeverDearerAsFusedThanAllOnOneDevice) {
     for (const DeviceId& device : {host, accelerator}) {
       PlacementPlan single = plan_placement(pinned(graph, device), machine.context);
       EXPECT_LE(least.sum, single.solved->least_sum.sum + slack) << "seed " << seed << " " << device.to_string();
-      // What is done less than 3 percent earlier is not worth another objective.
-      const double worth = plan.solved->is_simulated ? 1 : 1.03;
-      EXPECT_LE(static_cast<double>(plan.done), static_cast<double>(single.done) * worth)
+      // What is done less than 3 percent earlier is not worth another objective, nor ten times as much more work.
+      const double done = static_cast<double>(single.done) * (plan.solved->is_simulated ? 1 : 1.03);
+      EXPECT_LE(static_cast<double>(plan.done),
+                done + 0.1 * static_cast<double>(std::max<int64_t>(0, single.solved->energy - plan.solved->energy)))
           << "seed " << seed << " " << device.to_string();
     }
   }
@@ -172,7 +174,11 @@ TEST(PlaceAsFused, IsNeverDearerAsFusedThanAllOnOneDevice) {
 // take as compiled: its bound holds for both.
 TEST(PlaceAsFused, WhatIsDoneEarlierIsHeldAgainstTheLeastSum) {
   int at_once = 0, dearer = 0, optimal = 0;
-  for (uint64_t seed = 0; seed < 60; ++seed) {
+  std::vector<uint64_t> seeds(60);
+  std::iota(seeds.begin(), seeds.end(), 0);
+  // Much more work for little; launches that are cheaper in the least sum than even all that only it has elsewhere.
+  seeds.insert(seeds.end(), {149, 293, 461, 531, 632, 1251});
+  for (uint64_t seed : seeds) {
     NearMachine machine(seed);
     const PlacementPlan plan = plan_placement(random_graph(seed, machine), machine.context);
     const SolvedPlacement& solved = *plan.solved;
@@ -185,6 +191,8 @@ TEST(PlaceAsFused, WhatIsDoneEarlierIsHeldAgainstTheLeastSum) {
     }
     ++at_once;
     EXPECT_LE(static_cast<double>(plan.done) * 1.03, static_cast<double>(solved.least_sum.done)) << "seed " << seed;
+    EXPECT_GE(10 * (solved.least_sum.done - plan.done) + 10, solved.energy - solved.least_sum.sum)
+        << "seed " << seed << ": more work than being done so much earlier is worth";
     EXPECT_GE(plan.done, solved.done_bound) << "seed " << seed;
     EXPECT_LE(solved.bound, solved.least_sum.sum) << "seed " << seed;
     EXPECT_LE(solved.least_sum.bound, solved.least_sum.sum) << "seed " << seed;
