@@ -1,8 +1,10 @@
 // CUDA devices, by the emulator: what the conformance suite does not ask of every device, and faults.
 #include "placewright/runtime/cuda/cuda_device.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <thread>
 
 #include <fmt/core.h>
 #include <gmock/gmock.h>
@@ -134,6 +136,36 @@ TEST_F(CudaDeviceTest, PeersCopyAndWaitForEachOther) {
   EXPECT_THAT(values_of(download(third, DType::f32, {4})), ElementsAre(1, 2, 3, 4));
   devices[1]->close_stream(there);
   devices[0]->close_stream(back);
+}
+
+// In both directions, each thread waiting on either device for events of the other.
+TEST_F(CudaDeviceTest, ThreadsCopyBetweenPeersAtOnce) {
+  constexpr int rounds = 30;
+  std::atomic<int> wrong{0};
+  auto work = [&](size_t from) {
+    CudaDevice &here = *devices[from], &peer = *devices[1 - from];
+    DeviceMemory first(devices[from], 16, 64, "first"), second(devices[1 - from], 16, 64, "second"),
+        third(devices[from], 16, 64, "third");
+    const int near = here.open_stream(), far = peer.open_stream();
+    for (int round = 0; round < rounds; ++round) {
+      const auto value = static_cast<float>(round);
+      HostTensor in = vector_of({value, -value, 0, 1}), out = vector_of({0, 0, 0, 0});
+      here.copy(near, first.view(), {cpu.get(), in.raw(), 16}, 16, "in");
+      peer.wait(far, here.record(near));
+      peer.copy(far, second.view(), first.view(), 16, "there");
+      here.wait(near, peer.record(far));
+      here.copy(near, third.view(), second.view(), 16, "back");
+      here.copy(near, {cpu.get(), out.raw(), 16}, third.view(), 16, "out");
+      here.finish(here.record(near));
+      wrong += values_of(out) != values_of(in);
+    }
+    here.close_stream(near);
+    peer.close_stream(far);
+  };
+  std::thread other(work, 1);
+  work(0);
+  other.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 // A copy ends on the host only when an event behind it is finished: whoever waits for that event on another stream, and

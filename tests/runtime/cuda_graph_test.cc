@@ -1,7 +1,9 @@
 // Steps that are given to a CUDA device as a whole, by the emulator: it counts what it is asked for, and runs a graph's
 // nodes in an order that only their dependencies hold back.
+#include <atomic>
 #include <cstdlib>
 #include <functional>
+#include <thread>
 
 #include <fmt/core.h>
 #include <gmock/gmock.h>
@@ -211,6 +213,34 @@ TEST(CudaGraph, TwoContextsHaveGraphsOfTheirOwn) {
   second.reset();
   executable->run(*first, std::vector{vector_of({7, 2, 3, 4})});
   EXPECT_EQ(values_of(first->read_result(0))[0], 21);
+}
+
+TEST(CudaGraph, ThreadsRunStepsAtOnce) {
+  constexpr int threads_at_once = 4, rounds = 10;
+  GpuMachine m;
+  m.states->add("w", vector_of({0, 0, 0, 0}));
+  auto tripled = m.bind(m.compiled(triple(), {entry_of("add_f32", n)}));
+  auto updated = m.bind(m.compiled(updates(), {entry_of("sgd_f32", n)}));
+  std::atomic<int> wrong{0}, piecewise{0};
+  auto work = [&](int thread) {
+    auto own = tripled->make_context(), shared = updated->make_context();
+    HostTensor gradient = vector_of({1, 1, 1, 1}), rate = HostTensor::scalar<float>(-1);
+    DeviceMemory g(m.gpus[0], n * 4, 64, "gradient");
+    copy_now(g.view(), {m.cpu.get(), gradient.raw(), n * 4}, n * 4, "gradient");
+    for (int round = 0; round < rounds; ++round) {
+      const auto value = static_cast<float>(thread * rounds + round);
+      tripled->run(*own, std::vector{vector_of({value, 0, 0, 0})});
+      updated->run(*shared, std::vector<BufferView>{g.view(), {m.cpu.get(), rate.raw(), 4}});
+      wrong += values_of(own->read_result(0))[0] != 3 * value;
+    }
+    piecewise += own->steps().piecewise + shared->steps().piecewise;
+  };
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < threads_at_once; ++thread) threads.emplace_back(work, thread);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(piecewise, 2 * threads_at_once) << "the first step of each context";
+  EXPECT_EQ(values_of(m.states->read("w")), std::vector<float>(n, threads_at_once * rounds));
 }
 
 // --- What a graph cannot hold

@@ -1,5 +1,7 @@
 // What every device must do, whatever it is: one suite for all that this machine has.
 #include <array>
+#include <atomic>
+#include <thread>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -260,6 +262,47 @@ TEST_P(DeviceConformance, DroppedStreamsDoNothingMore) {
   device->close_stream(stream);
   upload(vector_of({5}));
   EXPECT_THAT(values_of(out), ElementsAre(0, 0, 0, 0));
+}
+
+// Each with a stream, memory and work as a whole of its own, and the image that all share.
+TEST_P(DeviceConformance, ThreadsUseItAtOnce) {
+  constexpr int threads_at_once = 4, rounds = 12;
+  auto image = device->load(kernel_image_for(device->spec(), {entry_of("add_f32", 4)}));
+  const int64_t before = device->used_bytes();
+  std::atomic<int> wrong{0};
+  auto work = [&](int thread) {
+    DeviceMemory a(device, 16, 64, "a"), b(device, 16, 64, "b");
+    HostTensor in = vector_of({0, 0, 0, 0}), out = vector_of({0, 0, 0, 0});
+    void* buffers[] = {a.address(), a.address(), b.address()};
+    int64_t bytes[] = {16, 16, 16};
+    uint64_t status = 0;
+    KernelLaunch launch{image.get(), 0, buffers, bytes, 3, nullptr, &status, 4, 48, "sum"};
+    DeviceCopy first{a.view(), {m.cpu.get(), in.raw(), 16}, 16, "in"},
+        last{{m.cpu.get(), out.raw(), 16}, b.view(), 16, "out"};
+    const std::vector<WorkItem> items{{nullptr, &first, {}}, {&launch, nullptr, {0}}, {nullptr, &last, {1}}};
+    std::string reason;
+    std::unique_ptr<PreparedWork> prepared = device->prepare(items, &reason);
+    for (int round = 0; round < rounds; ++round) {
+      const auto value = static_cast<float>(thread * rounds + round);
+      std::fill_n(in.data<float>().data(), 4, value);
+      const int stream = device->open_stream();
+      if (prepared && round % 2) {
+        device->run(stream, *prepared);
+      } else {
+        device->copy(stream, first.destination, first.source, 16, first.name);
+        device->launch(stream, launch);
+        device->copy(stream, last.destination, last.source, 16, last.name);
+      }
+      device->finish(device->record(stream));
+      device->close_stream(stream);
+      wrong += status != 0 || values_of(out) != std::vector<float>(4, 2 * value);
+    }
+  };
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < threads_at_once; ++thread) threads.emplace_back(work, thread);
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(device->used_bytes(), before);
 }
 
 TEST_P(DeviceConformance, DamagedImagesAreErrors) {
