@@ -257,7 +257,7 @@ bool report(DeviceBench& bench, const std::string& name, const Case& small, cons
   const std::string kind = is_product ? fmt::format("published rate of {}", placewright::name(each.precision))
                                       : std::string("measured copies");
   fmt::print(
-      "{{\"case\": \"{}\", \"performer\": \"{}\", \"microseconds\": {:.3f}, \"{}\": {:.6g}, \"of_limit\": {:.4f}, "
+      "{{\"case\": \"{}\", \"performer\": \"{}\", \"microseconds\": {:.3f}, \"{}\": {:.6g}, \"of_limit\": {:.4g}, "
       "\"limit\": \"{}\", \"difference\": {:.2e}, \"right\": {}}}\n",
       name, measured.performer, measured.seconds * 1e6, is_product ? "flops_per_second" : "bytes_per_second", rate,
       rate / limit, kind, std::min(difference, 1e300), right);

@@ -44,7 +44,8 @@ install -m 644 tests/runtime/kernels/kernels.ptx "$stage/share/placewright/tests
 install -m 755 scripts/gpu_pack_run.py "$stage/gpu_pack_run"
 install -m 644 LICENSE docs/gpu-pack.md "$stage/"
 sed -n 's/^project(placewright VERSION \([0-9.]*\).*/\1/p' CMakeLists.txt >"$stage/version"
-git rev-parse HEAD >>"$stage/version" 2>/dev/null || true
+# Whatever was changed since makes it another tree.
+git describe --always --dirty --abbrev=40 --exclude='*' >>"$stage/version" 2>/dev/null || true
 
 step "Checking and packing"
 for file in "$stage"/bin/* "$stage"/bin/examples/* "$stage"/lib/*; do

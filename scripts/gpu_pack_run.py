@@ -330,13 +330,20 @@ class Pack:
             if not here or not other:
                 self.skip(name, "agreement", "one of the two gave no results")
                 continue
-            pairs = list(zip(here["values"], other["values"]))
-            # A loss of NaN agrees with nothing.
-            off = max((abs(a - b) / max(abs(b), 1e-2) if a == a and b == b else float("inf") for a, b in pairs), default=float("inf"))
-            good = len(here["values"]) == len(other["values"]) and off <= AGREEMENT
-            self.add({"name": name, "kind": "agreement", "status": "passed" if good else "failed", "seconds": 0.0,
-                      "values": len(pairs), "largest_relative_difference": off if off < 1e300 else None,
-                      "allowed": AGREEMENT, "reason": "" if good else f"values differ by {off:.2e}, relative"})
+            off, fault = self.compare(here["values"], other["values"])
+            step = {"name": name, "kind": "agreement", "status": "failed" if fault else "passed", "seconds": 0.0,
+                    "values": len(here["values"]), "largest_relative_difference": off, "allowed": AGREEMENT}
+            self.add(dict(step, reason=fault) if fault else step)
+
+    @staticmethod
+    def compare(here, other):
+        """The largest relative difference, null if there is none; and what is wrong with it."""
+        if not here or len(here) != len(other):
+            return None, f"{len(here)} values here, {len(other)} there"
+        if None in [*here, *other]:  # as bench writes NaN: it agrees with nothing
+            return None, "a value is not a number"
+        off = max(abs(a - b) / max(abs(b), 1e-2) for a, b in zip(here, other))
+        return off, "" if off <= AGREEMENT else f"values differ by {off:.2e}, relative"
 
     def all(self):
         self.write()

@@ -48,6 +48,7 @@ else:
         subprocess.run([os.environ["PLACEWRIGHT_PEERS"] + "/bin/python", "-c", "import torch"], check=True)
         peers = {{"pytorch": 8.0, "pytorch-compile": 3.0}}
     values = [1.0, 2.0 + ({off} if sys.argv[sys.argv.index("--devices") + 1] == "cuda" else 0)]
+    values = [value if value == value else None for value in values]  # as bench writes them
     json.dump({{"results": [{{"program": sys.argv[2], "microseconds": 2.0, "values": values, "peers": peers}}], "machine": {{}}, "peers": {{}}}},
               open(sys.argv[sys.argv.index("--json") + 1], "w"))
 """
@@ -125,6 +126,7 @@ class Faults(unittest.TestCase):
         self.assertEqual(document["summary"]["steps_of_programs"]["a"]["microseconds"], 2.0)
         self.assertNotIn("b", document["summary"]["steps_of_programs"])
         self.assertEqual(steps["agreement a"]["status"], "passed")
+        self.assertNotIn("reason", steps["agreement a"])
         self.assertEqual(steps["agreement b"]["status"], "skipped")
 
     def test_pytorch_is_measured_beside_where_it_is(self):
@@ -157,10 +159,12 @@ class Faults(unittest.TestCase):
         step = self.steps(document)["agreement a"]
         self.assertEqual((code, step["status"]), (1, "failed"))
         self.assertAlmostEqual(step["largest_relative_difference"], 0.005, 4)
-        make_pack_off = pathlib.Path(self.folder.name, "bin/placewright")
-        make_pack_off.write_text(TOOL.format(doctor=json.dumps(DOCTOR), off="float('nan')"))
+        tool = pathlib.Path(self.folder.name, "bin/placewright")
+        tool.write_text(TOOL.format(doctor=json.dumps(DOCTOR), off="float('nan')"))
         code, document, _ = run(self.folder.name, "--emulator", "--only", "agreement a")
-        self.assertEqual(self.steps(document)["agreement a"]["status"], "failed")
+        step = self.steps(document)["agreement a"]
+        self.assertEqual((code, document["complete"], step["status"]), (1, True, "failed"))
+        self.assertEqual((step["largest_relative_difference"], step["reason"]), (None, "a value is not a number"))
 
     def test_wrong_command_lines(self):
         for arguments in (["--only", "("], ["--jobs", "0"], ["--nothing"]):
