@@ -83,14 +83,39 @@ class Sharing {
   double whole_ = 0;
 };
 
-}  // namespace
-
-static Graph compile(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& places,
-                     std::string_view last) {
+Graph compile(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& places,
+              std::string_view last) {
   PassHooks hooks;
   hooks.verify = false;
   return run_passes(traced(graph, places), context, hooks, "insert_transfers", last);
 }
+
+// Nineteen hours: a group of launches stays runnable.
+constexpr int64_t longest_launch = PlacementProblem::unrunnable / 16;
+
+// The launches' prices, shared out; `ops`: of the graph that was compiled.
+std::vector<std::vector<int64_t>> share_out(const Graph& compiled, const PassContext& context,
+                                            const std::vector<DeviceId>& devices, size_t ops,
+                                            const std::vector<std::optional<double>>& seconds) {
+  std::vector<std::vector<int64_t>> shares(devices.size(), std::vector<int64_t>(ops, 0));
+  OpSources sources_of(compiled);
+  for (size_t i = 0; i < seconds.size(); ++i) {
+    if (!seconds[i]) continue;
+    const Op& launch = compiled.main().ops[i];
+    const DeviceId& device = launch.results[0].tensor().where.devices[0];
+    auto label = std::find(devices.begin(), devices.end(), device) - devices.begin();
+    Sharing sharing;
+    for (const Part& part : parts_of(compiled, launch, *context.targets.at(device))) {
+      const std::span<const int32_t> sources = sources_of.of(part.origin);
+      for (int32_t source : sources)
+        sharing.add(shares[label][source], part.weight / static_cast<double>(sources.size()));
+    }
+    sharing.share_out(std::min(nanoseconds(*seconds[i]), longest_launch));
+  }
+  return shares;
+}
+
+}  // namespace
 
 TracedGraph::TracedGraph(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& places)
     : compiled_(compile(graph, context, places, "overlap")) {}
@@ -122,36 +147,11 @@ int64_t FusedPrices::launches() const {
   return sum;
 }
 
-// Nineteen hours: a group of launches stays runnable.
-constexpr int64_t longest_launch = PlacementProblem::unrunnable / 16;
-
 std::vector<DeviceId> places_of(const std::vector<DeviceId>& devices, const std::vector<int>& labels) {
   std::vector<DeviceId> places;
   places.reserve(labels.size());
   for (int label : labels) places.push_back(devices[label]);
   return places;
-}
-
-// The launches' prices, shared out; `ops`: of the graph that was compiled.
-static std::vector<std::vector<int64_t>> share_out(const Graph& compiled, const PassContext& context,
-                                                   const std::vector<DeviceId>& devices, size_t ops,
-                                                   const std::vector<std::optional<double>>& seconds) {
-  std::vector<std::vector<int64_t>> shares(devices.size(), std::vector<int64_t>(ops, 0));
-  OpSources sources_of(compiled);
-  for (size_t i = 0; i < seconds.size(); ++i) {
-    if (!seconds[i]) continue;
-    const Op& launch = compiled.main().ops[i];
-    const DeviceId& device = launch.results[0].tensor().where.devices[0];
-    auto label = std::find(devices.begin(), devices.end(), device) - devices.begin();
-    Sharing sharing;
-    for (const Part& part : parts_of(compiled, launch, *context.targets.at(device))) {
-      const std::span<const int32_t> sources = sources_of.of(part.origin);
-      for (int32_t source : sources)
-        sharing.add(shares[label][source], part.weight / static_cast<double>(sources.size()));
-    }
-    sharing.share_out(std::min(nanoseconds(*seconds[i]), longest_launch));
-  }
-  return shares;
 }
 
 FusedPrices price_as_fused(const TracedGraph& traced, const PassContext& context, const std::vector<DeviceId>& devices,

@@ -211,8 +211,10 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
   return found;
 }
 
+namespace {
+
 // All copies of a step together cost less than one impossible place: else a cut would rather pay for that.
-static void bound_copies(PlacementProblem& problem) {
+void bound_copies(PlacementProblem& problem) {
   const auto most_copies = static_cast<int64_t>(problem.values.size()) * std::max(1, problem.labels - 1);
   const int64_t most = PlacementProblem::unrunnable / 2 / std::max<int64_t>(1, most_copies);
   for (PlacementProblem::Value& value : problem.values)
@@ -224,7 +226,7 @@ using Readers = std::map<Value, std::set<int>>;
 
 // What is made again on a device has there made again whatever it comes from: that is needed wherever one of its
 // readers' readers is. Of an op's results the first stands for all. Bounded by a count, for chains as long as programs.
-static void add_readers_of_remade(const Function& function, const std::vector<bool>& replicable, Readers& readers) {
+void add_readers_of_remade(const Function& function, const std::vector<bool>& replicable, Readers& readers) {
   size_t left = 16 * function.ops.size() + 4096;
   for (auto i = static_cast<int32_t>(function.ops.size()) - 1; i >= 0; --i) {
     if (!replicable[i]) continue;
@@ -238,6 +240,8 @@ static void add_readers_of_remade(const Function& function, const std::vector<bo
     }
   }
 }
+
+}  // namespace
 
 // Decided groups stand where they are; results go to the host, which is one more group.
 PlacementChoice PlacementSolver::make_choice(std::vector<int> group_of, int groups) {

@@ -2,6 +2,7 @@
 // and what is left of the kernel.
 #include <algorithm>
 
+#include "at_results.h"
 #include "placewright/codegen/cuda/cuda_code.h"
 #include "placewright/codegen/strategy.h"
 #include "prune_kernel.h"
@@ -13,13 +14,6 @@ namespace {
 // kernels of small models are below it, and their rest need not be compiled.
 constexpr double least_product = 1 << 21;
 
-std::vector<int> result_dims(const Stage& stage) {
-  std::vector<int> dims;
-  for (int d = 0; d < stage.rank(); ++d)
-    if (!stage.reduced[d]) dims.push_back(d);
-  return dims;
-}
-
 KernelBuffer sums_of(const Stage& stage, KernelBuffer::Role role) {
   KernelBuffer sums;
   sums.name = "sums";
@@ -27,14 +21,6 @@ KernelBuffer sums_of(const Stage& stage, KernelBuffer::Role role) {
   for (int d : result_dims(stage)) sums.sizes.push_back(stage.extents[d]);
   sums.role = role;
   return sums;
-}
-
-ScalarNode node_of(ScalarOp op, DType dtype, int slot) {
-  ScalarNode node;
-  node.op = op;
-  node.dtype = dtype;
-  node.slot = slot;
-  return node;
 }
 
 // The first stage alone, which stores what it sums.
@@ -53,30 +39,17 @@ StructuredKernel product_of(StructuredKernel kernel) {
 
 // What the stage does with its sums, at every point of its results, loading them from a buffer.
 Stage epilogue_of(const Stage& stage, int sums) {
-  const std::vector<int> dims = result_dims(stage);
-  const int rank = static_cast<int>(dims.size());
-  Stage made;
-  made.name = stage.name;
-  for (int d : dims) made.extents.push_back(stage.extents[d]);
-  made.reduced.assign(dims.size(), false);
-  made.accesses = stage.accesses;
-  for (Access& access : made.accesses)
-    for (AffineExpr& expr : access.index) {
-      Sizes kept;
-      for (int d : dims) kept.push_back(expr.coefficients[d]);
-      expr.coefficients = std::move(kept);
-    }
-  made.body = stage.epilogue;
-  for (ScalarNode& node : made.body) {
+  Stage made = at_results(stage, {});
+  made.body = std::move(made.epilogue);
+  made.epilogue.clear();
+  for (ScalarNode& node : made.body)
     if (node.op == ScalarOp::reduced)
       node = node_of(ScalarOp::load, node.dtype, static_cast<int>(made.accesses.size()));
-    else if (node.op == ScalarOp::index)
-      node.slot = static_cast<int>(std::find(dims.begin(), dims.end(), node.slot) - dims.begin());
-  }
-  made.stores = stage.epilogue_stores;
+  made.stores = std::move(made.epilogue_stores);
+  made.epilogue_stores.clear();
   Access from;
   from.buffer = sums;
-  for (int r = 0; r < rank; ++r) from.index.push_back(AffineExpr::dim(r, rank));
+  for (int r = 0; r < made.rank(); ++r) from.index.push_back(AffineExpr::dim(r, made.rank()));
   made.accesses.push_back(std::move(from));
   prune_stage(made);  // of the accesses to the factors
   return made;

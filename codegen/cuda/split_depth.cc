@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "at_results.h"
 #include "grid_facts.h"
 #include "matrix_tiles.h"
 #include "placewright/base/checked.h"
@@ -80,9 +81,8 @@ std::optional<Cut> find_cut(const StructuredKernel& kernel, const Stage& stage) 
 
 class Splitter {
  public:
-  Splitter(StructuredKernel& kernel, const Stage& stage, const Cut& cut) : stage_(stage), cut_(cut) {
-    for (int d = 0; d < stage.rank(); ++d)
-      if (!stage.reduced[d]) results_.push_back(d);
+  Splitter(StructuredKernel& kernel, const Stage& stage, const Cut& cut)
+      : stage_(stage), cut_(cut), results_(result_dims(stage)) {
     KernelBuffer partial;
     partial.name = "pieces " + std::to_string(kernel.buffers.size());
     partial.dtype = stage.reduction.dtypes[0];
@@ -109,7 +109,7 @@ class Splitter {
     Access to = pieces();
     to.index = {AffineExpr::dim(0, made.rank())};
     for (int d : results_) to.index.push_back(AffineExpr::dim(d + 1, made.rank()));
-    made.epilogue = {reduced()};
+    made.epilogue = {node_of(ScalarOp::reduced, stage_.reduction.dtypes[0], 0)};
     made.epilogue_stores = {{static_cast<int>(made.accesses.size()), 0}};
     made.accesses.push_back(std::move(to));
     return made;
@@ -117,38 +117,17 @@ class Splitter {
 
   // Adds up the pieces of each result; what was done with the sum is done with it here.
   Stage join() const {
-    Stage made;
-    made.name = stage_.name;
-    const int rank = static_cast<int>(results_.size()) + 1;
-    for (int d : results_) made.extents.push_back(stage_.extents[d]);
-    made.extents.push_back(cut_.pieces);
-    made.reduced.assign(static_cast<size_t>(rank), false);
+    Stage made = at_results(stage_, {cut_.pieces});
     made.reduced.back() = true;
-    for (const Access& access : stage_.accesses) {
-      made.accesses.push_back(access);
-      for (AffineExpr& expr : made.accesses.back().index) {
-        const Sizes before = std::move(expr.coefficients);
-        expr.coefficients.assign(static_cast<size_t>(rank), 0);
-        for (size_t r = 0; r < results_.size(); ++r) expr.coefficients[r] = before[results_[r]];
-      }
-    }
     Access from = pieces();
-    from.index = {AffineExpr::dim(rank - 1, rank)};
-    for (int r = 0; r + 1 < rank; ++r) from.index.push_back(AffineExpr::dim(r, rank));
-    ScalarNode load;
-    load.op = ScalarOp::load;
-    load.dtype = stage_.reduction.dtypes[0];
-    load.slot = static_cast<int>(made.accesses.size());
+    const int piece = made.rank() - 1;
+    from.index = {AffineExpr::dim(piece, made.rank())};
+    for (int r = 0; r < piece; ++r) from.index.push_back(AffineExpr::dim(r, made.rank()));
+    made.body = {node_of(ScalarOp::load, stage_.reduction.dtypes[0], static_cast<int>(made.accesses.size()))};
     made.accesses.push_back(std::move(from));
-    made.body = {load};
     made.reduction = stage_.reduction;
     made.reduction.values = {0};
     made.reduction.precision = Precision::f32;
-    made.epilogue = stage_.epilogue;
-    for (ScalarNode& node : made.epilogue)
-      if (node.op == ScalarOp::index)
-        node.slot = static_cast<int>(std::find(results_.begin(), results_.end(), node.slot) - results_.begin());
-    made.epilogue_stores = stage_.epilogue_stores;
     return made;
   }
 
@@ -159,18 +138,10 @@ class Splitter {
     return access;
   }
 
-  ScalarNode reduced() const {
-    ScalarNode node;
-    node.op = ScalarOp::reduced;
-    node.dtype = stage_.reduction.dtypes[0];
-    node.slot = 0;
-    return node;
-  }
-
   const Stage& stage_;
   const Cut cut_;
-  int buffer_ = -1;           // of the pieces
-  std::vector<int> results_;  // dimensions
+  const std::vector<int> results_;  // dimensions
+  int buffer_ = -1;                 // of the pieces
 };
 
 }  // namespace

@@ -18,7 +18,9 @@ namespace placewright {
 struct Loop {
   // thread: the launch's range runs over it. Such loops stand outermost; several are one range, the last of them moving
   // fastest (where a launch has one loop to share out, that is the first). lane: its iterations are dealt in turn to
-  // the lanes of the group, several such loops as one, the last moving fastest; serial where there are no lanes.
+  // the lanes of the group, several such loops as one, the last moving fastest; serial where there are no lanes. One
+  // over a parallel dimension and one over a reduced one may stand together: each lane then has a place along both, the
+  // parallel one moving fastest, and lanes of one result join what they reduced, in order.
   enum class Binding : uint8_t { serial, thread, lane };
   int dim = 0;
   int64_t step = 1;
