@@ -34,7 +34,10 @@ std::unique_ptr<PreparedWork> Device::prepare(std::span<const WorkItem>, std::st
   return nullptr;
 }
 
-void Device::run(int, PreparedWork&) { PW_CHECK(false, id().to_string()); }
+bool Device::run(int, PreparedWork&, std::string*) {
+  PW_CHECK(false, id().to_string());
+  return false;
+}
 
 int LoadedImage::entry_index(const std::string& name) const {
   for (size_t i = 0; i < entries_.size(); ++i)

@@ -101,7 +101,12 @@ bool Context::Body::run_at_once() {
     whole_step->copies[i].source.address = address(whole_step->copied[i]->source);
   }
   try {
-    whole_step->device->run(streams[static_cast<size_t>(whole_step->stream)], *whole_step->prepared);
+    if (!whole_step->device->run(streams[static_cast<size_t>(whole_step->stream)], *whole_step->prepared,
+                                 &steps.why_piecewise)) {
+      whole_step.reset();
+      ++steps.piecewise;
+      return false;
+    }
   } catch (const Error& error) {
     steps.why_piecewise = error.what();
     whole_step.reset();

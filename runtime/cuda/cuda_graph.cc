@@ -51,6 +51,20 @@ void with_kernel_node(const KernelLaunch& launch, void* sums, cuda::Address stat
   use(node);
 }
 
+// False, with the reason, if the driver refuses what `action` asks of it.
+template <class Action>
+bool is_taken(std::string* reason, Action action) {
+  try {
+    action();
+  } catch (const DeviceLost&) {
+    throw;
+  } catch (const Error& error) {
+    *reason = error.what();
+    return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 CudaGraph::CudaGraph(CudaDevice& device, std::span<const WorkItem> items) : device_(device), names_(join_names(items)) {
@@ -73,18 +87,12 @@ CudaGraph::~CudaGraph() {
 }
 
 bool CudaGraph::build(std::string* reason) {
-  try {
+  return is_taken(reason, [&] {
     allocate_pinned();
     last_use_ = device_.take_event();
     make();
     device_.graphs_.push_back(this);
-  } catch (const DeviceLost&) {
-    throw;
-  } catch (const Error& error) {
-    *reason = error.what();
-    return false;
-  }
-  return true;
+  });
 }
 
 void CudaGraph::make() {
@@ -324,9 +332,13 @@ void CudaGraph::finish_last_run() {
   if (was_run_) device_.check(device_.driver_->event_synchronize(last_use_), "waiting for a graph");
 }
 
-void CudaGraph::run(CudaDevice::Stream& stream) {
-  finish_last_run();
+void CudaGraph::prepare_run() {
   if (is_stale_ || !std::all_of(items_.begin(), items_.end(), [&](Item& item) { return update(item); })) rebuild();
+}
+
+bool CudaGraph::run(CudaDevice::Stream& stream, std::string* reason) {
+  finish_last_run();
+  if (!is_taken(reason, [&] { prepare_run(); })) return false;
   for (Item& item : items_) {
     if (item.status) *item.status = 0;
     if (!comes_from_host(item.work)) continue;
@@ -350,6 +362,7 @@ void CudaGraph::run(CudaDevice::Stream& stream) {
   for (const Item& item : items_)
     if (goes_to_host(item.work)) deliver_later(item.work.copy->destination.address, item.work.copy->bytes, item.pinned);
   deliver_later(nullptr, 0, nullptr);
+  return true;
 }
 
 void CudaGraph::deliver(void* to, const void* from, int64_t bytes) {
@@ -371,10 +384,10 @@ std::unique_ptr<PreparedWork> CudaDevice::prepare(std::span<const WorkItem> item
   return graph;
 }
 
-void CudaDevice::run(int number, PreparedWork& work) {
+bool CudaDevice::run(int number, PreparedWork& work, std::string* reason) {
   std::lock_guard lock(mutex_);
   enter();
-  static_cast<CudaGraph&>(work).run(stream_at(number));
+  return static_cast<CudaGraph&>(work).run(stream_at(number), reason);
 }
 
 }  // namespace placewright

@@ -22,7 +22,8 @@ class CudaGraph : public PreparedWork {
   // All below: with the device's mutex held and its context current.
   // False, with the reason, if the driver refuses it for now: then it is of no use.
   bool build(std::string* reason);
-  void run(CudaDevice::Stream& stream);
+  // The same, before anything of it is begun.
+  bool run(CudaDevice::Stream& stream, std::string* reason);
   // What the graph left in pinned memory goes to its place: one copy, or (from null) all statuses.
   void deliver(void* to, const void* from, int64_t bytes);
   // Gives back what only libraries need, behind what uses it; whether there was any. The next run has kernels instead.
@@ -48,6 +49,7 @@ class CudaGraph : public PreparedWork {
   };
 
   void allocate_pinned();
+  void prepare_run();
   void make();
   void rebuild();
   void choose_libraries();

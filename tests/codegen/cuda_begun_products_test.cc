@@ -110,7 +110,7 @@ TEST_F(CudaBegunProducts, SideBySideInAGraphTheyWaitForEachOthersRest) {
   std::unique_ptr<PreparedWork> graph = device_->prepare(items, &reason);
   ASSERT_TRUE(graph) << reason;
   for (int i = 0; i < 2; ++i) {
-    device_->run(stream_, *graph);
+    ASSERT_TRUE(device_->run(stream_, *graph, &reason)) << reason;
     device_->finish(device_->record(stream_));
     expect_done(one, 1, 5);
     expect_done(two, 100, 3);

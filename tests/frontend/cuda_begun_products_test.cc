@@ -68,7 +68,8 @@ TEST_F(CudaBegunProducts, RoundedFactorsAreTheLibrarysToRound) {
 }
 
 // Steps with two sets of arguments, in turn, whose addresses differ; `before` is called ahead of each one.
-std::vector<HostTensor> alternate(const std::string& device, const std::function<void(int)>& before = {}) {
+std::vector<HostTensor> alternate(const std::string& device, const std::function<void(int)>& before = {},
+                                  int at_once = 4) {
   manual_seed(11);
   std::vector<std::vector<Tensor>> sets(2);
   for (std::vector<Tensor>& set : sets)
@@ -80,7 +81,7 @@ std::vector<HostTensor> alternate(const std::string& device, const std::function
     results.push_back(compiled.call(sets[static_cast<size_t>(i % 2)])[0]);
   }
   if (device != "cpu") {
-    EXPECT_EQ(compiled.last().steps_at_once(), 4);
+    EXPECT_EQ(compiled.last().steps_at_once(), at_once);
   }
   std::vector<HostTensor> values;
   for (const Tensor& result : results) values.push_back(result.value());
@@ -175,6 +176,23 @@ TEST_F(CudaBegunProducts, ALibraryThatFailsInTheGraphLeavesTheWholeKernel) {
     EXPECT_EQ(captures(), before + (step > 1 ? 2 : 1));  // then the graph is made anew, and tries once more
     for (size_t i = 0; i < cpu.size(); ++i) EXPECT_EQ(testing::mismatch(gpu[i], cpu[i], 1e-5), "") << step << " " << i;
   }
+}
+
+// What the driver refuses before anything of a step is begun costs the graph, and no step.
+TEST_F(CudaBegunProducts, AGraphThatCannotBeMadeAnewLeavesItsStepToKernels) {
+  const std::vector<HostTensor> cpu = alternate("cpu");
+  open();
+  constexpr int step = 3;  // the first one goes kernel by kernel
+  const std::vector<HostTensor> gpu = alternate(
+      "cuda:0",
+      [&](int i) {
+        if (i != step) return;
+        set_faults("fail=all");
+        set_driver_faults("instantiate=2");
+      },
+      step - 1);
+  set_driver_faults("");
+  for (size_t i = 0; i < cpu.size(); ++i) EXPECT_EQ(testing::mismatch(gpu[i], cpu[i], 1e-5), "") << i;
 }
 
 // Five steps whose results are all held: 0 if memory was enough, else it is said.

@@ -28,6 +28,11 @@ class EmulatedGpu : public ::testing::Test {
     return SharedLibrary::open({{PLACEWRIGHT_CUDA_EMULATOR}, {}, "", true, false})
         .function<int64_t()>("placewright_emulator_graph_launches")();
   }
+  // Of the driver, from now on; only of the emulator.
+  static void set_driver_faults(const std::string& faults) {
+    ::setenv("PLACEWRIGHT_EMULATOR", faults.c_str(), 1);
+    SharedLibrary::open({{PLACEWRIGHT_CUDA_EMULATOR}, {}, "", true, false}).function<int(unsigned)>("cuInit")(0);
+  }
   void TearDown() override {
     configure({});
     if (!stands_for_itself_) ::unsetenv("PLACEWRIGHT_LIBCUDA");

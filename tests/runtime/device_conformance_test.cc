@@ -194,7 +194,7 @@ TEST_P(DeviceConformance, WorkAsAWholeIsWhatItsItemsAre) {
     HostTensor elsewhere = vector_of({-1, -1, -1, -1});
     last.destination.address = round == 2 ? elsewhere.raw() : out.raw();
     gather_status = 0;
-    device->run(stream, *prepared);
+    ASSERT_TRUE(device->run(stream, *prepared, &reason)) << reason;
     std::fill_n(in.data<float>().data(), 4, -7.0f);  // it was read
     device->finish(device->record(stream));
     EXPECT_EQ(values_of(round == 2 ? elsewhere : out), std::vector<float>(4, 2 * value)) << round;
@@ -205,16 +205,16 @@ TEST_P(DeviceConformance, WorkAsAWholeIsWhatItsItemsAre) {
   HostTensor early = vector_of({0, 0, 0, 0});
   std::fill_n(in.data<float>().data(), 4, 1.0f);
   last.destination.address = early.raw();
-  device->run(stream, *prepared);
+  ASSERT_TRUE(device->run(stream, *prepared, &reason)) << reason;
   std::fill_n(in.data<float>().data(), 4, 2.0f);
   last.destination.address = out.raw();
-  device->run(stream, *prepared);
+  ASSERT_TRUE(device->run(stream, *prepared, &reason)) << reason;
   device->finish(device->record(stream));
   EXPECT_THAT(values_of(early), ElementsAre(2, 2, 2, 2));
   EXPECT_THAT(values_of(out), ElementsAre(4, 4, 4, 4));
   // Dropped while it runs, it leaves nothing behind.
   last.destination.address = early.raw();
-  device->run(stream, *prepared);
+  ASSERT_TRUE(device->run(stream, *prepared, &reason)) << reason;
   prepared.reset();
   device->finish(device->record(stream));
   EXPECT_THAT(values_of(early), ElementsAre(2, 2, 2, 2));
@@ -287,7 +287,7 @@ TEST_P(DeviceConformance, ThreadsUseItAtOnce) {
       std::fill_n(in.data<float>().data(), 4, value);
       const int stream = device->open_stream();
       if (prepared && round % 2) {
-        device->run(stream, *prepared);
+        wrong += !device->run(stream, *prepared, &reason);
       } else {
         device->copy(stream, first.destination, first.source, 16, first.name);
         device->launch(stream, launch);

@@ -156,7 +156,8 @@ class Device {
   // why, and the items are to be given one by one.
   virtual std::unique_ptr<PreparedWork> prepare(std::span<const WorkItem> items, std::string* reason);
   // Runs it with the addresses and scalars that its items have now. Later work of the stream is behind all of it.
-  virtual void run(int stream, PreparedWork& work);
+  // False, with the reason, if that is no longer possible: then none of it was begun, and it is of no use any more.
+  virtual bool run(int stream, PreparedWork& work, std::string* reason);
 };
 
 // Copies now, between any two devices of which one is the host's or both are of a kind, and waits for it.

@@ -46,7 +46,7 @@ class CudaDevice : public Device {
   double finish(const Event& event) override;
   // A CUDA graph, instantiated once.
   std::unique_ptr<PreparedWork> prepare(std::span<const WorkItem> items, std::string* reason) override;
-  void run(int stream, PreparedWork& work) override;
+  bool run(int stream, PreparedWork& work, std::string* reason) override;
 
  private:
   friend class CudaGraph;
