@@ -1,8 +1,11 @@
 #include "placewright/base/shared_library.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <dlfcn.h>
+#include <fstream>
 #include <link.h>
+#include <sstream>
 
 #include <fmt/core.h>
 #include <sys/stat.h>
@@ -15,7 +18,31 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<std::string> candidates(const SharedLibrary::Search& search) {
+// Where the system's loader looks, in its order, as far as its settings say it in words.
+std::vector<fs::path> loader_folders() {
+  std::vector<fs::path> folders;
+  std::error_code ignored;
+  const char* path = std::getenv("LD_LIBRARY_PATH");
+  std::istringstream named(path ? path : "");
+  for (std::string folder; std::getline(named, folder, ':');)
+    if (!folder.empty()) folders.emplace_back(folder);
+  std::vector<fs::path> settings;
+  for (const fs::directory_entry& entry : fs::directory_iterator("/etc/ld.so.conf.d", ignored))
+    if (entry.path().extension() == ".conf") settings.push_back(entry.path());
+  std::sort(settings.begin(), settings.end());
+  for (const fs::path& each : settings) {
+    std::ifstream lines(each);
+    for (std::string line; std::getline(lines, line);)
+      if (line.starts_with('/')) folders.emplace_back(line.substr(0, line.find_last_not_of(" \t\r") + 1));
+  }
+  for (const char* folder :
+       {"/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib64", "/usr/lib64", "/lib", "/usr/lib"})
+    folders.emplace_back(folder);
+  return folders;
+}
+
+// With the loader's own folders instead of what is left to it.
+std::vector<std::string> candidates(const SharedLibrary::Search& search, bool with_loader_folders = false) {
   std::vector<std::string> paths;
   auto add_folder = [&](const fs::path& folder) {
     for (const std::string& name : search.names) paths.push_back((folder / name).string());
@@ -31,9 +58,15 @@ std::vector<std::string> candidates(const SharedLibrary::Search& search) {
       return paths;
     }
   }
-  if (search.system && search.system_first) paths.insert(paths.end(), search.names.begin(), search.names.end());
+  auto add_system = [&] {
+    if (!with_loader_folders) paths.insert(paths.end(), search.names.begin(), search.names.end());
+    if (with_loader_folders)
+      for (const std::string& name : search.names)  // each in all folders
+        for (const fs::path& folder : loader_folders()) paths.push_back((folder / name).string());
+  };
+  if (search.system && search.system_first) add_system();
   for (const fs::path& folder : search.folders) add_folder(folder);
-  if (search.system && !search.system_first) paths.insert(paths.end(), search.names.begin(), search.names.end());
+  if (search.system && !search.system_first) add_system();
   return paths;
 }
 
@@ -80,7 +113,7 @@ SharedLibrary SharedLibrary::open(const Search& search) {
 }
 
 std::string SharedLibrary::stamp(const Search& search) {
-  for (const std::string& candidate : candidates(search))
+  for (const std::string& candidate : candidates(search, true))
     if (std::string stamp = stamp_of_file(candidate); !stamp.empty()) return stamp;
   return {};
 }

@@ -151,7 +151,8 @@ class DeviceBench {
     set_ = DeviceSet(std::move(devices), {});
     compile_.target = host_cpu_target();
     for (const std::shared_ptr<Device>& each : set_.devices())
-      compile_.targets[each->id()] = make_code_target(each->spec().target, compile_.target);
+      compile_.targets[each->id()] =
+          make_code_target(each->spec().target, compile_.target, {}, each->latest_compiler());
   }
 
   // Bytes a second that copies within the device read and write; the best of the rounds.

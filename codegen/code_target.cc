@@ -40,8 +40,8 @@ std::unique_ptr<TargetModel> make_refusing_model(std::unique_ptr<TargetModel> mo
 }
 
 std::shared_ptr<const CodeTarget> make_code_target(const std::string& target, const CpuTarget& host,
-                                                   const EmitOptions& options) {
-  if (std::shared_ptr<const CodeTarget> made = try_make_cuda_code_target(target)) return made;
+                                                   const EmitOptions& options, int latest_compiler) {
+  if (std::shared_ptr<const CodeTarget> made = try_make_cuda_code_target(target, latest_compiler)) return made;
   return make_cpu_code_target(host, options);
 }
 

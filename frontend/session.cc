@@ -184,7 +184,8 @@ Session::Opened& Session::opened() {
   std::map<std::string, std::shared_ptr<const CodeTarget>> targets;  // devices of one kind share kernels
   for (const DeviceSpec& spec : made->machine.devices) {
     std::shared_ptr<const CodeTarget>& target = targets[spec.target];
-    if (!target) target = make_code_target(spec.target, host_cpu_target(), emit);
+    if (!target)
+      target = make_code_target(spec.target, host_cpu_target(), emit, made->devices.find(spec.id)->latest_compiler());
     made->targets[spec.id] = target;
     made->models[spec.id] = target->model(spec, profile, facts);
   }

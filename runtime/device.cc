@@ -9,10 +9,13 @@ namespace placewright {
 DeviceMemory::DeviceMemory(std::shared_ptr<Device> device, int64_t bytes, int64_t alignment, const std::string& what)
     : device_(std::move(device)) {
   void* address = device_->try_allocate(bytes, alignment);
-  if (!address)
-    throw OutOfDeviceMemory(fmt::format("{} is out of memory: {} needs {} bytes, {} of {} are in use",
-                                        device_->id().to_string(), what, bytes, device_->used_bytes(),
-                                        device_->spec().memory_bytes));
+  if (!address) {
+    const int64_t used = device_->used_bytes(), all = device_->spec().memory_bytes;
+    const std::optional<int64_t> free = device_->free_bytes();
+    throw OutOfDeviceMemory(fmt::format(
+        "{} is out of memory: {} needs {} bytes, {} of {} are in use{}", device_->id().to_string(), what, bytes, used,
+        all, free && *free < all - used ? fmt::format(", and what others hold leaves {} free", *free) : ""));
+  }
   view_ = {device_.get(), address, bytes};
 }
 

@@ -36,10 +36,11 @@ StructuredKernel simplify(StructuredKernel kernel, const std::string& target) {
 
 class CudaCodeTarget final : public CodeTarget {
  public:
-  explicit CudaCodeTarget(std::string target) : target_(std::move(target)) {}
+  CudaCodeTarget(std::string target, int latest_compiler)
+      : target_(std::move(target)), latest_compiler_(latest_compiler) {}
 
   std::string key() const override {
-    return fmt::format("{} {} [{}] {}", target_, Nvrtc::stamp(), join(nvrtc_options(target_), " "),
+    return fmt::format("{} {} [{}] {}", target_, Nvrtc::stamp(latest_compiler_), join(nvrtc_options(target_), " "),
                        hash_text(cuda_prelude()));
   }
 
@@ -100,7 +101,7 @@ class CudaCodeTarget final : public CodeTarget {
     const std::string key = fmt::format("cuda code 3\n{}\n{}", this->key(), text.text);
     if (store.load)
       if (std::optional<std::vector<uint8_t>> kept = store.load(key)) return make_cuda_image(text, unpack(*kept));
-    Nvrtc::Compiled compiled = Nvrtc::open().compile(text.text, target_);
+    Nvrtc::Compiled compiled = Nvrtc::open(latest_compiler_).compile(text.text, target_);
     if (store.store) store.store(key, pack(compiled));
     return make_cuda_image(text, std::move(compiled));
   }
@@ -130,14 +131,15 @@ class CudaCodeTarget final : public CodeTarget {
     return compiled;
   }
 
-  std::string target_;
+  const std::string target_;
+  const int latest_compiler_;
 };
 
 }  // namespace
 
-std::shared_ptr<const CodeTarget> try_make_cuda_code_target(const std::string& target) {
+std::shared_ptr<const CodeTarget> try_make_cuda_code_target(const std::string& target, int latest_compiler) {
   if (!is_ours(target)) return nullptr;
-  return std::make_shared<CudaCodeTarget>(target);
+  return std::make_shared<CudaCodeTarget>(target, latest_compiler);
 }
 
 // As CudaCodeTarget emits them.
@@ -149,9 +151,11 @@ std::optional<KernelMemory> try_cuda_kernel_memory(const std::string& target) {
       }};
 }
 
-// The generations that data centres have: what is compiled for one of them runs on its own alone.
+// The generations that data centres have: what is compiled for one of them runs on its own alone. PTX runs on all later
+// ones.
 std::vector<std::string> cuda_kin(const std::string& target) {
-  if (!target.starts_with("sm_")) return {};
+  if (!is_ours(target)) return {};
+  if (!target.starts_with("sm_")) return {target};
   std::vector<std::string> kin{"sm_80", "sm_90", "sm_100"};
   if (std::find(kin.begin(), kin.end(), target) == kin.end()) kin.push_back(target);
   return kin;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <mutex>
 
 #include <fmt/core.h>
@@ -57,14 +58,26 @@ std::vector<fs::path> library_folders() {
   return folders;
 }
 
-std::vector<std::string> library_names() { return {"libnvrtc.so.13", "libnvrtc.so.12"}; }
+// In order: what the driver takes wherever it is, then what is too late for it. Before folders, the loader: a toolkit
+// on its path is what the user chose.
+std::vector<SharedLibrary::Search> searches(int latest) {
+  std::vector<std::string> fitting, later;
+  for (int major : {13, 12})
+    (latest > 0 && major > latest ? later : fitting).push_back(fmt::format("libnvrtc.so.{}", major));
+  if (variable(override_variable)) {
+    fitting.insert(fitting.end(), later.begin(), later.end());
+    later.clear();
+  }
+  std::vector<SharedLibrary::Search> all;
+  for (const std::vector<std::string>& names : {fitting, later})
+    if (!names.empty()) all.push_back({names, library_folders(), override_variable, true, true});
+  return all;
+}
 
-// Before folders, the loader: unlike SharedLibrary's own order, as a toolkit on its path is what the user chose.
-std::optional<SharedLibrary> open_library(std::vector<std::string>& reasons) {
-  const std::vector<std::string> names = library_names();
-  if (auto found = SharedLibrary::try_open({names, {}, override_variable, true}, &reasons)) return found;
-  if (variable(override_variable)) return std::nullopt;
-  return SharedLibrary::try_open({names, library_folders(), "", false}, &reasons);
+std::optional<SharedLibrary> open_library(int latest, std::vector<std::string>& reasons) {
+  for (const SharedLibrary::Search& search : searches(latest))
+    if (std::optional<SharedLibrary> found = SharedLibrary::try_open(search, &reasons)) return found;
+  return std::nullopt;
 }
 
 using Program = struct OpaqueProgram*;
@@ -189,29 +202,29 @@ int64_t number_before(const std::string& line, const std::string& what) {
 
 }  // namespace
 
-std::shared_ptr<const Nvrtc> Nvrtc::try_open(std::vector<std::string>* reasons) {
+std::shared_ptr<const Nvrtc> Nvrtc::try_open(std::vector<std::string>* reasons, int latest) {
   std::vector<std::string> tried;
-  std::optional<SharedLibrary> library = open_library(tried);
+  std::optional<SharedLibrary> library = open_library(latest, tried);
   if (reasons) *reasons = tried;
   return library ? std::make_shared<LoadedNvrtc>(*library) : nullptr;
 }
 
 std::vector<fs::path> Nvrtc::folders() { return library_folders(); }
 
-std::string Nvrtc::stamp() {
-  const std::vector<std::string> names = library_names();
-  if (std::string found = SharedLibrary::stamp({names, {}, override_variable, false}); !found.empty()) return found;
-  if (std::string found = SharedLibrary::stamp({names, library_folders(), "", false}); !found.empty()) return found;
-  std::shared_ptr<const Nvrtc> nvrtc = try_open();
+std::string Nvrtc::stamp(int latest) {
+  for (const SharedLibrary::Search& search : searches(latest))
+    if (std::string found = SharedLibrary::stamp(search); !found.empty()) return found;
+  std::shared_ptr<const Nvrtc> nvrtc = try_open(nullptr, latest);
   return nvrtc ? nvrtc->path() + " " + nvrtc->version() : "none";
 }
 
-const Nvrtc& Nvrtc::open() {
+const Nvrtc& Nvrtc::open(int latest) {
   static std::mutex mutex;  // a failure is no answer for ever: the library may be installed meanwhile
-  static std::shared_ptr<const Nvrtc> opened;
+  static std::map<int, std::shared_ptr<const Nvrtc>> opened_for;
   std::lock_guard lock(mutex);
   std::vector<std::string> reasons;
-  if (!opened) opened = try_open(&reasons);
+  std::shared_ptr<const Nvrtc>& opened = opened_for[latest];
+  if (!opened) opened = try_open(&reasons, latest);
   if (!opened)
     throw Error(
         fmt::format("no libnvrtc, which compiles kernels for CUDA devices: {} ({})", advice(), join(reasons, "; ")));

@@ -11,6 +11,11 @@ constexpr const char* override_variable = "PLACEWRIGHT_LIBCUBLASLT";
 
 }  // namespace
 
+std::vector<std::string> CublasLt::names(int driver_major) {
+  if (driver_major > 0 && driver_major < 13) return {"libcublasLt.so.12"};
+  return {"libcublasLt.so.13", "libcublasLt.so.12"};
+}
+
 std::shared_ptr<const CublasLt> CublasLt::try_open(const Driver& driver,
                                                    const std::vector<std::filesystem::path>& folders,
                                                    std::vector<std::string>* reasons) {
@@ -23,12 +28,8 @@ std::shared_ptr<const CublasLt> CublasLt::try_open(const Driver& driver,
   if (stands_in && (!wanted || !*wanted))
     return refuse(
         fmt::format("{} stands in for a driver: it takes the library of {} alone", driver.path(), override_variable));
-  // One of a later major than the driver's opens, and then refuses to work.
-  std::vector<std::string> names{"libcublasLt.so.13", "libcublasLt.so.12"};
-  constexpr int cuda_13 = 13000;
-  if (int version = 0; driver.driver_version(&version) == 0 && version < cuda_13) names.erase(names.begin());
   std::optional<SharedLibrary> opened =
-      SharedLibrary::try_open({names, folders, override_variable, true, true}, reasons);
+      SharedLibrary::try_open({names(driver.major()), folders, override_variable, true, true}, reasons);
   if (!opened) {
     if (wanted && *wanted && reasons)
       reasons->insert(reasons->begin(), fmt::format("{} names no library, correct or unset it", override_variable));

@@ -215,6 +215,14 @@ int64_t CudaDevice::used_bytes() const {
   return used_;
 }
 
+std::optional<int64_t> CudaDevice::free_bytes() const {
+  std::lock_guard lock(mutex_);
+  enter();
+  size_t free = 0, all = 0;
+  if (driver_->memory_info(&free, &all) != 0) return {};
+  return static_cast<int64_t>(free);
+}
+
 std::shared_ptr<const LoadedImage> CudaDevice::load(const KernelImage& image) {
   std::lock_guard lock(mutex_);
   enter();

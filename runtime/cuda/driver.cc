@@ -41,11 +41,12 @@ std::shared_ptr<const Driver> Driver::try_open(std::vector<std::string>* reasons
   return nullptr;
 }
 
-bool Driver::has_graphs() const {
-  constexpr int cuda_12 = 12000;
+int Driver::major() const {
   int version = 0;
-  return has_graph_functions_ && driver_version(&version) == 0 && version >= cuda_12;
+  return driver_version(&version) == 0 ? version / 1000 : 0;
 }
+
+bool Driver::has_graphs() const { return has_graph_functions_ && major() >= 12; }
 
 std::string Driver::describe(Result result) const {
   const char *name = nullptr, *text = nullptr;

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "placewright/base/counts.h"
 #include "placewright/base/join.h"
 #include "placewright/runtime/cpu/cpu_device.h"
 #include "placewright/runtime/cuda/cublaslt.h"
@@ -94,6 +95,8 @@ DeviceCheck check_from_end_to_end(const std::shared_ptr<CudaDevice>& device, Cpu
     check.found =
         fmt::format("{} ({}): copies 64 MB at {:.1f} GB/s there and {:.1f} GB/s back, and launches",
                     device->spec().name, device->spec().target, bytes / (middle - begin), bytes / (end - middle));
+    if (const std::optional<int64_t> free = device->free_bytes())
+      check.found += fmt::format("; {} of {} are free", bytes_text(*free), bytes_text(device->spec().memory_bytes));
     if (!equal)
       check = {check.name, "wrong-result", "what came back is not what was copied and added", false,
                "see nvidia-smi -q for errors of its memory"};
@@ -107,7 +110,7 @@ DeviceCheck check_from_end_to_end(const std::shared_ptr<CudaDevice>& device, Cpu
 
 }  // namespace
 
-std::vector<DeviceCheck> examine_cuda(const CompilerFacts* compiler) {
+std::vector<DeviceCheck> examine_cuda(const FindCompiler& find_compiler) {
   StartedCuda started = start_cuda();
   if (started.absent) {
     if (started.absent->code == "no-driver") return {};
@@ -119,9 +122,12 @@ std::vector<DeviceCheck> examine_cuda(const CompilerFacts* compiler) {
                                    fmt::format("{}, for CUDA {}, {} device{}", started.driver->path(),
                                                version_text(version), started.count, started.count == 1 ? "" : "s"),
                                    true, ""}};
+  std::optional<CompilerFacts> compiler;
+  if (find_compiler) compiler = find_compiler(started.driver->major());
   if (compiler) checks.push_back(check_compiler(*compiler, version));
   if (compiler)
-    if (std::optional<DeviceCheck> check = check_toolkits(*compiler)) checks.push_back(std::move(*check));
+    if (std::optional<DeviceCheck> check = check_toolkits(*compiler, started.driver->major()))
+      checks.push_back(std::move(*check));
   if (compiler) checks.push_back(check_products(*compiler, *started.driver));
   CpuDevice host(CpuDevice::probe());
   for (int i = 0; i < started.count; ++i) try {

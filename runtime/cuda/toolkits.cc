@@ -5,6 +5,7 @@
 
 #include "placewright/base/join.h"
 #include "placewright/base/shared_library.h"
+#include "placewright/runtime/cuda/cublaslt.h"
 #include "placewright/runtime/cuda/probe.h"
 
 namespace placewright {
@@ -16,15 +17,14 @@ struct Library {
   std::vector<std::string> files;
 };
 
-std::vector<Library> libraries() {
-  return {
-      {"cuBLASLt", "PLACEWRIGHT_LIBCUBLASLT", "cublasLtGetCudartVersion", {"libcublasLt.so.13", "libcublasLt.so.12"}},
-      {"cuDNN", "PLACEWRIGHT_LIBCUDNN", "cudnnGetCudartVersion", {"libcudnn.so.9"}}};
+std::vector<Library> libraries(int driver_major) {
+  return {{"cuBLASLt", "PLACEWRIGHT_LIBCUBLASLT", "cublasLtGetCudartVersion", cuda::CublasLt::names(driver_major)},
+          {"cuDNN", "PLACEWRIGHT_LIBCUDNN", "cudnnGetCudartVersion", {"libcudnn.so.9"}}};
 }
 
 }  // namespace
 
-std::optional<DeviceCheck> check_toolkits(const CompilerFacts& compiler) {
+std::optional<DeviceCheck> check_toolkits(const CompilerFacts& compiler, int driver_major) {
   std::vector<std::string> found;
   std::vector<int> majors;
   auto add = [&](const std::string& name, int major, int minor, const std::string& path) {
@@ -33,7 +33,7 @@ std::optional<DeviceCheck> check_toolkits(const CompilerFacts& compiler) {
   };
   if (compiler.missing.empty()) add(compiler.name, compiler.major, compiler.minor, compiler.path);
   const size_t compilers = found.size();
-  for (const Library& library : libraries()) {
+  for (const Library& library : libraries(driver_major)) {
     // As the compiler's: what the loader finds comes first.
     std::optional<SharedLibrary> opened =
         SharedLibrary::try_open({library.files, compiler.folders, library.variable, true, true});

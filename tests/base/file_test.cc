@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include "environment_variable.h"
 #include "error_of.h"
 #include "placewright/base/log.h"
 #include "placewright/base/shared_library.h"
@@ -135,6 +136,26 @@ TEST(SharedLibrary, AnOverrideIsObeyedAlone) {
   ::setenv("PW_TEST_LIBRARY", "", 1);
   EXPECT_TRUE(SharedLibrary::try_open({{"libm.so.6"}, {}, "PW_TEST_LIBRARY", true}));
   ::unsetenv("PW_TEST_LIBRARY");
+}
+
+// Without opening it: the loader's folders are known too, and come where the loader does.
+TEST_F(FileTest, TheStampIsOfTheFileThatWouldBeOpened) {
+  fs::create_directories(folder_ / "path");
+  fs::create_directories(folder_ / "own");
+  const EnvironmentVariable path("LD_LIBRARY_PATH", "/nowhere:" + (folder_ / "path").string());
+  auto stamp = [&](bool system, bool system_first) {
+    return SharedLibrary::stamp({{"libpw_a.so", "libpw_b.so"}, {folder_ / "own"}, "", system, system_first});
+  };
+  EXPECT_EQ(stamp(true, true), "");
+  write_file_atomically(folder_ / "own/libpw_b.so", "1");
+  EXPECT_THAT(stamp(true, true), HasSubstr("own/libpw_b.so 1 "));
+  write_file_atomically(folder_ / "path/libpw_b.so", "22");
+  EXPECT_THAT(stamp(true, true), HasSubstr("path/libpw_b.so 2 "));
+  EXPECT_THAT(stamp(true, false), HasSubstr("own/libpw_b.so 1 "));
+  EXPECT_THAT(stamp(false, true), HasSubstr("own/libpw_b.so 1 "));
+  write_file_atomically(folder_ / "path/libpw_a.so", "333");
+  EXPECT_THAT(stamp(true, true), HasSubstr("path/libpw_a.so 3 "));
+  EXPECT_THAT(SharedLibrary::stamp({{"libm.so.6"}, {}, "", true}), HasSubstr("/libm.so.6 ")) << "a usual folder";
 }
 
 TEST(SharedLibrary, FindsTheFolderOfCode) {

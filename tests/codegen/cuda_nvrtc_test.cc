@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "environment_variable.h"
 #include "placewright/base/error.h"
 #include "placewright/base/join.h"
 #include "placewright/codegen/code_target.h"
@@ -143,17 +144,70 @@ TEST(NvrtcLog, IsReadForEachKernel) {
 }
 
 TEST(Nvrtc, AMissingOneSaysWhereItWasLookedForAndWhatToDo) {
-  const char* set = std::getenv("PLACEWRIGHT_LIBNVRTC");
-  const std::string before = set ? set : "";
-  ASSERT_EQ(setenv("PLACEWRIGHT_LIBNVRTC", "/nowhere/libnvrtc.so", 1), 0);
+  const EnvironmentVariable nowhere("PLACEWRIGHT_LIBNVRTC", "/nowhere/libnvrtc.so");
   std::vector<std::string> reasons;
   EXPECT_EQ(Nvrtc::try_open(&reasons), nullptr);
   ASSERT_EQ(reasons.size(), 1u);  // an override is obeyed alone
   EXPECT_THAT(reasons[0], HasSubstr("/nowhere/libnvrtc.so"));
-  if (before.empty())
-    unsetenv("PLACEWRIGHT_LIBNVRTC");
-  else
-    setenv("PLACEWRIGHT_LIBNVRTC", before.c_str(), 1);
+  EXPECT_EQ(Nvrtc::try_open(&reasons, 12), nullptr);
+  EXPECT_EQ(reasons.size(), 1u);
+}
+
+// The driver may refuse what a later one makes: of two toolkits that of the driver is taken, and kept kernels are its.
+TEST(Nvrtc, OfALaterMajorThanTheDriverIsTakenLast) {
+  namespace fs = std::filesystem;
+  const fs::path folder = ::testing::TempDir() + "two_nvrtcs", data = ::testing::TempDir() + "nvrtc_12";
+  for (const fs::path& each : {folder, data}) fs::remove_all(each);
+  const fs::path installed = data / "placewright/cuda/nvidia/cuda_nvrtc/lib";
+  for (const fs::path& each : {folder / "later", installed}) fs::create_directories(each);
+  for (const fs::path& each : {folder, folder / "later"})
+    fs::copy_file(PLACEWRIGHT_TOOLKIT_13000, each / "libnvrtc.so.13");
+  for (const fs::path& each : {folder, installed}) fs::copy_file(PLACEWRIGHT_TOOLKIT_12080, each / "libnvrtc.so.12");
+  auto expect = [](int latest, const std::string& file, const std::string& version) {
+    const std::shared_ptr<const Nvrtc> nvrtc = Nvrtc::try_open(nullptr, latest);
+    ASSERT_TRUE(nvrtc);
+    EXPECT_THAT(nvrtc->path(), ::testing::EndsWith(file)) << latest;
+    if (!version.empty()) {
+      EXPECT_EQ(nvrtc->version(), version) << latest;
+    }
+    EXPECT_THAT(make_code_target("sm_90", host_cpu_target(), {}, latest)->key(), HasSubstr("/" + file + " ")) << latest;
+  };
+  {
+    const EnvironmentVariable both("PLACEWRIGHT_LIBNVRTC", folder.string());
+    expect(0, "libnvrtc.so.13", "13.0");
+    expect(12, "libnvrtc.so.12", "12.8");
+    EXPECT_EQ(Nvrtc::open(12).version(), "12.8");
+    expect(13, "libnvrtc.so.13", "13.0");
+    expect(14, "libnvrtc.so.13", "13.0");
+    expect(11, "libnvrtc.so.13", "13.0");  // none is early enough
+  }
+  {
+    const EnvironmentVariable later("PLACEWRIGHT_LIBNVRTC", (folder / "later").string());
+    expect(12, "libnvrtc.so.13", "13.0");  // nothing else is there: the doctor says what is wrong
+  }
+  // Wherever it is found: also behind a later one that the loader finds first.
+  const EnvironmentVariable none("PLACEWRIGHT_LIBNVRTC", ""), home("XDG_DATA_HOME", data.string());
+  expect(12, "libnvrtc.so.12", "");
+}
+
+// A GPU that takes PTX is a GPU: ahead of time it is not given the processor's code.
+TEST(CudaTargets, AheadOfTimePtxStaysPtx) {
+  const std::vector<NamedTarget> targets = ahead_of_time_targets("compute_80");
+  ASSERT_EQ(targets.size(), 1u);
+  EXPECT_EQ(targets[0].name, "compute_80");
+  EXPECT_THAT(targets[0].target->key(), ::testing::StartsWith("compute_80 "));
+  EXPECT_EQ(ahead_of_time_targets("sm_89").size(), 4u);
+  EXPECT_EQ(ahead_of_time_targets("x86-64-v3+avx2+fma")[0].name, "x86-64-v3");
+}
+
+// What the loader finds is what is opened, so it is what kept kernels are of.
+TEST(Nvrtc, TheStampIsOfWhatTheLoaderFinds) {
+  const std::filesystem::path folder = ::testing::TempDir() + "nvrtc_on_path";
+  std::filesystem::remove_all(folder);
+  std::filesystem::create_directories(folder);
+  std::filesystem::copy_file(PLACEWRIGHT_TOOLKIT_13000, folder / "libnvrtc.so.13");
+  const EnvironmentVariable none("PLACEWRIGHT_LIBNVRTC", ""), path("LD_LIBRARY_PATH", folder.string());
+  EXPECT_THAT(Nvrtc::stamp(), ::testing::StartsWith((folder / "libnvrtc.so.13 ").string()));
 }
 
 }  // namespace

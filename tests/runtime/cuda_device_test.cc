@@ -366,6 +366,29 @@ TEST(CudaProbe, WithoutALibraryFilesSayWhatIsMissing) {
   EXPECT_EQ(find_cuda_absence(root)->code, "no-libcuda");
 }
 
+// Memory that somebody else holds is said: by its own count a device has it.
+TEST(CudaMemory, WhatOthersHoldIsInTheMessage) {
+  Emulated emulated("memory=1000000");
+  auto device = std::make_shared<CudaDevice>(emulated.started.driver, 0);
+  auto other = std::make_shared<CudaDevice>(emulated.started.driver, 0);
+  EXPECT_EQ(device->free_bytes(), 1000000);
+  const DeviceMemory held(other, 600000, 64, "what another one has");
+  EXPECT_EQ(device->free_bytes(), 400000);
+  auto message_of = [](const std::shared_ptr<CudaDevice>& device, int64_t bytes) -> std::string {
+    try {
+      DeviceMemory(device, bytes, 64, "x");
+    } catch (const OutOfDeviceMemory& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(message_of(device, 500000),
+            "cuda:0 is out of memory: x needs 500000 bytes, 0 of 1000000 are in use, and what others hold leaves "
+            "400000 free");
+  EXPECT_EQ(message_of(other, 500000), "cuda:0 is out of memory: x needs 500000 bytes, 600000 of 1000000 are in use");
+  EXPECT_EQ(message_of(device, 300000), "");
+}
+
 // A context that stays retained keeps its memory until the process ends.
 TEST(CudaContext, IsLetGoWhereADeviceCannotBeOpened) {
   constexpr cuda::Result invalid_context = 201;  // nobody holds it
@@ -391,10 +414,27 @@ std::vector<std::string> codes_of(const std::vector<DeviceCheck>& checks) {
   return codes;
 }
 
+FindCompiler always(const CompilerFacts& compiler) {
+  return [compiler](int) { return compiler; };
+}
+
+TEST(CudaExamination, AsksForTheCompilerOfTheDriversMajor) {
+  for (const auto& [faults, latest] : {std::pair("version=12020,count=1", 12), std::pair("count=1", 13)}) {
+    Emulated emulated(faults);
+    EXPECT_EQ(CudaDevice(emulated.started.driver, 0).latest_compiler(), latest);
+    int asked = 0;
+    examine_cuda([&](int major) {
+      asked = major;
+      return CompilerFacts{"NVRTC", "/usr/lib/libnvrtc.so", major, 0, {75, 80, 90}, "", {}};
+    });
+    EXPECT_EQ(asked, latest);
+  }
+}
+
 TEST(CudaExamination, TriesTheDriverTheCompilerAndEachDevice) {
   CompilerFacts compiler{"NVRTC", "/usr/lib/libnvrtc.so.13", 13, 0, {75, 80, 90}, "", {}};
   Emulated good("count=2");
-  std::vector<DeviceCheck> checks = examine_cuda(&compiler);
+  std::vector<DeviceCheck> checks = examine_cuda(always(compiler));
   EXPECT_THAT(codes_of(checks), ElementsAre("", "", "", "", "", "", ""));
   EXPECT_THAT(checks[0].found, HasSubstr("libcuda_emulator.so, for CUDA 13.0, 2 devices"));
   EXPECT_EQ(checks[1].found, "NVRTC 13.0 at /usr/lib/libnvrtc.so.13");
@@ -402,6 +442,7 @@ TEST(CudaExamination, TriesTheDriverTheCompilerAndEachDevice) {
               HasSubstr("kernels alone: PLACEWRIGHT_LIBCUBLASLT names no library, correct or unset it; "));
   EXPECT_EQ(checks[5].found, "compute_80");
   EXPECT_THAT(checks[6].found, HasSubstr("PTX emulator 1 (compute_80): copies 64 MB at "));
+  EXPECT_THAT(checks[6].found, testing::ContainsRegex("; [0-9,]+ B of [0-9,]+ B are free$"));
   EXPECT_EQ(examine_cuda(nullptr).size(), 3u);
 }
 
@@ -409,7 +450,7 @@ TEST(CudaExamination, NamesWhatIsWrong) {
   CompilerFacts compiler{"NVRTC", "/usr/lib/libnvrtc.so.13", 13, 0, {75, 80, 90}, "", {}};
   auto examined = [&](const std::string& faults) {
     Emulated emulated(faults);
-    return examine_cuda(&compiler);
+    return examine_cuda(always(compiler));
   };
   EXPECT_THAT(codes_of(examined("init=803")), ElementsAre("driver-mismatch"));
   std::vector<DeviceCheck> old = examined("version=12020,count=1");
@@ -475,11 +516,15 @@ TEST(CudaToolkits, OfDifferentMajorsAreNamedWithTheirPaths) {
   compiler.architectures.clear();
   ASSERT_TRUE(check("", "/none"));
   EXPECT_THAT(check("", "/none")->found, HasSubstr("cuBLASLt for CUDA 1"));
+  // Of two, the one that a device of this driver would take.
+  fs::copy_file(newer, folder / "libcublasLt.so.13");
+  EXPECT_THAT(check_toolkits(compiler, 13)->found, HasSubstr("cuBLASLt for CUDA 13"));
+  EXPECT_THAT(check_toolkits(compiler, 12)->found, HasSubstr("cuBLASLt for CUDA 12"));
   Emulated emulated("count=1");
-  EXPECT_THAT(codes_of(examine_cuda(&compiler)), ElementsAre("", "no-compiler", "", ""));
+  EXPECT_THAT(codes_of(examine_cuda(always(compiler))), ElementsAre("", "no-compiler", "", ""));
   ::setenv("PLACEWRIGHT_LIBCUBLASLT", newer, 1);
   ::setenv("PLACEWRIGHT_LIBCUDNN", older, 1);
-  EXPECT_THAT(codes_of(examine_cuda(&compiler)), ElementsAre("", "no-compiler", "mixed-toolkits", "", ""));
+  EXPECT_THAT(codes_of(examine_cuda(always(compiler))), ElementsAre("", "no-compiler", "mixed-toolkits", "", ""));
 }
 
 TEST(CudaKind, OpensWhatThereIsAndSaysWhatIsMissing) {

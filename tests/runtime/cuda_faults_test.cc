@@ -61,7 +61,7 @@ TEST_F(CudaFaults, DriverThatIsTooOld) {
 TEST_F(CudaFaults, CompilerOfALaterMajorThanTheDriver) {
   const CompilerFacts compiler{"NVRTC", "/usr/lib/libnvrtc.so.13", 13, 0, {75, 80, 90}, "", {}};
   start("version=12020,count=1");
-  const std::vector<DeviceCheck> checks = examine_cuda(&compiler);
+  const std::vector<DeviceCheck> checks = examine_cuda([&](int) { return compiler; });
   ASSERT_GT(checks.size(), 1u);
   EXPECT_EQ(checks[1].found, "NVRTC 13.0 at /usr/lib/libnvrtc.so.13, but the driver knows CUDA 12.2 at most");
   EXPECT_EQ(checks[1].fix, "update the driver (CUDA 13 needs 580 or later), or use NVRTC 12");

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "environment_variable.h"
 #include "placewright/base/file.h"
 #include "placewright/codegen/cuda/nvrtc.h"
 #include "tools/run_tool.h"
@@ -23,6 +24,7 @@ using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::Pair;
 using ::testing::StartsWith;
+using Variable = EnvironmentVariable;
 
 TEST(Doctor, FindsTheHostAndAWorkingCompiler) {
   ToolRun run = run_tool({"doctor"});
@@ -41,26 +43,6 @@ TEST(Doctor, JsonNamesWhatIsAbsentWithCauseAndFix) {
   for (const auto& absent : found.at("absent"))
     for (const char* key : {"kind", "code", "cause", "fix"}) EXPECT_NE(absent.at(key).get<std::string>(), "") << key;
 }
-
-// An environment variable, for as long as this object lives.
-class Variable {
- public:
-  Variable(const char* name, const std::string& value) : name_(name) {
-    if (const char* before = std::getenv(name)) before_ = before;
-    ::setenv(name, value.c_str(), 1);
-  }
-  ~Variable() {
-    if (before_)
-      ::setenv(name_, before_->c_str(), 1);
-    else
-      ::unsetenv(name_);
-  }
-  Variable(const Variable&) = delete;
-
- private:
-  const char* name_;
-  std::optional<std::string> before_;
-};
 
 // The emulator stands for GPUs; `faults` says how it fails.
 struct EmulatedGpus {
@@ -92,6 +74,16 @@ std::map<std::string, std::string> faults_found() {
   return faults;
 }
 
+TEST(Doctor, AVariableThatNobodyReadsIsAFinding) {
+  const Variable other("PLACEWRIGHT_FULL_COUNTER", "1"), good("PLACEWRIGHT_JOBS", "2");
+  EXPECT_THAT(faults_found(), ::testing::Not(Contains(Pair("environment", "misspelt-variable"))));
+  const Variable misspelt("PLACEWRIGHT_LIBNVRCT", "/usr/lib");
+  EXPECT_THAT(faults_found(), Contains(Pair("environment", "misspelt-variable")));
+  EXPECT_THAT(run_tool({"doctor"}).output,
+              HasSubstr("environment FAULT: nothing reads PLACEWRIGHT_LIBNVRCT, which is set\n           "
+                        "misspelt-variable; fix: unset it, or set PLACEWRIGHT_LIBNVRTC if that is meant\n"));
+}
+
 TEST(Doctor, LibrariesOfTwoToolkitsAreAFinding) {
   EmulatedGpus gpus("count=1");
   Variable cublas("PLACEWRIGHT_LIBCUBLASLT", PLACEWRIGHT_TOOLKIT_13000);
@@ -119,6 +111,20 @@ TEST(Doctor, HoldsTheCompilerAgainstDriverAndGpus) {
   }
   EmulatedGpus gpus("count=1,capability=35");  // older than any that NVRTC 12 and 13 compile for
   EXPECT_THAT(faults_found(), Contains(Pair("cuda:0 architecture", "architecture-too-old")));
+}
+
+// Of two toolkits, whichever the loader finds first.
+TEST(Doctor, TakesTheCompilerOfTheDriversMajor) {
+  TemporaryFolder folder;
+  std::filesystem::copy_file(PLACEWRIGHT_TOOLKIT_12080, folder / "libnvrtc.so.12");
+  std::filesystem::copy_file(PLACEWRIGHT_TOOLKIT_13000, folder / "libnvrtc.so.13");
+  const Variable compiler("PLACEWRIGHT_LIBNVRTC", folder.path());
+  for (const auto& [faults, found] :
+       {std::pair("count=1,version=12080", "NVRTC 12.8 at "), std::pair("count=1", "NVRTC 13.0 at ")}) {
+    EmulatedGpus gpus(faults);
+    EXPECT_THAT(run_tool({"doctor"}).output, HasSubstr(std::string("cuda compiler good: ") + found));
+    EXPECT_THAT(faults_found(), ::testing::IsEmpty());
+  }
 }
 
 TEST(Doctor, AFaultOfADriverIsAFindingWithCodeAndFix) {

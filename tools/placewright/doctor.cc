@@ -1,6 +1,8 @@
 // placewright doctor: which devices there are, what is absent and why, and whether kernels can be compiled and kept.
+#include <algorithm>
 #include <cstdio>
 #include <memory>
+#include <unistd.h>
 
 #include <fmt/core.h>
 #include <nlohmann/json.hpp>
@@ -14,6 +16,7 @@
 #include "placewright/placewright.h"
 #include "placewright/runtime/byte_cache.h"
 #include "placewright/runtime/device_kinds.h"
+#include "spelling.h"
 
 namespace placewright::tools {
 namespace {
@@ -48,14 +51,34 @@ Check check_cache() {
   }
 }
 
-CompilerFacts facts_of_nvrtc() {
+// What is set and read by nobody, as it is spelled almost like a variable of ours.
+std::vector<Check> check_environment() {
+  const std::string ours = "PLACEWRIGHT_";
+  const std::vector<std::string> known{"CACHE",    "JOBS",     "LIBCUBLASLT",  "LIBCUDA",
+                                       "LIBCUDNN", "LIBNVRTC", "LLVM_LIBRARY", "PEERS"};
+  std::vector<Check> checks;
+  for (char** each = environ; *each; ++each) {
+    const std::string set = *each;
+    if (!set.starts_with(ours)) continue;
+    const std::string name = set.substr(ours.size(), set.find('=') - ours.size());
+    auto further = [&](const std::string& a, const std::string& b) { return distance(a, name) < distance(b, name); };
+    const std::string& meant = *std::min_element(known.begin(), known.end(), further);
+    const size_t wrong = distance(meant, name);
+    if (wrong == 0 || wrong > 3 || 2 * wrong >= meant.size()) continue;
+    checks.push_back({"environment", "misspelt-variable", fmt::format("nothing reads {}{}, which is set", ours, name),
+                      false, fmt::format("unset it, or set {}{} if that is meant", ours, meant)});
+  }
+  return checks;
+}
+
+CompilerFacts facts_of_nvrtc(int latest) {
   CompilerFacts facts;
   facts.name = "NVRTC";
   facts.fix = Nvrtc::advice();
   facts.folders = Nvrtc::folders();
   try {
     std::vector<std::string> reasons;
-    std::shared_ptr<const Nvrtc> nvrtc = Nvrtc::try_open(&reasons);
+    std::shared_ptr<const Nvrtc> nvrtc = Nvrtc::try_open(&reasons, latest);
     if (!nvrtc) {
       facts.missing = "no libnvrtc, which compiles kernels for CUDA devices: " + join(reasons, "; ");
       return facts;
@@ -74,16 +97,13 @@ CompilerFacts facts_of_nvrtc() {
 // none of them.
 struct Compiler {
   const char* kind;
-  CompilerFacts (*facts)();
+  CompilerFacts (*facts)(int latest);
 };
 constexpr Compiler compilers[] = {{"cuda", facts_of_nvrtc}};
 
 std::vector<Check> examine(const DeviceKind& kind) {
   for (const Compiler& compiler : compilers)
-    if (kind.name == compiler.kind) {
-      const CompilerFacts facts = compiler.facts();
-      return kind.examine(&facts);
-    }
+    if (kind.name == compiler.kind) return kind.examine(compiler.facts);
   return kind.examine(nullptr);
 }
 
@@ -130,6 +150,7 @@ int doctor(const DoctorOptions& options) {
     return success;
   }
   std::vector<Check> checks{check_compiler(), check_cache()};
+  for (Check& check : check_environment()) checks.push_back(std::move(check));
   for (const DeviceKind& kind : device_kinds()) {
     if (!kind.examine) continue;
     std::vector<Check> of_kind = examine(kind);

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "placewright/base/error.h"
+#include "spelling.h"
 #include "why_report.h"
 
 namespace placewright::tools {
@@ -25,22 +26,6 @@ bool is_at(const SourceSite& site, const std::string& text) {
   const std::string whole = site.to_string();
   return whole == text ||
          (whole.size() > text.size() && whole.ends_with(text) && whole[whole.size() - text.size() - 1] == '/');
-}
-
-// How many letters have to change to get from one text to the other.
-size_t distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j < row.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t changed = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, changed});
-    }
-  }
-  return row.back();
 }
 
 // Those that contain the text, else those that are spelled most like it.

@@ -23,8 +23,9 @@ class SharedLibrary {
   static std::optional<SharedLibrary> try_open(const Search& search, std::vector<std::string>* reasons = nullptr);
   // The same, or an Error that names every candidate and why it failed.
   static SharedLibrary open(const Search& search);
-  // Path, size and time of change of the first candidate in a folder, without opening it: changes when it is built
-  // anew. Empty if there is none.
+  // Path, size and time of change of the first candidate, without opening it: changes when it is built anew. Of the
+  // system loader it knows the folders that LD_LIBRARY_PATH and /etc/ld.so.conf.d name, and the usual ones. Empty if
+  // there is none.
   static std::string stamp(const Search& search);
 
   void* try_symbol(const char* name) const;  // null if absent

@@ -53,9 +53,9 @@ class CodeTarget {
 };
 
 // The code target of a device whose DeviceSpec::target this is. Devices that run the host's kernels get those of
-// `host`.
+// `host`. `latest_compiler`: Device::latest_compiler().
 std::shared_ptr<const CodeTarget> make_code_target(const std::string& target, const CpuTarget& host,
-                                                   const EmitOptions& options = {});
+                                                   const EmitOptions& options = {}, int latest_compiler = 0);
 
 // Of a device with this target that is not here, as far as the target's name says it: processors' does not.
 KernelMemory kernel_memory(const std::string& target);
@@ -76,7 +76,7 @@ std::vector<std::filesystem::path> toolkit_folders();
 
 // One for each folder; `try_` ones answer null for a target that is another's.
 std::shared_ptr<const CodeTarget> make_cpu_code_target(const CpuTarget& target, const EmitOptions& options);
-std::shared_ptr<const CodeTarget> try_make_cuda_code_target(const std::string& target);
+std::shared_ptr<const CodeTarget> try_make_cuda_code_target(const std::string& target, int latest_compiler = 0);
 std::optional<KernelMemory> try_cuda_kernel_memory(const std::string& target);
 std::vector<std::string> cuda_kin(const std::string& target);  // empty for a target that is another's
 std::vector<std::filesystem::path> cuda_toolkit_folders();

@@ -131,9 +131,13 @@ class Device {
   virtual void* try_allocate(int64_t bytes, int64_t alignment) = 0;
   virtual void free(void* address) noexcept = 0;
   virtual int64_t used_bytes() const = 0;
+  // What its memory has left whoever uses the rest, this process or others; nothing where nobody counts that.
+  virtual std::optional<int64_t> free_bytes() const { return {}; }
 
   // Error if the image's format, target or ABI is not this device's, or the image is damaged.
   virtual std::shared_ptr<const LoadedImage> load(const KernelImage& image) = 0;
+  // The latest major of the compiler of its kernels whose images it is sure to load; 0: any.
+  virtual int latest_compiler() const { return 0; }
 
   virtual int open_stream() = 0;
   // Work that the stream has not done yet is dropped.

@@ -50,6 +50,8 @@ struct CompilerFacts {
   std::vector<std::filesystem::path> folders;  // where libraries of its toolkit are looked for
   std::string fix = {};                        // of what is missing
 };
+// The one that compiles for devices of which Device::latest_compiler() is `latest`.
+using FindCompiler = std::function<CompilerFacts(int latest)>;
 
 // One thing that was tried.
 struct DeviceCheck {
@@ -66,8 +68,8 @@ struct DeviceKind {
   int most = 1;          // how many a session may ask for; 0: none in this build
   OpenedDevices (*open)(const DeviceRequest& request) = nullptr;
   // Tries all that the kind's devices need, from the driver to a launch and copies. No checks where a machine simply
-  // has no such device. `compiler` may be null: then nobody can say.
-  std::vector<DeviceCheck> (*examine)(const CompilerFacts* compiler) = nullptr;
+  // has no such device. `find_compiler` may be null: then nobody can say.
+  std::vector<DeviceCheck> (*examine)(const FindCompiler& find_compiler) = nullptr;
 };
 
 std::vector<DeviceKind> device_kinds();  // the host first, then by name

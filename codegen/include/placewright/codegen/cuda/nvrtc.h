@@ -16,14 +16,15 @@ namespace placewright {
 class Nvrtc {
  public:
   // Looks in $PLACEWRIGHT_LIBNVRTC (a file or a folder, alone), then where the loader does, $CUDA_HOME, $CUDA_PATH,
-  // /usr/local/cuda, what `scripts/setup.sh --cuda` installed, and Python's wheels. Null if there is none; `reasons`
-  // gets a line for each place tried.
-  static std::shared_ptr<const Nvrtc> try_open(std::vector<std::string>* reasons = nullptr);
+  // /usr/local/cuda, what `scripts/setup.sh --cuda` installed, and Python's wheels. One of a later major than `latest`
+  // (0: none is too late), the driver's, is taken only where there is no other: the driver may refuse what it makes.
+  // Null if there is none; `reasons` gets a line for each place tried.
+  static std::shared_ptr<const Nvrtc> try_open(std::vector<std::string>* reasons = nullptr, int latest = 0);
   // The process's: opened at the first call. Error says where it was looked for and what to do.
-  static const Nvrtc& open();
+  static const Nvrtc& open(int latest = 0);
 
-  // Changes with the library that would be opened, which stays closed where a folder of ours has it.
-  static std::string stamp();
+  // Changes with the library that would be opened, which stays closed where its file is found without.
+  static std::string stamp(int latest = 0);
   static std::string advice();  // what to do where it is not found
   // Of these places, the folders: where other libraries of a toolkit stand as well.
   static std::vector<std::filesystem::path> folders();

@@ -76,6 +76,9 @@ constexpr int lt_alignment_a = 5, lt_alignment_d = 8;                     // of 
 
 class CublasLt {
  public:
+  // What its files are called, in order of preference. One of a later major than the driver's opens, and then refuses
+  // to work.
+  static std::vector<std::string> names(int driver_major);
   // Looks where PLACEWRIGHT_LIBCUBLASLT says (a file or a folder, alone), then where the loader does, then in the
   // folders. A driver that stands in for NVIDIA's takes only a library that does so too, named by that variable. Null
   // if there is none of CUDA 12 or 13; `reasons` gets a line for each thing tried.

@@ -33,8 +33,10 @@ class CudaDevice : public Device {
   void* try_allocate(int64_t bytes, int64_t alignment) override;
   void free(void* address) noexcept override;
   int64_t used_bytes() const override;
+  std::optional<int64_t> free_bytes() const override;
   // Formats "cubin" and "ptx".
   std::shared_ptr<const LoadedImage> load(const KernelImage& image) override;
+  int latest_compiler() const override { return driver_->major(); }
   int open_stream() override;
   void close_stream(int stream) noexcept override;
   void launch(int stream, const KernelLaunch& launch) override;

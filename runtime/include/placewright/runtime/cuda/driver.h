@@ -150,6 +150,7 @@ class Driver {
 #undef PLACEWRIGHT_MEMBER
 
   const std::string& path() const { return library_.path(); }
+  int major() const;        // of the latest CUDA that it is for; 0: it does not say
   bool has_graphs() const;  // those of CUDA 12, by its functions and by the version that it says it has
   bool has_capture() const { return has_capture_; }
   // A stand-in for the driver says by an export of its own that it takes PTX alone.

@@ -26,10 +26,10 @@ StartedCuda start_cuda(const std::filesystem::path& root = "/");
 // Whether the libraries of NVIDIA's toolkits that a process would find belong together. Opens cuBLASLt and cuDNN where
 // there are any (PLACEWRIGHT_LIBCUBLASLT and PLACEWRIGHT_LIBCUDNN name them, a file or a folder, alone): each was made
 // for one major of CUDA, and with libraries of another one in the same process calls fail late and without a reason.
-// Empty where there is nothing beside the compiler.
-std::optional<DeviceCheck> check_toolkits(const CompilerFacts& compiler);
+// Empty where there is nothing beside the compiler. `driver_major`: Driver::major().
+std::optional<DeviceCheck> check_toolkits(const CompilerFacts& compiler, int driver_major = 0);
 
 // The driver, the compiler, and each device from end to end: a launch, and 64 MB there and back.
-std::vector<DeviceCheck> examine_cuda(const CompilerFacts* compiler);
+std::vector<DeviceCheck> examine_cuda(const FindCompiler& find_compiler);
 
 }  // namespace placewright
