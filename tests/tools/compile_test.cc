@@ -124,6 +124,36 @@ TEST_F(Compile, AgainGivesTheSameFiles) {
   EXPECT_GE(files, 7u);
 }
 
+// What has no elements has no groups, and says so as others say how many.
+TEST(CompileNothing, HasLaunchSizes) {
+  if (const std::string absence = testing::nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;
+  TemporaryFolder folder;
+  write_file_atomically(folder / "model.pw", R"(graph v1
+
+origins {
+  #1 = forward 0 in "net" from "net.py":10
+}
+
+function "main"(%0, %1) {
+  %0 = input() {kind="argument", name="x"} : f32[0,10]
+  %1 = input() {kind="argument", name="y"} : f32[8,10]
+  %2 = exp(%0) : f32[0,10] #1
+  %3 = exp(%1) : f32[8,10] #1
+  return %2, %3
+}
+)");
+  write_file_atomically(folder / "gpu.rules", "pin \"net\" on cuda:0\n");
+  const ToolRun run = run_tool(
+      {"compile", folder / "model.pw", "--machine", "h200", "--rules", folder / "gpu.rules", "-o", folder / "built"});
+  ASSERT_EQ(run.exit_code, 0) << run.errors;
+  std::set<int64_t> groups;
+  const nlohmann::json contents = nlohmann::json::parse(read_text_file(folder / "built/kernels.json"));
+  for (const auto& image : contents.at("images"))
+    for (const auto& entry : image.at("entries"))
+      for (const auto& phase : entry.at("phases")) groups.insert(phase.at("groups").at(0).get<int64_t>());
+  EXPECT_THAT(groups, ElementsAre(0, 1));
+}
+
 // Every kernel of whole programs, for three architectures; in the long tier more of them.
 TEST(CompileGraphs, WithoutSpills) {
   if (const std::string absence = testing::nvrtc_absence(); !absence.empty()) GTEST_SKIP() << absence;

@@ -37,11 +37,11 @@ std::vector<KernelReport> kernel_reports(const AheadOfTime& made) {
   return reports;
 }
 
-Json phases_json(const std::vector<KernelPhase>& phases) {
+Json phases_json(const std::vector<KernelPhase>& phases, bool are_grids) {
   Json rows = Json::array();
   for (const KernelPhase& phase : phases) {
     Json row{{"symbol", phase.symbol}};
-    if (phase.groups[0] > 0) {
+    if (are_grids) {
       row["groups"] = phase.groups;
       row["group_threads"] = phase.group_threads;
       row["shared_bytes"] = phase.shared_bytes;
@@ -56,10 +56,13 @@ Json phases_json(const std::vector<KernelPhase>& phases) {
 
 Json image_json(const TargetImage& made) {
   Json entries = Json::array();
+  const bool are_grids = made.image.format == "cubin" || made.image.format == "ptx";  // of no groups at all, too
   for (const KernelEntry& entry : made.image.entries) {
-    Json row{{"name", entry.name}, {"workspace_bytes", entry.workspace_bytes}, {"phases", phases_json(entry.phases)}};
+    Json row{{"name", entry.name},
+             {"workspace_bytes", entry.workspace_bytes},
+             {"phases", phases_json(entry.phases, are_grids)}};
     if (entry.contraction) row["product"] = describe(*entry.contraction);
-    if (!entry.rest.empty()) row["rest"] = phases_json(entry.rest);
+    if (!entry.rest.empty()) row["rest"] = phases_json(entry.rest, are_grids);
     entries.push_back(std::move(row));
   }
   return {{"image", made.number},
