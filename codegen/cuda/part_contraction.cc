@@ -25,7 +25,8 @@ KernelBuffer sums_of(const Stage& stage, KernelBuffer::Role role) {
 
 // The first stage alone, which stores what it sums.
 StructuredKernel product_of(StructuredKernel kernel) {
-  Stage stage = std::move(kernel.stages[0]);
+  kernel.stages.resize(1);
+  Stage& stage = kernel.stages[0];
   Access to;
   to.buffer = static_cast<int>(kernel.buffers.size());
   for (int d : result_dims(stage)) to.index.push_back(AffineExpr::dim(d, stage.rank()));
@@ -33,7 +34,6 @@ StructuredKernel product_of(StructuredKernel kernel) {
   stage.epilogue_stores = {{static_cast<int>(stage.accesses.size()), 0}};
   stage.accesses.push_back(std::move(to));
   kernel.buffers.push_back(sums_of(stage, KernelBuffer::Role::output));
-  kernel.stages.assign(1, std::move(stage));
   return kernel;
 }
 

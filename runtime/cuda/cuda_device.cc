@@ -247,9 +247,10 @@ void CudaDevice::start_kernel(Stream& stream, const KernelLaunch& launch, void* 
   cuda::Address status = slots_address_ + static_cast<uint64_t>(slot) * sizeof *slots_;
   stream.deliveries.push_back({stream.recorded + 1, nullptr, 0, -1, launch.status, slot});
   std::vector<void*> parameters;
-  parameters.reserve(static_cast<size_t>(launch.buffer_count + 2 + launch.scalar_count));
-  for (int i = 0; i < launch.buffer_count; ++i) parameters.push_back(const_cast<void**>(&launch.buffers[i]));
-  if (product) parameters.push_back(&product);
+  parameters.reserve(static_cast<size_t>(launch.buffer_count) + static_cast<size_t>(launch.scalar_count) + 2);
+  for (int i = 0; i < launch.buffer_count; ++i)
+    parameters.push_back(static_cast<void*>(const_cast<void**>(&launch.buffers[i])));
+  if (product) parameters.push_back(static_cast<void*>(&product));
   parameters.push_back(&status);
   for (int i = 0; i < launch.scalar_count; ++i) parameters.push_back(const_cast<int64_t*>(&launch.scalars[i]));
   const auto* image = static_cast<const LoadedCudaImage*>(launch.image);
@@ -278,7 +279,7 @@ void CudaDevice::accumulate(int number, void* destination, const void* source, D
   KernelPhase phase;
   phase.group_threads[0] = 256;
   phase.groups[0] = std::min<int64_t>(ceil_div(count, phase.group_threads[0]), 4096);
-  void* parameters[] = {&destination, &source, &count};
+  void* parameters[] = {static_cast<void*>(&destination), static_cast<void*>(&source), &count};
   Stream& stream = stream_at(number);
   note(stream, symbol.c_str());
   start(stream, function, phase, parameters);

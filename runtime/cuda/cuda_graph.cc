@@ -36,8 +36,9 @@ template <class Use>
 void with_kernel_node(const KernelLaunch& launch, void* sums, cuda::Address status, const LoadedCudaImage::Phase& phase,
                       Use use) {
   std::vector<void*> parameters;
-  for (int i = 0; i < launch.buffer_count; ++i) parameters.push_back(const_cast<void**>(&launch.buffers[i]));
-  if (sums) parameters.push_back(&sums);
+  for (int i = 0; i < launch.buffer_count; ++i)
+    parameters.push_back(static_cast<void*>(const_cast<void**>(&launch.buffers[i])));
+  if (sums) parameters.push_back(static_cast<void*>(&sums));
   parameters.push_back(&status);
   for (int i = 0; i < launch.scalar_count; ++i) parameters.push_back(const_cast<int64_t*>(&launch.scalars[i]));
   cuda::KernelNode node;

@@ -94,6 +94,7 @@ Event CudaDevice::record(int number) {
 
 void CudaDevice::wait(int number, const Event& event) {
   if (event.number == 0) return;  // complete already
+  PW_CHECK(event.device != nullptr);
   auto* other = dynamic_cast<CudaDevice*>(event.device);
   cuda::EventObject* handle = nullptr;
   if (other) {
