@@ -22,7 +22,7 @@ constexpr float worth_it = 0.98F;  // of the kernel's time: what is no faster is
 // Memory of a device that is given back.
 class Scratch {
  public:
-  Scratch(std::function<void*(int64_t)> allocate, std::function<void(void*)> free, int64_t bytes)
+  Scratch(const std::function<void*(int64_t)>& allocate, std::function<void(void*)> free, int64_t bytes)
       : free_(std::move(free)), address_(allocate(bytes)) {}
   ~Scratch() {
     if (address_) free_(address_);

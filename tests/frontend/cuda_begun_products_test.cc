@@ -131,7 +131,7 @@ TEST_F(CudaBegunProducts, TrainingAgreesWithTheCpu) {
 
 // Each product is measured in the first step, with its update of what Adam keeps, and left to the kernel.
 TEST_F(CudaBegunProducts, MeasuringChangesNothing) {
-  open("slow=2000");
+  open("slow=200000");
   const Trained measured = train("cuda:0", 2);
   EXPECT_GT(products(), 0);
   EXPECT_THAT(measured.libraries, IsEmpty());
