@@ -7,20 +7,7 @@
 namespace placewright {
 namespace {
 
-class ScaledLaunches final : public LaunchModel {
- public:
-  ScaledLaunches(std::unique_ptr<LaunchModel> model, double factor) : model_(std::move(model)), factor_(factor) {}
-  bool can_fuse(const std::vector<int32_t>& group, int32_t consumer) override {
-    return model_->can_fuse(group, consumer);
-  }
-  double cost(const std::vector<int32_t>& group) override { return factor_ * model_->cost(group); }
-
- private:
-  std::unique_ptr<LaunchModel> model_;
-  double factor_;
-};
-
-// A target whose ops take `factor` times as long.
+// A target whose ops take `factor` times as long. What is only compared with what else the device does stays.
 class ScaledTarget final : public TargetModel {
  public:
   ScaledTarget(const TargetModel& model, double factor) : model_(model), factor_(factor) {}
@@ -28,12 +15,10 @@ class ScaledTarget final : public TargetModel {
     return model_.refuses(graph, function, op);
   }
   std::unique_ptr<LaunchModel> launches(const Graph& graph, const Function& function) const override {
-    return std::make_unique<ScaledLaunches>(model_.launches(graph, function), factor_);
+    return model_.launches(graph, function);
   }
   std::vector<OperandLayout> layouts(const Graph& graph, const Function& function, const Op& op) const override {
-    std::vector<OperandLayout> layouts = model_.layouts(graph, function, op);
-    for (OperandLayout& layout : layouts) layout.seconds *= factor_;
-    return layouts;
+    return model_.layouts(graph, function, op);
   }
   double cost(const Graph& graph, const Function& function, const std::vector<int32_t>& group) const override {
     return factor_ * model_.cost(graph, function, group);

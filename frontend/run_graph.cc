@@ -111,9 +111,7 @@ GraphPlacement place_in(const Graph& graph, const PassContext& context, const st
   };
   made.probe = [lenient, owner, probe = std::make_shared<PlacementProbe>()](const Graph& graph,
                                                                             const MachineFigures& figures) {
-    const ChangedFigures changed(lenient, figures);
-    if (figures.durations.empty()) return probe->places(graph, changed.context());
-    return PlacementProbe().places(graph, changed.context());  // other targets
+    return probe->places(graph, ChangedFigures(lenient, figures).context(), figures.durations);
   };
   made.forecast = [lenient, owner](const Graph& given, const std::map<std::string, int64_t>& symbols) {
     PassContext context = lenient;

@@ -83,8 +83,11 @@ class Sharing {
   double whole_ = 0;
 };
 
-Graph compile(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& places,
-              std::string_view last) {
+Graph compile(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& devices,
+              const std::vector<int>& labels, std::string_view last) {
+  std::vector<DeviceId> places;
+  places.reserve(labels.size());
+  for (int label : labels) places.push_back(devices[label]);
   PassHooks hooks;
   hooks.verify = false;
   return run_passes(traced(graph, places), context, hooks, "insert_transfers", last);
@@ -115,10 +118,17 @@ std::vector<std::vector<int64_t>> share_out(const Graph& compiled, const PassCon
   return shares;
 }
 
+Graph in_overlap_order(const CompiledPlacements::Compiled& compiled, const PassContext& context) {
+  const std::vector<int32_t> order = overlap_order(compiled.graph, context, compiled.seconds);
+  return order.empty() ? compiled.graph : in_order(compiled.graph, order);
+}
+
 }  // namespace
 
-TracedGraph::TracedGraph(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& places)
-    : compiled_(compile(graph, context, places, "overlap")) {}
+TracedGraph::TracedGraph(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& devices,
+                         const std::vector<int>& labels, CompiledPlacements* known)
+    : compiled_(known ? in_overlap_order(known->find(graph, context, devices, labels), context)
+                      : compile(graph, context, devices, labels, "overlap")) {}
 
 std::span<const int32_t> OpSources::of(OriginId origin) {
   const Origin& own = compiled_.origins[origin];
@@ -147,13 +157,6 @@ int64_t FusedPrices::launches() const {
   return sum;
 }
 
-std::vector<DeviceId> places_of(const std::vector<DeviceId>& devices, const std::vector<int>& labels) {
-  std::vector<DeviceId> places;
-  places.reserve(labels.size());
-  for (int label : labels) places.push_back(devices[label]);
-  return places;
-}
-
 FusedPrices price_as_fused(const TracedGraph& traced, const PassContext& context, const std::vector<DeviceId>& devices,
                            const std::vector<int>& labels) {
   const std::vector<std::optional<double>> seconds = price_each(traced.compiled(), context);
@@ -163,7 +166,7 @@ FusedPrices price_as_fused(const TracedGraph& traced, const PassContext& context
 
 FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& devices,
                            const std::vector<int>& labels, CompiledPlacements* known) {
-  if (!known) return price_as_fused(TracedGraph(graph, context, places_of(devices, labels)), context, devices, labels);
+  if (!known) return price_as_fused(TracedGraph(graph, context, devices, labels, nullptr), context, devices, labels);
   const CompiledPlacements::Compiled& compiled = known->find(graph, context, devices, labels);
   const std::vector<int32_t> order = overlap_order(compiled.graph, context, compiled.seconds);
   if (order.empty()) return {compiled.shares, when_done(compiled.graph, context, compiled.seconds)};
@@ -175,12 +178,15 @@ FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const
 const CompiledPlacements::Compiled& CompiledPlacements::find(const Graph& graph, const PassContext& context,
                                                              const std::vector<DeviceId>& devices,
                                                              const std::vector<int>& labels) {
-  if (auto at = made_.find(labels); at != made_.end()) return at->second;
-  if ((made_.size() + 1) * labels.size() > most_ops) made_.clear();
-  Compiled& made = made_[labels];
-  made.graph = compile(graph, context, places_of(devices, labels), "fuse");
-  made.seconds = price_each(made.graph, context);
-  made.shares = share_out(made.graph, context, devices, labels.size(), made.seconds);
+  if ((made_.size() + 1) * labels.size() > most_ops && !made_.contains(labels)) made_.clear();
+  auto [at, is_new] = made_.try_emplace(labels);
+  Compiled& made = at->second;
+  if (is_new) made.graph = compile(graph, context, devices, labels, "fuse");
+  if (is_new || made.speeds != speeds_) {
+    made.seconds = price_each(made.graph, context);
+    made.shares = share_out(made.graph, context, devices, labels.size(), made.seconds);
+    made.speeds = speeds_;
+  }
   return made;
 }
 

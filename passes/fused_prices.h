@@ -18,8 +18,10 @@ class CompiledPlacements;
 // What a graph is compiled to, and which op of it each op behind the passes came from.
 class TracedGraph {
  public:
-  // `places`: the device of each op of the entry function. Runs the passes from `insert_transfers` to `fuse`.
-  TracedGraph(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& places);
+  // `labels`: of each op of the entry function, as number in `devices`. Runs the passes from `insert_transfers` to
+  // `overlap`; `known`: what was compiled to `fuse` before, or null.
+  TracedGraph(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& devices,
+              const std::vector<int>& labels, CompiledPlacements* known);
 
   const Graph& compiled() const { return compiled_; }
 
@@ -60,14 +62,18 @@ FusedPrices price_as_fused(const Graph& graph, const PassContext& context, const
                            const std::vector<int>& labels, CompiledPlacements* known);
 
 // What placements of one graph are compiled to before `overlap`, and what the launches take. Links and memories decide
-// nothing there: for further plans of the graph on the same devices, whose links and memories are others.
+// nothing there, nor does how fast a device is as a whole, since only launches of one device are compared: for further
+// plans of the graph on the same devices, of which that is other.
 class CompiledPlacements {
  public:
   struct Compiled {
     Graph graph;
     std::vector<std::optional<double>> seconds;  // of each op
     std::vector<std::vector<int64_t>> shares;    // as FusedPrices has them
+    int speeds = 0;                              // at which the launches were priced
   };
+  // From now on all that runs on a device takes another multiple of its time.
+  void change_speeds() { ++speeds_; }
   // Stands until the next is asked for.
   const Compiled& find(const Graph& graph, const PassContext& context, const std::vector<DeviceId>& devices,
                        const std::vector<int>& labels);
@@ -75,8 +81,7 @@ class CompiledPlacements {
  private:
   static constexpr size_t most_ops = 160'000;  // of all graphs that are kept
   std::map<std::vector<int>, Compiled> made_;
+  int speeds_ = 0;
 };
-
-std::vector<DeviceId> places_of(const std::vector<DeviceId>& devices, const std::vector<int>& labels);
 
 }  // namespace placewright

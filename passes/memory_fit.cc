@@ -36,7 +36,8 @@ struct Need {
 class MemoryFit {
  public:
   MemoryFit(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
-            const std::vector<int>& group_of, const std::vector<DeviceId>& devices, const StepPrice& price)
+            const std::vector<int>& group_of, const std::vector<DeviceId>& devices, const StepPrice& price,
+            CompiledPlacements* known)
       : graph_(graph),
         function_(graph.main()),
         context_(context),
@@ -44,6 +45,7 @@ class MemoryFit {
         group_of_(group_of),
         devices_(devices),
         price_(price),
+        known_(known),
         states_(problem.costs.size(), 0) {}
 
   std::vector<int64_t> peaks(const Labels& labels) const { return plan(labels).peaks; }
@@ -244,7 +246,7 @@ class MemoryFit {
     Labels of_ops;
     of_ops.reserve(group_of_.size());
     for (int group : group_of_) of_ops.push_back(labels[group]);
-    return {graph_, context_, places_of(devices_, of_ops)};
+    return TracedGraph(graph_, context_, devices_, of_ops, known_);
   }
 
   Need need_of(const Labels& labels, const Graph& placed, const MemoryNeed& memory) const {
@@ -297,6 +299,7 @@ class MemoryFit {
   const std::vector<int>& group_of_;
   const std::vector<DeviceId>& devices_;
   const StepPrice& price_;
+  CompiledPlacements* known_;
   std::vector<int64_t> states_;  // bytes of each group's states
 };
 
@@ -304,15 +307,15 @@ class MemoryFit {
 
 FittedPlacement place_within_memory(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
                                     const std::vector<int>& group_of, const std::vector<DeviceId>& devices,
-                                    const StepPrice& price) {
-  return MemoryFit(graph, context, problem, group_of, devices, price).run();
+                                    const StepPrice& price, CompiledPlacements* known) {
+  return MemoryFit(graph, context, problem, group_of, devices, price, known).run();
 }
 
 std::vector<int64_t> memory_peaks(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
                                   const std::vector<int>& group_of, const std::vector<DeviceId>& devices,
-                                  const Labels& labels) {
+                                  const Labels& labels, CompiledPlacements* known) {
   const StepPrice unpriced = [](const Labels&, const TracedGraph&) { return 0; };
-  return MemoryFit(graph, context, problem, group_of, devices, unpriced).peaks(labels);
+  return MemoryFit(graph, context, problem, group_of, devices, unpriced, known).peaks(labels);
 }
 
 }  // namespace placewright

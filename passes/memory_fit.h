@@ -25,15 +25,16 @@ struct FittedPlacement {
 // What launches and copies of a placement take as compiled, in nanoseconds.
 using StepPrice = std::function<int64_t(const Labels&, const TracedGraph&)>;
 
-// `group_of`: of each op of the entry function. Of what fits, the least by `price` and what relief takes, which the
-// problem's costs only guess. Error if nothing fits: needed, available, largest holders.
+// `group_of`: of each op of the entry function. `known`: as price_as_fused has it. Of what fits, the least by `price`
+// and what relief takes, which the problem's costs only guess. Error if nothing fits: needed, available, largest
+// holders.
 FittedPlacement place_within_memory(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
                                     const std::vector<int>& group_of, const std::vector<DeviceId>& devices,
-                                    const StepPrice& price);
+                                    const StepPrice& price, CompiledPlacements* known);
 
 // The peaks of a placement on each label, by a memory plan of what would be compiled.
 std::vector<int64_t> memory_peaks(const Graph& graph, const PassContext& context, const PlacementProblem& problem,
                                   const std::vector<int>& group_of, const std::vector<DeviceId>& devices,
-                                  const Labels& labels);
+                                  const Labels& labels, CompiledPlacements* known);
 
 }  // namespace placewright

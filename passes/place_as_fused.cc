@@ -119,7 +119,7 @@ class FusedPlacer {
   FittedPlacement solve() {
     known_before_ = known_.size();
     auto price = [&](const Labels& labels, const TracedGraph& traced) { return known_[know(labels, &traced)].step; };
-    return place_within_memory(graph_, context_, problem_, choice_.group_of, choice_.devices, price);
+    return place_within_memory(graph_, context_, problem_, choice_.group_of, choice_.devices, price, compiled_);
   }
 
   size_t take(FittedPlacement fitted) {
@@ -203,7 +203,8 @@ class FusedPlacer {
   bool take_if_fits(size_t i) {
     FittedPlacement tried{.labels = known_[i].fitted.labels, .caps = known_[best_].fitted.caps};
     if (!known_[best_].fitted.peaks.empty()) {
-      tried.peaks = memory_peaks(graph_, context_, problem_, choice_.group_of, choice_.devices, tried.labels);
+      tried.peaks =
+          memory_peaks(graph_, context_, problem_, choice_.group_of, choice_.devices, tried.labels, compiled_);
       if (!std::equal(tried.peaks.begin(), tried.peaks.end(), tried.caps.begin(), std::less_equal<>())) return false;
     }
     known_[i].fitted = std::move(tried);

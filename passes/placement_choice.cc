@@ -141,7 +141,8 @@ void PlacementSolver::explain(const PlacementChoice& choice, const FusedPlacemen
 
 bool PlacementSolver::fits(const PlacementChoice& choice, const FusedPlacement& placed, const Labels& labels) const {
   if (placed.fitted.peaks.empty()) return true;
-  std::vector<int64_t> peaks = memory_peaks(graph_, context_, placed.problem, choice.group_of, devices_, labels);
+  std::vector<int64_t> peaks =
+      memory_peaks(graph_, context_, placed.problem, choice.group_of, devices_, labels, compiled_);
   return std::equal(peaks.begin(), peaks.end(), placed.fitted.caps.begin(), std::less_equal<>());
 }
 
@@ -154,10 +155,9 @@ FusedPlacement PlacementSolver::without_idle_moves(const PlacementChoice& choice
   if (most_tried < least_tried) return given;
   std::optional<FusedPlacement> found;  // beside what was given, by whose prices islands are looked for
   return_islands(given.problem, labels, least_sum.fitted.labels, most_tried, [&](const Labels& returned) {
-    if (!fits(choice, least_sum, returned)) return false;
     const FusedPlacement& best = found ? *found : given;
     FusedPlacement other = repriced(graph_, context_, choice, best, returned, compiled_);
-    const bool is_no_worse = weighed(other) <= weighed(best);
+    const bool is_no_worse = weighed(other) <= weighed(best) && fits(choice, least_sum, returned);
     if (is_no_worse) found = std::move(other);
     return is_no_worse;
   });
@@ -180,6 +180,7 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
   auto offer = [&](const Labels& labels, const std::string& by) {
     FusedPlacement other = without_idle_moves(choice, placed, labels);
     if (!is_worth(other, placed) || (best && weighed(other) >= weighed(*best))) return;
+    if (!fits(choice, placed, labels)) return;
     found.labels = other.fitted.labels;
     found.found_by = by;
     best = std::move(other);
@@ -187,8 +188,7 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
   const int64_t by_sum = simulate(placed.problem, placed.fitted.labels, options.order, host_label).makespan;
   if (is_worth(makespan_bound(placed.problem, options.order), by_sum)) {
     MakespanSolution searched = solve_makespan(placed.problem, placed.fitted.labels, options);
-    if (is_worth(searched.makespan, by_sum) && fits(choice, placed, searched.labels))
-      offer(searched.labels, searched.found_by);
+    if (is_worth(searched.makespan, by_sum)) offer(searched.labels, searched.found_by);
     found.simulations = searched.simulations;
   }
   // Others that were priced on the way may be done earlier still. Where memory decides, what fits counts.

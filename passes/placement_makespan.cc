@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <numeric>
-#include <set>
+#include <optional>
 
+#include "placement_issue.h"
 #include "placewright/base/error.h"
 
 namespace placewright {
@@ -13,7 +14,9 @@ constexpr int64_t unrunnable = PlacementProblem::unrunnable;
 
 class Search {
  public:
-  Search(const PlacementProblem& problem, const MakespanOptions& options) : problem_(problem), options_(options) {}
+  Search(const PlacementProblem& problem, const MakespanOptions& options) : problem_(problem), options_(options) {
+    if (options.host >= 0) issued_.emplace(problem, options.order, options.host);
+  }
 
   MakespanSolution run(const Labels& start) {
     best_.labels = start;
@@ -40,7 +43,8 @@ class Search {
 
   bool offer(Labels labels, const std::string& found_by) {
     if (!runs(labels)) return false;
-    SimulatedStep schedule = simulate(problem_, labels, options_.order, options_.host);
+    SimulatedStep schedule =
+        issued_ ? issued_->simulate(labels, best_.makespan) : simulate(problem_, labels, options_.order, options_.host);
     ++best_.simulations;
     if (schedule.makespan >= best_.makespan) return false;
     best_.labels = std::move(labels);
@@ -76,8 +80,14 @@ class Search {
           gained = stretch.size() > 1 && best_.simulations < last && try_move(stretch, to);
       }
       constexpr int few_groups = 256;  // others than those on the path may help, too: they make room on links
+      std::vector<bool> is_known(problem_.costs.size());  // to gain nothing, though it counts
+      for (int g : path) is_known[g] = true;
       for (int g = 0; g < problem_.groups() && problem_.groups() <= few_groups && !gained; ++g)
-        for (int to = 0; to < problem_.labels && !gained && best_.simulations < last; ++to) gained = try_move({g}, to);
+        for (int to = 0; to < problem_.labels && !gained && best_.simulations < last; ++to)
+          if (is_known[g])
+            best_.simulations += to != best_.labels[g] && problem_.costs[g][to] < unrunnable ? 1 : 0;
+          else
+            gained = try_move({g}, to);
     }
   }
 
@@ -92,6 +102,7 @@ class Search {
   const MakespanOptions& options_;
   MakespanSolution best_;
   SimulatedStep schedule_;  // of best_
+  std::optional<IssuedSimulator> issued_;
 };
 
 }  // namespace

@@ -8,7 +8,10 @@ namespace placewright {
 PlacementProbe::PlacementProbe() : compiled_(std::make_unique<CompiledPlacements>()) {}
 PlacementProbe::~PlacementProbe() = default;
 
-std::vector<DeviceId> PlacementProbe::places(const Graph& graph, const PassContext& context) {
+std::vector<DeviceId> PlacementProbe::places(const Graph& graph, const PassContext& context,
+                                             const std::map<DeviceId, double>& durations) {
+  if (durations != durations_) compiled_->change_speeds();
+  durations_ = durations;
   std::vector<DeviceId> places;
   for (const Decision& decision : PlacementSolver(graph, context, compiled_.get()).solve())
     places.push_back(decision.device);

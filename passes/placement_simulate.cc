@@ -187,8 +187,9 @@ class Simulator {
 
 }  // namespace
 
-SimulatedStep simulate(const PlacementProblem& problem, const Labels& labels, const std::vector<int>& order, int host) {
-  if (host >= 0) return simulate_issued(problem, labels, order, host);
+SimulatedStep simulate(const PlacementProblem& problem, const Labels& labels, const std::vector<int>& order, int host,
+                       int64_t before) {
+  if (host >= 0) return IssuedSimulator(problem, order, host).simulate(labels, before);
   return Simulator(problem, labels, order).run();
 }
 

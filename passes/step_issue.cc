@@ -6,19 +6,26 @@
 
 namespace placewright {
 
-int StepTasks::add(int device, StepStream stream, int link, int64_t time, const std::vector<int>& needs) {
-  tasks_.push_back({device, stream, link, time, static_cast<int>(needs_.size())});
+int StepTasks::add(int device, StepStream stream, int link, int64_t time, const std::vector<int>& needs,
+                   int64_t behind) {
+  tasks_.push_back({device, stream, link, time, static_cast<int>(needs_.size()), behind});
   needs_.insert(needs_.end(), needs.begin(), needs.end());
   return size() - 1;
+}
+
+void StepTasks::clear() {
+  tasks_.clear();
+  needs_.clear();
 }
 
 namespace {
 
 class Issuer {
  public:
-  Issuer(const StepTasks& tasks, int devices, int host)
+  Issuer(const StepTasks& tasks, int devices, int host, int64_t before)
       : tasks_(tasks),
         host_(host),
+        before_(before),
         devices_(static_cast<size_t>(devices)),
         link_last_(static_cast<size_t>(devices) * static_cast<size_t>(devices), -1),
         is_issued_(static_cast<size_t>(tasks.size()), false),
@@ -39,6 +46,7 @@ class Issuer {
     Queue& own = devices_[host_].streams[0];
     while (true) {
       give_to_devices();
+      if (step_.is_late) return std::move(step_);
       if (own.is_empty()) break;
       PW_CHECK(is_ready(own.front()), "the step's order has come to a stop");
       if (order == IssueOrder::gap_free && fill_gaps(own.front())) continue;
@@ -53,7 +61,8 @@ class Issuer {
   struct Queue {
     std::vector<int> tasks;
     size_t next = 0;
-    int last = -1;  // that took time
+    int last = -1;     // that took time
+    int64_t left = 0;  // what takes all that is not handed out
 
     bool is_empty() const { return next == tasks.size(); }
     int front() const { return tasks[next]; }
@@ -91,6 +100,7 @@ class Issuer {
     Queue& stream = device.streams[static_cast<int>(what.stream)];
     anchor_[task] = static_cast<int>(device.streams[0].tasks.size());
     stream.tasks.push_back(task);
+    stream.left += what.time;
     if (what.stream == StepStream::launches) device.times_before.push_back(device.times_before.back() + what.time);
   }
 
@@ -140,14 +150,26 @@ class Issuer {
     is_issued_[task] = true;
     if (what.stream == StepStream::launches) ++devices_[what.device].launched;
     if (what.time > 0) {
-      stream_of(task).last = task;
+      Queue& stream = stream_of(task);
+      stream.last = task;
+      stream.left -= what.time;
       if (what.link >= 0) link_last_[what.link] = task;
+      note_lateness(task, stream);
     }
     for (int at = first_reader_[task]; at < first_reader_[task + 1]; ++at) --missing_[readers_[at]];
   }
 
+  // A stream does one thing after the other, and all of them go on behind what the host does itself.
+  void note_lateness(int task, const Queue& stream) {
+    int64_t then = std::max(tasks_[task].behind, stream.left);
+    if (&stream == &devices_[host_].streams[0])
+      for (const Device& device : devices_)
+        for (const Queue& other : device.streams) then = std::max(then, other.left);
+    step_.is_late = step_.is_late || step_.runs[task].end + then >= before_;
+  }
+
   bool issue_front(Queue& queue) {
-    if (queue.is_empty() || !may_go(queue.front())) return false;
+    if (step_.is_late || queue.is_empty() || !may_go(queue.front())) return false;
     issue(queue.front());
     queue.skip(is_issued_);
     return true;
@@ -184,7 +206,7 @@ class Issuer {
     until += waited;
     const size_t last = std::min(queue.tasks.size(), queue.next + 1 + most_looked_at);
     bool any = false;
-    for (size_t i = queue.next + 1; i < last; ++i) {
+    for (size_t i = queue.next + 1; i < last && !step_.is_late; ++i) {
       const int task = queue.tasks[i];
       if (is_issued_[task] || !may_go(task) || start_of(task).end > until) continue;
       issue(task);
@@ -195,6 +217,7 @@ class Issuer {
 
   const StepTasks& tasks_;
   int host_;
+  int64_t before_;  // a step that is not done by then is given up
   std::vector<Device> devices_;
   std::vector<int> link_last_;
   std::vector<bool> is_issued_;
@@ -206,8 +229,8 @@ class Issuer {
 
 }  // namespace
 
-IssuedStep issue_step(const StepTasks& tasks, int devices, int host, IssueOrder order) {
-  return Issuer(tasks, devices, host).run(order);
+IssuedStep issue_step(const StepTasks& tasks, int devices, int host, IssueOrder order, int64_t before) {
+  return Issuer(tasks, devices, host, before).run(order);
 }
 
 }  // namespace placewright

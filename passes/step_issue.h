@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace placewright {
@@ -20,10 +21,12 @@ class StepTasks {
     int link = -1;     // of a copy
     int64_t time = 0;  // 0: nothing is handed out; it is there when what it needs is
     int first_need = 0;
+    int64_t behind = 0;  // what the step takes at least when the task is done
   };
 
   // `needs`: numbers of tasks before it. Its own number.
-  int add(int device, StepStream stream, int link, int64_t time, const std::vector<int>& needs);
+  int add(int device, StepStream stream, int link, int64_t time, const std::vector<int>& needs, int64_t behind = 0);
+  void clear();
 
   int size() const { return static_cast<int>(tasks_.size()); }
   const Task& operator[](int task) const { return tasks_[task]; }
@@ -44,6 +47,7 @@ struct IssuedStep {
   };
   std::vector<int> order;  // as they are handed out
   std::vector<Run> runs;   // of each task
+  bool is_late = false;    // given up: it is not done before it should be
 };
 
 enum class IssueOrder : uint8_t {
@@ -52,7 +56,8 @@ enum class IssueOrder : uint8_t {
   gap_free,  // besides, what is done before the first of its stream can begin goes before it
 };
 
-// `host`: the device that hands out.
-IssuedStep issue_step(const StepTasks& tasks, int devices, int host, IssueOrder order);
+// `host`: the device that hands out. `before`: a step that is surely not done before that is given up.
+IssuedStep issue_step(const StepTasks& tasks, int devices, int host, IssueOrder order,
+                      int64_t before = std::numeric_limits<int64_t>::max());
 
 }  // namespace placewright

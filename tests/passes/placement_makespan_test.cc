@@ -153,6 +153,30 @@ TEST(PlacementMakespan, WhatTheHostHandsOutKeepsTheRules) {
   }
 }
 
+// Searches give a step up once it is surely no better than what they have: never one that is.
+TEST(PlacementMakespan, OnlyWhatIsNotDoneInTimeIsGivenUp) {
+  std::mt19937 random(41);
+  int given_up = 0;
+  for (int i = 0; i < (full_counts() ? 100000 : 2000); ++i) {
+    const PlacementProblem problem =
+        i % 3 ? random_program(random, 2 + i % 3, 1 + i % 12) : random_problem(random, 2 + i % 2, 2 + i % 8);
+    const Labels labels = random_labels(random, problem);
+    std::vector<int> order;
+    for (int g = 0; g < problem.groups() && i % 4 == 0; ++g) order.push_back(draw(random, 0, 20));
+    const SimulatedStep whole = simulate(problem, labels, order, 0);
+    const SimulatedStep in_time = simulate(problem, labels, order, 0, whole.makespan + 1);
+    ASSERT_EQ(in_time.makespan, whole.makespan);
+    ASSERT_EQ(in_time.critical, whole.critical);
+    for (int g = 0; g < problem.groups(); ++g) ASSERT_EQ(in_time.runs[g].start, whole.runs[g].start);
+    for (int64_t before : {whole.makespan / 2, whole.makespan - 1, whole.makespan}) {
+      const SimulatedStep late = simulate(problem, labels, order, 0, before);
+      ASSERT_GE(late.makespan, before);
+      given_up += late.runs.empty();
+    }
+  }
+  EXPECT_GT(given_up, 1000);
+}
+
 // The pass `overlap` gives other devices what they can do before the host's own launches: only what needs the host's
 // work stands behind it.
 TEST(PlacementMakespan, WorkBehindTheHostsWaitsOnlyWhereItReadsIt) {

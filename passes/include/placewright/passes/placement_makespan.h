@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -31,9 +32,11 @@ struct SimulatedStep {
 // work, as the runtime does, in the order that the pass `overlap` makes: other devices get what they can do before the
 // host does its next group, so that only what needs the host's work waits for it. Each device then has a stream for its
 // groups, one for copies to it and one for copies from it to the host; copies to it are handed out so many of its
-// groups before the reader as hide them. -1: nobody hands out anything, all begins as soon as it can.
+// groups before the reader as hide them. -1: nobody hands out anything, all begins as soon as it can. `before`: where a
+// host hands out, a step that is not done before that may be given up; its makespan is then `before`, and all else
+// empty.
 SimulatedStep simulate(const PlacementProblem& problem, const Labels& labels, const std::vector<int>& order = {},
-                       int host = -1);
+                       int host = -1, int64_t before = std::numeric_limits<int64_t>::max());
 
 // No placement is done earlier: the longest chain of groups on their best devices, and all work shared out evenly.
 int64_t makespan_bound(const PlacementProblem& problem, const std::vector<int>& order = {});
