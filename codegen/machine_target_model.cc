@@ -1,6 +1,7 @@
 #include "placewright/codegen/machine_target_model.h"
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 
 #include "costed_target_model.h"
@@ -35,8 +36,10 @@ class MachineLaunchModel final : public LaunchModel {
       : target_(target), graph_(graph), function_(function), known_(function.ops.size()) {}
 
   // What every generator of kernels can: chains of elementwise ops, in front of one reduction or behind one product.
+  // One that is known to be for a GPU keeps rows in fast memory: what is reduced and computed row by row as well.
   bool can_fuse(const std::vector<int32_t>& group, int32_t consumer) override {
     if (group.size() >= most_ops) return false;
+    if (target_.memory_.workspaces && keeps_to_rows(group, consumer)) return true;
     const Work& added = work_of(consumer);
     Kind largest = Kind::moves;
     double results = 0;
@@ -68,13 +71,54 @@ class MachineLaunchModel final : public LaunchModel {
     Kind kind;
     double operands, results;    // elements
     std::vector<double> stages;  // seconds of each
+    std::shared_ptr<const OpFacts> facts;
   };
+
+  // Whether the reductions of the ops are all over the same rows, many or short enough to run side by side, and
+  // whatever else they do stays within a row: then what they hand on need not leave it.
+  bool keeps_to_rows(const std::vector<int32_t>& group, int32_t consumer) {
+    constexpr int64_t enough_rows = 128, long_row = 16384;
+    std::optional<Rows> rows;
+    auto agrees = [&](int32_t op) {
+      const Work& work = work_of(op);
+      if (work.kind == Kind::product || work.kind == Kind::stands_alone) return false;
+      const std::optional<Rows>& own = work.facts->rows;
+      if (work.kind != Kind::reduces) return true;
+      if (!own || (rows && *own != *rows)) return false;
+      rows = own;
+      return true;
+    };
+    if (!agrees(consumer) || !std::all_of(group.begin(), group.end(), agrees)) return false;
+    if (!rows || rows->count < 2 || (rows->count <= enough_rows && rows->length >= long_row)) return false;
+    auto is_ours = [&](int32_t op) { return op == consumer || std::binary_search(group.begin(), group.end(), op); };
+    auto stays = [&](int32_t op) { return stays_in_rows(op, *rows, is_ours); };
+    return stays(consumer) && std::all_of(group.begin(), group.end(), stays);
+  }
+
+  // Results are rows, or one value of each; what other ops of the launch make is read in the row that it is made in.
+  template <typename IsOurs>
+  bool stays_in_rows(int32_t number, const Rows& rows, const IsOurs& is_ours) {
+    const Op& op = function_.ops[number];
+    const std::vector<Sizes>& pieces = work_of(number).facts->pieces;
+    auto is_cut = [&](size_t buffer) {
+      return std::find(pieces[buffer].begin(), pieces[buffer].end(), rows.count) != pieces[buffer].end();
+    };
+    if (pieces.size() != op.operands.size() + op.results.size()) return false;
+    for (size_t i = 0; i < op.operands.size(); ++i)
+      if (is_ours(op.operands[i].op) && !is_cut(i)) return false;
+    for (size_t r = 0; r < op.results.size(); ++r) {
+      const int64_t elements = op.results[r].tensor().elements();
+      if (elements != rows.count && elements != rows.count * rows.length) return false;
+      if (!is_cut(op.operands.size() + r)) return false;
+    }
+    return true;
+  }
 
   const Work& work_of(int32_t op) {
     std::optional<Work>& known = known_[op];
     if (!known) {
       std::shared_ptr<const OpFacts> facts = target_.facts().find(graph_, function_, function_.ops[op]);
-      known = {kind_of(function_.ops[op], *facts), facts->operands, facts->results, {}};
+      known = {kind_of(function_.ops[op], *facts), facts->operands, facts->results, {}, facts};
       for (const StageWork& work : facts->stages) known->stages.push_back(target_.costs().seconds(work));
     }
     return *known;

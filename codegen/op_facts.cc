@@ -135,13 +135,61 @@ bool has_kernel(const Op& op) {
   return op.is("fused") || op.is("relayout") || (can_lower(*op.entry) && !op.entry->traits.view);
 }
 
+// The leading dimensions that an access steps along as the stage does, as numbers of pieces.
+Sizes pieces_of(const Stage& stage, const Access& access, const KernelBuffer& buffer) {
+  Sizes pieces{1};
+  for (size_t d = 0; d < access.index.size() && d < stage.extents.size(); ++d) {
+    const bool is_moved = std::any_of(access.indirect.begin(), access.indirect.end(),
+                                      [&](const Access::Indirect& part) { return part.dim == static_cast<int>(d); });
+    const AffineExpr along = AffineExpr::dim(static_cast<int>(d), stage.rank());
+    if (is_moved || stage.reduced[d] || access.index[d] != along || buffer.sizes[d] != stage.extents[d]) break;
+    pieces.push_back(pieces.back() * stage.extents[d]);
+  }
+  return pieces;
+}
+
+void find_rows(const StructuredKernel& kernel, size_t interface, OpFacts& facts) {
+  if (kernel.stages.size() != 1 || kernel.buffers.size() != interface) return;
+  const Stage& stage = kernel.stages[0];
+  if (std::find(stage.sequential.begin(), stage.sequential.end(), true) != stage.sequential.end()) return;
+  facts.pieces.resize(interface);
+  for (const Access& access : stage.accesses) {
+    Sizes& pieces = facts.pieces[static_cast<size_t>(access.buffer)];
+    Sizes found = pieces_of(stage, access, kernel.buffers[static_cast<size_t>(access.buffer)]);
+    if (pieces.empty() || found.size() < pieces.size()) pieces = std::move(found);
+  }
+  if (!stage.has_reduction()) return;
+  Rows rows{1, 1};
+  for (int d = 0; d < stage.rank(); ++d) {
+    if (!stage.reduced[d] && rows.length > 1) return;
+    (stage.reduced[d] ? rows.length : rows.count) *= stage.extents[d];
+  }
+  facts.rows = rows;
+}
+
+// What only drops or adds dimensions of one element.
+void find_pieces_of_view(const Sizes& from, const Sizes& to, OpFacts& facts) {
+  auto without_ones = [](Sizes sizes) {
+    std::erase(sizes, 1);
+    return sizes;
+  };
+  const Sizes kept = without_ones(from);
+  if (kept != without_ones(to)) return;
+  Sizes pieces{1};
+  for (int64_t size : kept) pieces.push_back(pieces.back() * size);
+  facts.pieces.assign(2, pieces);
+}
+
 OpFacts make_facts(const Graph& graph, const Function& function, const Op& op) {
   OpFacts facts;
   for (const Type& type : op.results) facts.results += static_cast<double>(type.tensor().elements());
   for (Value operand : op.operands)
     facts.operands = std::max(facts.operands, static_cast<double>(function.tensor(operand).elements()));
+  if (op.entry->traits.view && op.operands.size() == 1)
+    find_pieces_of_view(function.tensor(op.operands[0]).sizes(), op.results[0].tensor().sizes(), facts);
   if (!has_kernel(op)) return facts;
   StructuredKernel kernel = lower_launch(graph, function, op);
+  find_rows(kernel, op.operands.size() + op.results.size(), facts);
   facts.stages = count_work(kernel);
   facts.cost = count_cost(kernel);
   for (const Stage& stage : kernel.stages) facts.reduces = facts.reduces || stage.has_reduction();

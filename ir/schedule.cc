@@ -24,6 +24,12 @@ std::string text_of(const std::vector<Loop>& loops) {
   return fmt::format("[{}]", join(parts, ", "));
 }
 
+std::string text_of(char letter, const std::vector<int>& numbers) {
+  std::vector<std::string> names;
+  for (int number : numbers) names.push_back(fmt::format("{}{}", letter, number));
+  return fmt::format("[{}]", join(names, ", "));
+}
+
 std::string text_of(const Pack& pack) {
   std::string text = fmt::format(" pack a{}", pack.access);
   if (!pack.layout.order.empty()) text += fmt::format(" order [{}]", join(pack.layout.order, ", "));
@@ -34,16 +40,11 @@ std::string text_of(const Pack& pack) {
 }
 
 std::string text_of(const MatrixTiles& tiles) {
-  auto dims = [](const std::vector<int>& list) {
-    std::vector<std::string> names;
-    for (int dim : list) names.push_back(fmt::format("d{}", dim));
-    return fmt::format("[{}]", join(names, ", "));
-  };
-  auto side = [&](const MatrixTiles::Side& side) {
-    return fmt::format("{} by {} by {}", dims(side.dims), side.tile, side.part);
+  auto side = [](const MatrixTiles::Side& side) {
+    return fmt::format("{} by {} by {}", text_of('d', side.dims), side.tile, side.part);
   };
   return fmt::format(" matrix rows {} columns {} depth {} by {}", side(tiles.rows), side(tiles.columns),
-                     dims(tiles.depth), tiles.step);
+                     text_of('d', tiles.depth), tiles.step);
 }
 
 std::string text_of(const StageSchedule& stage) {
@@ -73,6 +74,7 @@ class Parser {
       StageGroup group{number("a number of stages"), {}, 1};
       if (lexer_.accept("shared")) group.shared = loops();
       if (lexer_.accept("lanes")) group.lanes = number("a number of lanes");
+      if (lexer_.accept("held")) group.held = numbers('b', "a buffer such as b0");
       schedule.groups.push_back(std::move(group));
     }
     while (lexer_.accept("phase")) schedule.phases.push_back({number("a number of groups")});
@@ -120,15 +122,17 @@ class Parser {
     return loops;
   }
 
-  std::vector<int> dims() {
-    std::vector<int> dims;
+  std::vector<int> numbers(char letter, std::string_view what) {
+    std::vector<int> numbers;
     lexer_.expect("[");
     while (!lexer_.accept("]")) {
-      dims.push_back(numbered('d', "a dimension such as d0"));
+      numbers.push_back(numbered(letter, what));
       if (!lexer_.next_is("]")) lexer_.expect(",");
     }
-    return dims;
+    return numbers;
   }
+
+  std::vector<int> dims() { return numbers('d', "a dimension such as d0"); }
 
   MatrixTiles::Side side() {
     MatrixTiles::Side side{dims(), 1, 1};
@@ -234,6 +238,8 @@ class Verifier {
           require(independent(kernel_.stages[a], kernel_.stages[b], loop.dim),
                   "stages {} and {} share the loop over d{}, but exchange values between its iterations", a, b,
                   loop.dim);
+    for (int buffer : group.held)
+      require(may_hold(kernel_, first, group, buffer), "b{} is held, but not a local of one iteration each", buffer);
   }
 
   static std::vector<const Access*> touched(const Stage& stage, bool written) {
@@ -436,15 +442,45 @@ class Verifier {
 
 bool meet_at_one_index(const StructuredKernel& kernel, const Stage& a, const Access& x, const Stage& b, const Access& y,
                        int dim) {
-  if (x.guarded || y.guarded || !x.indirect.empty() || !y.indirect.empty()) return false;
   const Sizes &first = kernel.buffers[x.buffer].sizes, &second = kernel.buffers[y.buffer].sizes;
+  auto is_moved = [](const Access& access, size_t i) {
+    return std::any_of(access.indirect.begin(), access.indirect.end(),
+                       [&](const Access::Indirect& part) { return part.dim == static_cast<int>(i); });
+  };
   for (size_t i = 0; i < std::min(first.size(), second.size()); ++i) {
     if (!std::equal(first.begin() + static_cast<std::ptrdiff_t>(i) + 1, first.end(),
                     second.begin() + static_cast<std::ptrdiff_t>(i) + 1, second.end()))
       continue;
+    if (is_moved(x, i) || is_moved(y, i)) continue;
     if (x.index[i] == AffineExpr::dim(dim, a.rank()) && y.index[i] == AffineExpr::dim(dim, b.rank())) return true;
   }
   return false;
+}
+
+bool may_hold(const StructuredKernel& kernel, size_t first, const StageGroup& group, int buffer) {
+  if (buffer < 0 || buffer >= static_cast<int>(kernel.buffers.size()) || group.shared.empty()) return false;
+  const KernelBuffer& held = kernel.buffers[buffer];
+  if (held.role != KernelBuffer::Role::local || held.alias_of >= 0 || !held.layout.is_row_major()) return false;
+  for (const KernelBuffer& other : kernel.buffers)
+    if (other.alias_of == buffer) return false;
+  if (held.sizes.size() < group.shared.size()) return false;
+  for (size_t d = 0; d < group.shared.size(); ++d)
+    if (group.shared[d] != Loop{static_cast<int>(d), 1, Loop::Binding::thread}) return false;
+  for (size_t s = 0; s < kernel.stages.size(); ++s) {
+    const Stage& stage = kernel.stages[s];
+    const bool is_inside = s >= first && s < first + static_cast<size_t>(group.stages);
+    for (const Access& access : stage.accesses) {
+      if (access.buffer != buffer) continue;
+      if (!is_inside) return false;
+      for (size_t d = 0; d < group.shared.size(); ++d) {
+        const int dim = static_cast<int>(d);
+        if (held.sizes[d] != stage.extents[d] || access.index[d] != AffineExpr::dim(dim, stage.rank())) return false;
+        for (const Access::Indirect& part : access.indirect)
+          if (part.dim == dim) return false;
+      }
+    }
+  }
+  return true;
 }
 
 bool can_share(const Stage& stage) {
@@ -460,8 +496,9 @@ std::string print_schedule(const Schedule& schedule) {
   for (const StageSchedule& stage : schedule.stages) text += text_of(stage);
   for (const StageGroup& group : schedule.groups)
     text +=
-        fmt::format("  group {}{}{}\n", group.stages, group.shared.empty() ? "" : " shared " + text_of(group.shared),
-                    group.lanes == 1 ? "" : fmt::format(" lanes {}", group.lanes));
+        fmt::format("  group {}{}{}{}\n", group.stages, group.shared.empty() ? "" : " shared " + text_of(group.shared),
+                    group.lanes == 1 ? "" : fmt::format(" lanes {}", group.lanes),
+                    group.held.empty() ? "" : " held " + text_of('b', group.held));
   for (const Phase& phase : schedule.phases) text += fmt::format("  phase {}\n", phase.groups);
   return text + "}\n";
 }

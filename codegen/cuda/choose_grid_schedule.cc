@@ -20,8 +20,8 @@ class GridStrategy {
   Schedule choose() {
     size_t stages = kernel_.stages.size();
     for (size_t first = 0; first < stages;) {
-      size_t count = 1;
-      while (first + count < stages && shared_dims(first, count + 1) > 0) ++count;
+      size_t count = stages - first;
+      while (count > 1 && shared_dims(first, count) == 0) --count;
       if (count > 1)
         add_rows(first, count);
       else
@@ -269,6 +269,10 @@ class GridStrategy {
     for (size_t s = first; s < first + count; ++s) {
       if (stage(s).has_reduction()) group.lanes = std::max(group.lanes, GridFacts(kernel_, stage(s)).lanes_of_rows());
     }
+    if (!hold(first, group) && group.lanes > 1 && group.lanes < group_lanes) {
+      group.lanes = group_lanes;  // then a group of threads has one row instead of several
+      hold(first, group);
+    }
     for (size_t s = first; s < first + count; ++s) {
       GridFacts facts(kernel_, stage(s));
       StageSchedule how;
@@ -281,6 +285,27 @@ class GridStrategy {
     }
     schedule_.groups.push_back(std::move(group));
     schedule_.phases.push_back({});
+  }
+
+  // What the stages hand on to one another stays in shared memory, as far as that reaches: what a row has least of
+  // first. Whether it reached for all.
+  bool hold(size_t first, StageGroup& group) const {
+    // Of 48 KiB, which need not be asked for; the rest is for lanes to join what they reduced.
+    constexpr int64_t most_bytes = 44 << 10, alignment = 16;
+    const int64_t rows = std::max(threads_a_group / group.lanes, 1);
+    std::vector<std::pair<int64_t, int>> local;  // bytes, buffer
+    for (int b = 0; b < static_cast<int>(kernel_.buffers.size()); ++b) {
+      if (!may_hold(kernel_, first, group, b)) continue;
+      const KernelBuffer& held = kernel_.buffers[b];
+      const int64_t elements = checked_mul(rows, held_elements(held, group.shared.size()));
+      local.emplace_back(round_up(byte_size(held.dtype, elements), alignment), b);
+    }
+    std::sort(local.begin(), local.end());
+    group.held.clear();
+    int64_t left = most_bytes;
+    for (const auto& [bytes, buffer] : local)
+      if (bytes <= left) left -= bytes, group.held.push_back(buffer);
+    return group.held.size() == local.size();
   }
 
   const StructuredKernel& kernel_;

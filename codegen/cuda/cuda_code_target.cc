@@ -34,6 +34,42 @@ StructuredKernel simplify(StructuredKernel kernel, const std::string& target) {
   return kernel;
 }
 
+// What is emitted for a kernel. What a product leaves of it takes the same parameters, so that none of them is held.
+struct Chosen {
+  StructuredKernel deep;
+  Schedule schedule;
+  std::optional<Contraction> contraction = {};
+  std::optional<StructuredKernel> rest = {};
+  Schedule rest_schedule = {};
+};
+
+void hold_nothing(Schedule& schedule) {
+  for (StageGroup& group : schedule.groups) group.held.clear();
+}
+
+Chosen choose(const StructuredKernel& wanted, const std::string& target) {
+  const StructuredKernel kernel = simplify(wanted, target);
+  Chosen chosen{split_depth(kernel), {}};
+  chosen.deep.name = wanted.name;
+  chosen.schedule = choose_grid_schedule(chosen.deep);
+  chosen.contraction = match_contraction(kernel);
+  if (chosen.contraction) return chosen;
+  std::optional<PartedContraction> parts = part_contraction(kernel, chosen.deep);
+  if (!parts) return chosen;
+  chosen.contraction = parts->contraction;
+  chosen.rest = std::move(parts->rest);
+  chosen.rest->name = wanted.name + "_rest";
+  chosen.rest_schedule = choose_grid_schedule(*chosen.rest);
+  hold_nothing(chosen.schedule);
+  hold_nothing(chosen.rest_schedule);
+  return chosen;
+}
+
+std::vector<int64_t> workspaces_of(const StructuredKernel& kernel, const std::string& target) {
+  const Chosen chosen = choose(kernel, target);
+  return workspace_bytes(chosen.deep, chosen.schedule);
+}
+
 class CudaCodeTarget final : public CodeTarget {
  public:
   CudaCodeTarget(std::string target, int latest_compiler)
@@ -66,30 +102,25 @@ class CudaCodeTarget final : public CodeTarget {
  private:
   // The kernels, and behind them what products leave of some of them, which becomes a part of their entries.
   CudaText emit_text(std::span<const StructuredKernel> kernels) const {
-    std::vector<StructuredKernel> emitted, rests;
+    std::vector<StructuredKernel> emitted;
+    std::vector<Schedule> schedules;
     std::vector<std::optional<Contraction>> contractions;
     std::vector<size_t> rest_of;
-    for (const StructuredKernel& wanted : kernels) {
-      StructuredKernel kernel = simplify(wanted, target_);
-      StructuredKernel deep = split_depth(kernel);
-      deep.name = wanted.name;
-      contractions.push_back(match_contraction(kernel));
-      if (!contractions.back()) {
-        if (std::optional<PartedContraction> parts = part_contraction(kernel, deep)) {
-          contractions.back() = parts->contraction;
-          rest_of.push_back(emitted.size());
-          rests.push_back(std::move(parts->rest));
-          rests.back().name = wanted.name + "_rest";
-        }
-      }
-      emitted.push_back(std::move(deep));
+    std::vector<Chosen> all;
+    for (const StructuredKernel& wanted : kernels) all.push_back(choose(wanted, target_));
+    for (Chosen& chosen : all) {
+      if (chosen.rest) rest_of.push_back(emitted.size());
+      contractions.push_back(chosen.contraction);
+      emitted.push_back(std::move(chosen.deep));
+      schedules.push_back(std::move(chosen.schedule));
     }
-    emitted.insert(emitted.end(), rests.begin(), rests.end());
-    std::vector<Schedule> schedules;
-    for (const StructuredKernel& kernel : emitted) schedules.push_back(choose_grid_schedule(kernel));
+    for (size_t of : rest_of) {
+      emitted.push_back(std::move(*all[of].rest));
+      schedules.push_back(std::move(all[of].rest_schedule));
+    }
     CudaText text = emit_cuda_text(emitted, schedules);
     for (size_t i = 0; i < kernels.size(); ++i) text.entries[i].contraction = contractions[i];
-    for (size_t r = 0; r < rests.size(); ++r)
+    for (size_t r = 0; r < rest_of.size(); ++r)
       text.entries[rest_of[r]].rest = std::move(text.entries[kernels.size() + r].phases);
     text.entries.resize(kernels.size());
     return text;
@@ -145,10 +176,9 @@ std::shared_ptr<const CodeTarget> try_make_cuda_code_target(const std::string& t
 // As CudaCodeTarget emits them.
 std::optional<KernelMemory> try_cuda_kernel_memory(const std::string& target) {
   if (!is_ours(target)) return {};
-  return KernelMemory{
-      has_matrix_units(target) ? "cuda with matrix units" : "cuda", {}, [target](StructuredKernel kernel) {
-        return workspace_bytes(split_depth(simplify(std::move(kernel), target)));
-      }};
+  return KernelMemory{has_matrix_units(target) ? "cuda with matrix units" : "cuda",
+                      {},
+                      [target](StructuredKernel kernel) { return workspaces_of(kernel, target); }};
 }
 
 // The generations that data centres have: what is compiled for one of them runs on its own alone. PTX runs on all later

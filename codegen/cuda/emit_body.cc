@@ -159,12 +159,15 @@ bool StageEmitter::stays_inside(const AffineExpr& expr, int64_t size) const {
   return low >= 0 && high < size;
 }
 
-// Elements that one step along each logical dimension moves by, in a layout without blocks.
-std::vector<int64_t> StageEmitter::strides_of(const KernelBuffer& buffer) const {
+// Elements that one step along each logical dimension moves by, in a layout without blocks. What is held is there for
+// one index of the shared dimensions alone.
+std::vector<int64_t> StageEmitter::strides_of(int number) const {
+  const KernelBuffer& buffer = kernel_.buffers[number];
   Sizes physical = row_major_strides(physical_sizes(buffer.layout, buffer.sizes));
   std::vector<int64_t> strides(buffer.sizes.size());
   for (size_t i = 0; i < strides.size(); ++i)
     strides[buffer.layout.order.empty() ? i : static_cast<size_t>(buffer.layout.order[i])] = physical[i];
+  if (grid_.is_held(number)) std::fill_n(strides.begin(), grid_.shared_dims, 0);
   return strides;
 }
 
@@ -179,7 +182,7 @@ StageEmitter::Place StageEmitter::place(BodyKind kind, const Access& access, con
   std::vector<std::string> parts;                          // the rest
   Sizes physical = row_major_strides(physical_sizes(layout, buffer.sizes));
   std::vector<std::string> within;
-  std::vector<int64_t> strides = strides_of(buffer);
+  std::vector<int64_t> strides = strides_of(access.buffer);
   for (size_t i = 0; i < access.index.size(); ++i) {
     const AffineExpr& expr = access.index[i];
     auto indirect = std::find_if(access.indirect.begin(), access.indirect.end(),
@@ -232,7 +235,7 @@ bool StageEmitter::is_run(const Access& access, const Sizes& first) const {
   if (dim < 0 || dims_[dim].overhangs || !access.indirect.empty() || !buffer.layout.blocks.empty()) return false;
   int64_t count = dims_[dim].tile;
   if (count < 2 || !std::has_single_bit(static_cast<uint64_t>(count)) || first[dim] != 0) return false;
-  std::vector<int64_t> strides = strides_of(buffer), along(stage_.extents.size(), 0);
+  std::vector<int64_t> strides = strides_of(access.buffer), along(stage_.extents.size(), 0);
   int64_t constant = 0;
   for (size_t i = 0; i < access.index.size(); ++i) {
     const AffineExpr& expr = access.index[i];

@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 
+#include "grid_facts.h"
 #include "matrix_tiles.h"
 #include "placewright/base/checked.h"
 #include "placewright/base/join.h"
@@ -15,7 +16,11 @@
 namespace placewright {
 namespace {
 
-constexpr int threads_a_group = 256;  // where lanes do not say otherwise
+bool is_held(const Schedule& schedule, size_t buffer) {
+  return std::any_of(schedule.groups.begin(), schedule.groups.end(), [&](const StageGroup& group) {
+    return std::find(group.held.begin(), group.held.end(), static_cast<int>(buffer)) != group.held.end();
+  });
+}
 
 class KernelEmitter {
  public:
@@ -23,10 +28,11 @@ class KernelEmitter {
       : kernel_(kernel), schedule_(schedule), code_(code) {}
 
   KernelEntry emit() {
-    KernelEntry entry{kernel_.name, {}, workspace_bytes(kernel_)};
+    KernelEntry entry{kernel_.name, {}, workspace_bytes(kernel_, schedule_)};
     int parameter = 0;
-    for (const KernelBuffer& buffer : kernel_.buffers) {
-      if (buffer.alias_of >= 0) continue;
+    for (size_t b = 0; b < kernel_.buffers.size(); ++b) {
+      const KernelBuffer& buffer = kernel_.buffers[b];
+      if (buffer.alias_of >= 0 || is_held(schedule_, b)) continue;
       if (buffer.role != KernelBuffer::Role::input) entry.written.push_back(parameter);
       ++parameter;
     }
@@ -51,6 +57,8 @@ class KernelEmitter {
   GridShape shape(const StageGroup& group, int stage) const {
     GridShape grid;
     grid.lanes = group.lanes;
+    grid.shared_dims = group.shared.size();
+    grid.held = group.held;
     Sizes tiles = kernel_.stages[stage].extents;
     for (const Loop& loop : nest(group, stage)) {
       if (loop.binding != Loop::Binding::thread) continue;
@@ -86,6 +94,7 @@ class KernelEmitter {
     phase.groups = {grid.groups, 1, 1};
     phase.group_threads = {grid.group_threads, 1, 1};
     open_function(phase.symbol, grid);
+    for (int buffer : group.held) declare_held(buffer, grid);
     for (int stage = first; stage < first + group.stages; ++stage) {
       if (stage > first && grid.lanes > 32) code_.line("__syncthreads();");
       if (stage > first && grid.lanes > 1 && grid.lanes <= 32) code_.line("__syncwarp(mates);");
@@ -100,7 +109,7 @@ class KernelEmitter {
   void open_function(const std::string& symbol, const GridShape& grid) {
     std::vector<std::string> parameters;
     for (size_t b = 0; b < kernel_.buffers.size(); ++b)
-      if (kernel_.buffers[b].alias_of < 0)
+      if (kernel_.buffers[b].alias_of < 0 && !is_held(schedule_, b))
         parameters.push_back(fmt::format("{}* b{}", cuda_memory_type(kernel_.buffers[b].dtype), b));
     parameters.emplace_back("u64* status");
     code_.open(fmt::format("extern \"C\" __global__ void __launch_bounds__({}) {}({})", grid.group_threads, symbol,
@@ -126,6 +135,17 @@ class KernelEmitter {
     code_.line("const unsigned mates = live >= 32 ? 0xffffffffu : (1u << live) - 1;");
   }
 
+  // A part of shared memory for each of the iterations that a group of threads has.
+  void declare_held(int buffer, const GridShape& grid) {
+    const KernelBuffer& held = kernel_.buffers[buffer];
+    const int64_t elements = held_elements(held, grid.shared_dims);
+    const std::string type = cuda_memory_type(held.dtype), memory = fmt::format("held{}", buffer);
+    code_.line(fmt::format("__shared__ __align__(16) {} {}[{}];", type, memory, elements * grid.per_group));
+    const std::string part =
+        grid.per_group == 1 ? memory : fmt::format("{} + threadIdx.x / {} * {}", memory, grid.lanes, elements);
+    code_.line(fmt::format("{}* const b{} = {};", type, buffer, part));
+  }
+
   const StructuredKernel& kernel_;
   const Schedule& schedule_;
   CodeText& code_;
@@ -133,11 +153,13 @@ class KernelEmitter {
 
 }  // namespace
 
-std::vector<int64_t> workspace_bytes(const StructuredKernel& kernel) {
+std::vector<int64_t> workspace_bytes(const StructuredKernel& kernel, const Schedule& schedule) {
   std::vector<int64_t> bytes;
-  for (const KernelBuffer& buffer : kernel.buffers)
-    if (buffer.role == KernelBuffer::Role::local && buffer.alias_of < 0)
+  for (size_t b = 0; b < kernel.buffers.size(); ++b) {
+    const KernelBuffer& buffer = kernel.buffers[b];
+    if (buffer.role == KernelBuffer::Role::local && buffer.alias_of < 0 && !is_held(schedule, b))
       bytes.push_back(byte_size(buffer.dtype, physical_elements(buffer)));
+  }
   return bytes;
 }
 

@@ -112,7 +112,7 @@ const ScalarNode* StageEmitter::find_load(int number, const std::vector<int>& so
 
 // Elements of memory that one step along each dimension moves by.
 std::vector<int64_t> StageEmitter::steps_of(const Access& access) const {
-  std::vector<int64_t> strides = strides_of(kernel_.buffers[access.buffer]), steps(stage_.extents.size(), 0);
+  std::vector<int64_t> strides = strides_of(access.buffer), steps(stage_.extents.size(), 0);
   for (size_t i = 0; i < access.index.size(); ++i)
     for (int d = 0; d < stage_.rank(); ++d) steps[d] += access.index[i].coefficients[d] * strides[i];
   return steps;
@@ -134,7 +134,7 @@ int64_t StageEmitter::run_of(const Access& access, const std::vector<int>& dims)
 // Whether runs of four begin at multiples of 16 bytes, and are inside the buffer whole or not at all.
 bool StageEmitter::is_aligned(const Access& access, const std::vector<int>& along) const {
   const KernelBuffer& buffer = kernel_.buffers[access.buffer];
-  const std::vector<int64_t> strides = strides_of(buffer), steps = steps_of(access);
+  const std::vector<int64_t> strides = strides_of(access.buffer), steps = steps_of(access);
   int64_t constant = 0, run = 1;
   std::vector<bool> in_run(stage_.extents.size(), false);
   for (auto d = along.rbegin(); d != along.rend() && run % 4 != 0; ++d) in_run[*d] = true, run *= stage_.extents[*d];

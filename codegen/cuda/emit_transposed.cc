@@ -26,7 +26,7 @@ bool StageEmitter::is_transposed() const {
 bool StageEmitter::runs_across(const Access& access, int across, int along) const {
   const KernelBuffer& buffer = kernel_.buffers[access.buffer];
   if (!access.indirect.empty() || !buffer.layout.blocks.empty()) return false;
-  const std::vector<int64_t> strides = strides_of(buffer);
+  const std::vector<int64_t> strides = strides_of(access.buffer);
   int64_t step_across = 0, step_along = 0;
   for (size_t i = 0; i < access.index.size(); ++i) {
     if (access.index[i].divisor != 1) return false;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "placewright/base/checked.h"
 #include "placewright/ir/plan_memory.h"
@@ -16,7 +17,18 @@ constexpr int64_t row_for_lanes = 16;  // shorter reductions are one thread's
 constexpr int64_t row_for_group = 1024;  // longer ones are a whole group's
 constexpr int64_t warp_lanes = 32;
 
+bool moves_with(const Access& access, int dim) {
+  return std::any_of(access.index.begin(), access.index.end(),
+                     [&](const AffineExpr& expr) { return expr.coefficients[dim] != 0; });
+}
+
 }  // namespace
+
+int64_t held_elements(const KernelBuffer& buffer, size_t shared) {
+  int64_t count = 1;
+  for (size_t d = shared; d < buffer.sizes.size(); ++d) count = checked_mul(count, buffer.sizes[d]);
+  return count;
+}
 
 bool is_sequential(const Stage& stage, int dim) { return !stage.sequential.empty() && stage.sequential[dim]; }
 bool has_sequential(const Stage& stage) {
@@ -116,10 +128,19 @@ std::optional<ColumnTiles> choose_column_tiles(const StructuredKernel& kernel, c
   const int64_t results = facts.points(parallel);
   if (facts.points(reduced) < row_for_lanes || results == 0 || results >= 4 * enough_threads) return {};
   auto longer = [&](int a, int b) { return stage.extents[a] < stage.extents[b]; };
-  auto more_runs = [&](int a, int b) { return facts.runs(a) < facts.runs(b); };
+  // What every point reads an element of its own of decides; what there is one of for a row or a column only then.
+  auto runs = [&](int dim) {
+    const auto of_points = std::count_if(stage.accesses.begin(), stage.accesses.end(), [&](const Access& access) {
+      auto moves = [&](int d) { return moves_with(access, d); };
+      return facts.stride(access, dim) == 1 && std::any_of(parallel.begin(), parallel.end(), moves) &&
+             std::any_of(reduced.begin(), reduced.end(), moves);
+    });
+    return std::pair(static_cast<int>(of_points), facts.runs(dim));
+  };
+  auto more_runs = [&](int a, int b) { return runs(a) < runs(b); };
   ColumnTiles tiles;
   tiles.column = *std::max_element(parallel.begin(), parallel.end(), more_runs);
-  if (facts.runs(tiles.column) <= facts.runs(*std::max_element(reduced.begin(), reduced.end(), more_runs))) return {};
+  if (runs(tiles.column) <= runs(*std::max_element(reduced.begin(), reduced.end(), more_runs))) return {};
   const int64_t columns = stage.extents[tiles.column];
   if (columns < least_width) return {};
   const bool keeps_order = stage.reduction.kind == Reduction::Kind::custom;

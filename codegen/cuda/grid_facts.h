@@ -10,7 +10,11 @@
 namespace placewright {
 
 constexpr int group_lanes = 256;           // threads of a group that work together
+constexpr int threads_a_group = 256;       // where lanes do not say otherwise
 constexpr int64_t enough_threads = 65536;  // to fill a device without lanes
+
+// Elements that one iteration has of a held buffer, of whose first `shared` dimensions it has one index each.
+int64_t held_elements(const KernelBuffer& buffer, size_t shared);
 
 bool is_sequential(const Stage& stage, int dim);
 bool has_sequential(const Stage& stage);

@@ -37,6 +37,9 @@ struct GridShape {
   int per_group = 1;  // iterations in one group of threads
   int group_threads = 32;
   int64_t groups = 0;
+  size_t shared_dims = 0;  // leading dimensions of a group of stages, of which `held` buffers have one index each
+  std::vector<int> held;
+  bool is_held(int buffer) const { return std::find(held.begin(), held.end(), buffer) != held.end(); }
 };
 
 class StageEmitter {
@@ -155,7 +158,7 @@ class StageEmitter {
   std::string index_text(const AffineExpr& expr, const Sizes& point) const;
   bool stays_inside(const AffineExpr& expr, int64_t size) const;
   bool is_run(const Access& access, const Sizes& first) const;
-  std::vector<int64_t> strides_of(const KernelBuffer& buffer) const;
+  std::vector<int64_t> strides_of(int buffer) const;
   uint64_t dependencies(BodyKind kind, int number);
   uint64_t dependencies(BodyKind kind, const Access& access);
   Sizes relevant(const Sizes& point, uint64_t dims) const;

@@ -75,6 +75,31 @@ TEST(Schedule, TextIsExact) {
   verify_schedule(parse_kernel(product), schedule);
 }
 
+// The sums of one row, which the lanes that make it share.
+constexpr std::string_view held = R"(schedule {
+  stage [d1 by 1 lane, d2 by 1]
+  stage [d1 by 4 lane] vector d1
+  group 2 shared [d0 by 1 thread] lanes 32 held [b3]
+  phase 1
+}
+)";
+
+TEST(Schedule, WhatIsHeldIsALocalOfOneIteration) {
+  const StructuredKernel kernel = parse_kernel(product);
+  Schedule schedule = parse_schedule(held);
+  EXPECT_EQ(print_schedule(schedule), held);
+  verify_schedule(kernel, schedule);
+  const StageGroup group = schedule.groups[0];
+  EXPECT_TRUE(may_hold(kernel, 0, group, 3));
+  EXPECT_FALSE(may_hold(kernel, 0, group, 2));                                     // a result
+  EXPECT_FALSE(may_hold(kernel, 0, group, 4));                                     // none
+  EXPECT_FALSE(may_hold(kernel, 1, {1, group.shared, 32}, 3));                     // another group writes it
+  EXPECT_FALSE(may_hold(kernel, 0, {2, {{0, 16, Loop::Binding::thread}}, 1}, 3));  // sixteen rows each
+  StructuredKernel other = kernel;
+  other.stages[1].accesses[0].index = {AffineExpr::dim(1, 2), AffineExpr::dim(0, 2)};
+  EXPECT_FALSE(may_hold(other, 0, group, 3));  // other rows' sums
+}
+
 std::string refusal(const std::function<void(Schedule&, StructuredKernel&)>& spoil) {
   Schedule schedule = parse_schedule(tiled);
   StructuredKernel kernel = parse_kernel(product);
@@ -108,6 +133,7 @@ TEST(Schedule, RulesNameWhatIsBroken) {
               HasSubstr("packed, but not loaded"));
   EXPECT_THAT(refusal([](Schedule& schedule, Kernel&) { schedule.stages[1].shares = 4; }), HasSubstr("4 shares"));
   EXPECT_THAT(refusal([](Schedule& schedule, Kernel&) { schedule.phases[0].groups = 2; }), HasSubstr("a phase of 2"));
+  EXPECT_THAT(refusal([](Schedule& schedule, Kernel&) { schedule.groups[0].held = {3}; }), HasSubstr("b3 is held"));
 }
 
 }  // namespace

@@ -18,12 +18,22 @@
 
 namespace placewright {
 
+// What one reduction joins: `count` rows of `length` elements each, one behind the other in memory.
+struct Rows {
+  int64_t count = 0, length = 0;
+  friend bool operator==(const Rows&, const Rows&) = default;
+};
+
 struct OpFacts {
   std::vector<StageWork> stages;  // of its kernel; empty for what has none: views, structural ops, composites
   KernelCost cost;
   double results = 0;   // elements
   double operands = 0;  // elements of the largest operand
   bool reduces = false;
+  std::optional<Rows> rows = {};  // of a reduction over its trailing dimensions
+  // Of each operand, then of each result: into how many equal pieces, in the order of memory, it can be cut so that the
+  // op makes each piece of its results from the same piece of the operand. Empty where nothing is known.
+  std::vector<Sizes> pieces = {};
 };
 
 // What a code generator decides of a launch's memory. Without functions: of a target of which nothing but the lowering

@@ -74,6 +74,8 @@ struct StageGroup {
   int stages = 1;
   std::vector<Loop> shared;
   int lanes = 1;  // threads that work together on each iteration of the launch's range
+  // Local buffers of which each such iteration has a part of its own, in memory that its lanes share: see may_hold.
+  std::vector<int> held = {};
   friend bool operator==(const StageGroup&, const StageGroup&) = default;
 };
 
@@ -94,6 +96,10 @@ struct Schedule {
 // Whether two accesses, each of one stage's, touch the same elements only at one index of dimension `dim`.
 bool meet_at_one_index(const StructuredKernel& kernel, const Stage& a, const Access& x, const Stage& b, const Access& y,
                        int dim);
+
+// Whether the group, whose first stage is number `first`, is alone in touching the local buffer, and each iteration of
+// its shared loops touches a part of its own: the buffer's leading dimensions are the shared ones.
+bool may_hold(const StructuredKernel& kernel, size_t first, const StageGroup& group, int buffer);
 
 // Whether the points of the stage may be dealt out by the index that they add at: it has one store, and what that adds
 // to depends on one loaded index, along whose dimension nothing else moves it.

@@ -34,8 +34,8 @@ struct PartedContraction {
 // `deep`: the kernel as split_depth makes it, whose parameters count.
 std::optional<PartedContraction> part_contraction(const StructuredKernel& kernel, const StructuredKernel& deep);
 
-// Of what is emitted for the kernel: what stages hand on to one another.
-std::vector<int64_t> workspace_bytes(const StructuredKernel& kernel);
+// Of what is emitted for the kernel: what stages hand on to one another in the device's memory.
+std::vector<int64_t> workspace_bytes(const StructuredKernel& kernel, const Schedule& schedule);
 
 struct CudaText {
   std::string text;
