@@ -226,14 +226,18 @@ const Nvrtc& Nvrtc::open(int latest) {
   std::shared_ptr<const Nvrtc>& opened = opened_for[latest];
   if (!opened) opened = try_open(&reasons, latest);
   if (!opened)
-    throw Error(
-        fmt::format("no libnvrtc, which compiles kernels for CUDA devices: {} ({})", advice(), join(reasons, "; ")));
+    throw Error(fmt::format("no libnvrtc, which compiles kernels for CUDA devices: {} ({})", advice(latest),
+                            join(reasons, "; ")));
   return *opened;
 }
 
-std::string Nvrtc::advice() {
+std::string Nvrtc::advice(int latest) {
   if (variable(override_variable)) return fmt::format("correct or unset {}, which is obeyed alone", override_variable);
-  return fmt::format("install a CUDA toolkit or run scripts/setup.sh --cuda, or set {} to its path", override_variable);
+  constexpr int of_script = 13;
+  const std::string what = latest == 0 || latest >= of_script
+                               ? "install a CUDA toolkit or run scripts/setup.sh --cuda"
+                               : "install a CUDA 12 toolkit or NVIDIA's wheel nvidia-cuda-nvrtc-cu12";
+  return fmt::format("{}, or set {} to its path", what, override_variable);
 }
 
 std::vector<std::string> nvrtc_options(const std::string& target) {

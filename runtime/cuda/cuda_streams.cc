@@ -209,10 +209,14 @@ int CudaDevice::take_staging(int64_t bytes) {
     Staging made;
     made.bytes = bytes <= (64 << 10) && staging_.size() < most_staging / 2 ? 64 << 10 : staging_bytes;
     made.last_use = take_event();
-    check(driver_->host_allocate(&made.memory, static_cast<size_t>(made.bytes), cuda::host_portable),
-          "allocating a staging buffer");
-    staging_.push_back(made);
-    return static_cast<int>(staging_.size()) - 1;
+    const cuda::Result result =
+        driver_->host_allocate(&made.memory, static_cast<size_t>(made.bytes), cuda::host_portable);
+    if (result == 0) {
+      staging_.push_back(made);
+      return static_cast<int>(staging_.size()) - 1;
+    }
+    free_events_.push_back(made.last_use);
+    if (result != cuda::out_of_memory) check(result, "allocating a staging buffer");
   }
   if (oldest >= 0)
     check(driver_->event_synchronize(staging_[static_cast<size_t>(oldest)].last_use), "waiting for a staging buffer");
@@ -264,7 +268,7 @@ void CudaDevice::copy_from_host(Stream& stream, cuda::Address to, const uint8_t*
       finish_all(stream);
       index = take_staging(part);
     }
-    if (index < 0) {  // other streams hold them all: the driver copies by itself, and waits
+    if (index < 0) {  // other streams hold them all, or none can be had: the driver copies by itself, and waits
       check(driver_->copy_in(to + static_cast<uint64_t>(done), from + done, static_cast<size_t>(part), stream.handle),
             "copying from the host");
       check(driver_->stream_synchronize(stream.handle), "waiting for a stream");

@@ -153,6 +153,12 @@ TEST(Nvrtc, AMissingOneSaysWhereItWasLookedForAndWhatToDo) {
   EXPECT_EQ(reasons.size(), 1u);
 }
 
+TEST(Nvrtc, TheAdviceIsForTheDriver) {
+  const EnvironmentVariable none("PLACEWRIGHT_LIBNVRTC", "");
+  EXPECT_THAT(Nvrtc::advice(12), HasSubstr("a CUDA 12 toolkit or NVIDIA's wheel nvidia-cuda-nvrtc-cu12, or set "));
+  for (int latest : {0, 13, 14}) EXPECT_THAT(Nvrtc::advice(latest), HasSubstr("run scripts/setup.sh --cuda, or set "));
+}
+
 // The driver may refuse what a later one makes: of two toolkits that of the driver is taken, and kept kernels are its.
 TEST(Nvrtc, OfALaterMajorThanTheDriverIsTakenLast) {
   namespace fs = std::filesystem;

@@ -110,6 +110,18 @@ TEST_F(CudaDeviceTest, LargeCopiesGoInPiecesThroughPinnedBuffers) {
   EXPECT_EQ(values_of(download(memory, DType::f32, {static_cast<int64_t>(values.size())})), values);
 }
 
+class CudaDeviceUnpinned : public CudaDeviceTest {
+ protected:
+  CudaDeviceUnpinned() : CudaDeviceTest("pinned=-1") {}
+};
+
+TEST_F(CudaDeviceUnpinned, WhereTheHostHasNoMemoryToPinTheDriverCopies) {
+  std::vector<float> values(3 << 20);  // three pieces
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i % 1000003);
+  DeviceMemory memory = upload(vector_of(values));
+  EXPECT_EQ(values_of(download(memory, DType::f32, {static_cast<int64_t>(values.size())})), values);
+}
+
 TEST_F(CudaDeviceTest, PhasesShareWorkspacesAndScalars) {
   KernelImage image =
       kernel_image_for(devices[0]->spec(), {{"scaled_sum", {{"scale_to_workspace", 4}, {"sum_workspace", 1}}, {16}}});

@@ -74,7 +74,7 @@ std::vector<Check> check_environment() {
 CompilerFacts facts_of_nvrtc(int latest) {
   CompilerFacts facts;
   facts.name = "NVRTC";
-  facts.fix = Nvrtc::advice();
+  facts.fix = Nvrtc::advice(latest);
   facts.folders = Nvrtc::folders();
   try {
     std::vector<std::string> reasons;

@@ -2,7 +2,7 @@
 // whoever reads early reads what was there before. The environment variable PLACEWRIGHT_EMULATOR makes it fail on
 // purpose:
 // "init=803,count=2,memory=1000000,load=209,version=12020,capability=90,get=101,stream=2,event=2,allocate=3,lose=2,
-// pinned=3,instantiate=2,pitch=64,peers=0".
+// pinned=3,instantiate=2,pitch=64,peers=0"; pinned=-3: that one and all behind it.
 #include "driver.h"
 
 #include <cstdlib>

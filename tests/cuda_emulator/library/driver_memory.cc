@@ -61,7 +61,8 @@ EXPORT int cuMemFree_v2(uint64_t address) {
 EXPORT int cuMemHostAlloc(void** address, size_t bytes, unsigned) {
   return guarded(current, [&] {
     if (int result = refuse_unsafe("cuMemHostAlloc")) return result;
-    if (++process().host_allocations == process().options.get("pinned", 0)) return out_of_memory;
+    const int64_t count = ++process().host_allocations, failing = process().options.get("pinned", 0);
+    if (count == failing || (failing < 0 && count >= -failing)) return out_of_memory;
     std::vector<uint8_t> memory(bytes, 0xff);
     *address = memory.data();
     for (auto& [device, context] : process().contexts) context.memory.add_host(*address, bytes);

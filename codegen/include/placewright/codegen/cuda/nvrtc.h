@@ -25,7 +25,7 @@ class Nvrtc {
 
   // Changes with the library that would be opened, which stays closed where its file is found without.
   static std::string stamp(int latest = 0);
-  static std::string advice();  // what to do where it is not found
+  static std::string advice(int latest = 0);  // what to do where it is not found
   // Of these places, the folders: where other libraries of a toolkit stand as well.
   static std::vector<std::filesystem::path> folders();
 

@@ -107,7 +107,7 @@ class CudaDevice : public Device {
   cuda::EventObject* take_event();
   void deliver(Stream& stream, uint64_t number);
   void finish_all(Stream& stream);
-  int take_staging(int64_t bytes);  // -1: all that there may be holds something
+  int take_staging(int64_t bytes);  // -1: all that there may be holds something, or the host has no more to pin
   void require_host_side(Stream& stream, const uint8_t* from, int64_t bytes);
   int take_slot();
   void copy_from_host(Stream& stream, cuda::Address to, const uint8_t* from, int64_t bytes);
