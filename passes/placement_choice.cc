@@ -18,6 +18,8 @@ namespace {
 // Of all placements that are asked for to return what gains nothing; in large graphs that would take too long.
 constexpr size_t most_op_prices = 16000, least_tried = 4;
 
+size_t most_prices(const Function& function) { return most_op_prices / std::max<size_t>(1, function.ops.size()); }
+
 // That it is done earlier, by so much that it counts.
 bool is_worth(int64_t makespan, int64_t than) {
   constexpr double worth = 1.03;
@@ -151,7 +153,7 @@ bool PlacementSolver::fits(const PlacementChoice& choice, const FusedPlacement& 
 FusedPlacement PlacementSolver::without_idle_moves(const PlacementChoice& choice, const FusedPlacement& least_sum,
                                                    const Labels& labels) const {
   FusedPlacement given = repriced(graph_, context_, choice, least_sum, labels, compiled_);
-  const size_t most_tried = most_op_prices / std::max<size_t>(1, function_.ops.size());
+  const size_t most_tried = most_prices(function_);
   if (most_tried < least_tried) return given;
   std::optional<FusedPlacement> found;  // beside what was given, by whose prices islands are looked for
   return_islands(given.problem, labels, least_sum.fitted.labels, most_tried, [&](const Labels& returned) {
@@ -189,6 +191,11 @@ std::optional<MakespanSolution> PlacementSolver::choose_by_makespan(const Placem
   if (is_worth(makespan_bound(placed.problem, options.order), by_sum)) {
     MakespanSolution searched = solve_makespan(placed.problem, placed.fitted.labels, options);
     if (is_worth(searched.makespan, by_sum)) offer(searched.labels, searched.found_by);
+    // What is earliest group by group need not be so as compiled.
+    if (most_prices(function_) < least_tried) searched.candidates.clear();
+    for (const MakespanSolution::Candidate& candidate : searched.candidates)
+      if (is_worth(candidate.makespan, by_sum) && candidate.labels != searched.labels)
+        offer(candidate.labels, candidate.found_by);
     found.simulations = searched.simulations;
   }
   // Others that were priced on the way may be done earlier still. Where memory decides, what fits counts.

@@ -23,9 +23,12 @@ class Search {
     schedule_ = simulate(problem_, start, options_.order, options_.host);
     best_.makespan = schedule_.makespan;
     best_.found_by = "cut";
-    for (int percent : {0, 30, 60, 150}) offer(cut(percent), "cut with copies at " + std::to_string(percent) + "%");
-    offer(heft(problem_, options_.order), "HEFT");
-    for (int label = 0; label < problem_.labels; ++label) offer(all_on(problem_, label), "one device");
+    const int64_t by_start = schedule_.makespan;
+    for (int percent : {0, 10, 20, 30, 60, 150})
+      add(cut(percent), "cut with copies at " + std::to_string(percent) + "%", by_start);
+    add(heft(problem_, options_.order), "HEFT", by_start);
+    for (int label = 0; label < problem_.labels; ++label) add(all_on(problem_, label), "one device", by_start);
+    keep_earliest();
     int budget = options_.simulations;
     if (budget == 0) budget = std::clamp(200000 / (problem_.groups() + 1), 16, 2000);
     improve(budget);
@@ -41,16 +44,40 @@ class Search {
     return true;
   }
 
-  bool offer(Labels labels, const std::string& found_by) {
-    if (!runs(labels)) return false;
-    SimulatedStep schedule =
-        issued_ ? issued_->simulate(labels, best_.makespan) : simulate(problem_, labels, options_.order, options_.host);
+  SimulatedStep simulated(const Labels& labels, int64_t before) {
     ++best_.simulations;
-    if (schedule.makespan >= best_.makespan) return false;
+    return issued_ ? issued_->simulate(labels, before) : simulate(problem_, labels, options_.order, options_.host);
+  }
+
+  void add(Labels labels, const std::string& found_by, int64_t before) {
+    auto is_same = [&](const MakespanSolution::Candidate& other) { return other.labels == labels; };
+    std::vector<MakespanSolution::Candidate>& known = best_.candidates;
+    if (!runs(labels) || std::any_of(known.begin(), known.end(), is_same)) return;
+    SimulatedStep schedule = simulated(labels, before);
+    if (schedule.makespan >= before) return;
+    known.push_back({labels, schedule.makespan, found_by});
+    if (schedule.makespan < best_.makespan) take(std::move(labels), found_by, std::move(schedule));
+  }
+
+  void keep_earliest() {
+    constexpr size_t most = 3;
+    std::vector<MakespanSolution::Candidate>& known = best_.candidates;
+    std::stable_sort(known.begin(), known.end(), [](const auto& a, const auto& b) { return a.makespan < b.makespan; });
+    if (known.size() > most) known.resize(most);
+  }
+
+  void take(Labels labels, const std::string& found_by, SimulatedStep schedule) {
     best_.labels = std::move(labels);
     best_.makespan = schedule.makespan;
     best_.found_by = found_by;
     schedule_ = std::move(schedule);
+  }
+
+  bool offer(Labels labels, const std::string& found_by) {
+    if (!runs(labels)) return false;
+    SimulatedStep schedule = simulated(labels, best_.makespan);
+    if (schedule.makespan >= best_.makespan) return false;
+    take(std::move(labels), found_by, std::move(schedule));
     return true;
   }
 

@@ -289,6 +289,28 @@ TEST(PlacementMakespan, CopiesOverOneLinkQueue) {
   EXPECT_EQ(simulate(problem, {0, 1, 1}).critical, (std::vector<int>{2, 0}));
 }
 
+TEST(PlacementMakespan, CandidatesAreTheEarliestOfWhatIsDoneBeforeTheStart) {
+  std::mt19937 random(38);
+  int several = 0;
+  for (int i = 0; i < 100; ++i) {
+    const PlacementProblem problem = random_program(random, 2 + i % 2, 8);
+    const Labels start = solve_placement(problem).labels;
+    const MakespanSolution solution = solve_makespan(problem, start);
+    ASSERT_LE(solution.candidates.size(), 3u);
+    std::set<Labels> different;
+    int64_t before = 0;
+    for (const MakespanSolution::Candidate& candidate : solution.candidates) {
+      EXPECT_TRUE(different.insert(candidate.labels).second);
+      EXPECT_EQ(candidate.makespan, simulate(problem, candidate.labels).makespan);
+      EXPECT_GE(candidate.makespan, std::max(before, solution.makespan));
+      EXPECT_LT(candidate.makespan, simulate(problem, start).makespan);
+      before = candidate.makespan;
+    }
+    several += solution.candidates.size() > 1 ? 1 : 0;
+  }
+  EXPECT_GT(several, 10);
+}
+
 TEST(PlacementMakespan, NearlyTheBestOfAllPlacements) {
   std::mt19937 random(37);
   int problems = full_counts() ? 2000 : 150, best_found = 0;

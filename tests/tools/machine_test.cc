@@ -132,10 +132,12 @@ TEST(Machine, CalibrationFindsWhatIsThereAndIsKept) {
   EXPECT_NEAR(*profile.link_seconds(sim, cpu, 16 << 20), 6e-6 + (16 << 20) / 25e9, 10e-6);
   EXPECT_NEAR(*profile.launch_seconds(sim), 4e-6, 0.1e-6);
   EXPECT_NEAR(machine.try_link(cpu, sim)->bytes_per_second, 25e9, 1e9);
-  // On a fast device larger sizes, too; on a busy processor none behind one that took 10 ms.
+  // Where 50 us do for a size a larger one, too; on a busy processor none behind one that took 10 ms.
   for (const Profile::OpCost& cost : profile.ops)
-    if (cost.device != cpu || cost.points.back().seconds < 9.9e-3) {
-      EXPECT_EQ(cost.points.size(), cost.device == cpu || cost.op_class == "movement" ? 5u : 6u) << cost.op_class;
+    if (cost.device != cpu) {
+      EXPECT_EQ(cost.points.size(), cost.op_class == "movement" ? 5u : 6u) << cost.op_class;
+    } else if (cost.points.back().seconds < 9.9e-3) {
+      EXPECT_THAT(cost.points.size(), ::testing::AnyOf(5u, 6u)) << cost.op_class;
     }
   for (const OpClass& op_class : op_classes()) {
     std::optional<double> small = profile.op_seconds(cpu, op_class.name, DType::f32, 1e3);
@@ -169,12 +171,20 @@ TEST(Machine, KernelsOfAModelAreMeasured) {
   EXPECT_EQ(place.exit_code, 0) << place.errors;
 }
 
-// One measured kernel makes the accelerator dearer than the host by 2 or by 10 percent of a step.
+// One measured kernel makes the accelerator dearer than the host by 2 or by 10 percent of a step. Alone: beside work of
+// the host it might still be done earlier.
 TEST(Place, MeasuredKernelsMoveOpsForMoreThanThreePercent) {
-  Graph graph = parse_graph(two_dtypes);
+  Graph graph = parse_graph(R"(graph v1
+function "main"(%0, %1) {
+  %0 = input() {kind="argument", name="a"} : f64[2048,2048]
+  %1 = input() {kind="state", name="b"} : f64[2048,2048]
+  %2 = dot_general(%0, %1) {lhs_contracting=[1], rhs_contracting=[0]} : f64[2048,2048]
+  return %2
+}
+)");
   Machine machine = parse_machine(text_of("h200"));
   DeviceId gpu{"cuda", 0};
-  int32_t dot = 3;
+  int32_t dot = 2;
   ASSERT_TRUE(graph.main().ops[dot].is("dot_general"));
   std::string key = OpFactsTable().key(graph, graph.main(), graph.main().ops[dot]);
   auto plan_with = [&](double seconds) {

@@ -62,6 +62,14 @@ struct MakespanSolution {
   int64_t makespan = 0, bound = 0;
   std::string found_by;  // "cut", "cut with copies at 30%", "HEFT" ...
   int simulations = 0;
+  // Candidates that are done before `start`, as they were before groups moved; the earliest first, three at most. They
+  // are for those who price placements otherwise than group by group.
+  struct Candidate {
+    Labels labels;
+    int64_t makespan = 0;
+    std::string found_by;
+  };
+  std::vector<Candidate> candidates = {};
 };
 
 // The best by simulation of minimum cuts whose copies are priced at several parts of what they take, HEFT, and all on
